@@ -1,0 +1,2 @@
+//! pktgen.
+fn main() {}

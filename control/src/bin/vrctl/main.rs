@@ -1,0 +1,2 @@
+//! vrctl.
+fn main() {}

@@ -1,0 +1,2 @@
+//! vrouter-control.
+fn main() {}

@@ -1,0 +1,2 @@
+//! vrouterd.
+fn main() {}
