@@ -1,1 +1,7 @@
-//! vrouterd.
+//! The packet mover of vrouter: takes frames from ports, looks them up, rewrites and encapsulates them, and sends them on.
+//!
+//! The rooms, lowest floor first; an import goes only down:
+//! [`packet`] (frames), [`port`] (where they come and go).
+
+pub mod packet;
+pub mod port;

@@ -1,0 +1,149 @@
+//! Why a packet was dropped: one reason for each, counted per port and per VRF.
+
+/// Declares [`DropReason`] with its stable names and explanations, so that none of the three can be forgotten.
+macro_rules! drop_reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// Why a packet was dropped. Every dropped packet has exactly one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum DropReason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl DropReason {
+            /// All reasons, in the order of their numbers.
+            pub const ALL: &'static [DropReason] = &[$(DropReason::$variant,)+];
+
+            /// How many reasons there are: the length of a table of counters.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// Stable name in snake case, as shown by the API and by metrics.
+            pub const fn name(self) -> &'static str {
+                match self { $(DropReason::$variant => $name,)+ }
+            }
+
+            /// Explanation for people.
+            pub const fn description(self) -> &'static str {
+                match self { $(DropReason::$variant => concat!($($doc,)+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// The frame is shorter than its Ethernet header (with VLAN tags).
+    TruncatedEthernet = "truncated_ethernet",
+    /// The IP header is cut short.
+    TruncatedIp = "truncated_ip",
+    /// The IP version does not match the ethertype, or is neither 4 nor 6.
+    BadIpVersion = "bad_ip_version",
+    /// The IPv4 header length field is below 20 bytes or beyond the packet.
+    BadIpHeaderLength = "bad_ip_header_length",
+    /// The IP length field says more bytes than arrived, or fewer than the header has.
+    BadIpLength = "bad_ip_length",
+    /// The IPv4 header checksum is wrong.
+    BadIpv4Checksum = "bad_ipv4_checksum",
+    /// IPv6 extension headers are malformed, too many or too long.
+    BadExtensionHeader = "bad_extension_header",
+    /// The TCP, UDP, ICMP or SCTP header is cut short.
+    TruncatedTransport = "truncated_transport",
+    /// A field of the TCP, UDP or ICMP header contradicts the packet.
+    BadTransport = "bad_transport",
+    /// An IP source address that no host can have: multicast, broadcast, loopback or unspecified.
+    MartianSource = "martian_source",
+    /// The ethertype is neither IPv4, IPv6 nor ARP and the port is routed.
+    UnknownEthertype = "unknown_ethertype",
+    /// A VLAN tag that this port does not expect.
+    UnknownVlan = "unknown_vlan",
+    /// The frame is addressed to another station's MAC and the port is routed.
+    NotOurMac = "not_our_mac",
+    /// The frame came in by a port that no table knows: it is being added or removed.
+    UnknownPort = "unknown_port",
+    /// An ARP packet that is malformed, or that asks for what nobody here answers for.
+    ArpUnanswered = "arp_unanswered",
+    /// A neighbour discovery packet that is malformed (RFC 4861), or that asks for what nobody here answers for.
+    NdUnanswered = "nd_unanswered",
+    /// Broadcast or multicast in a routed network, which has no broadcast domain.
+    MulticastUnrouted = "multicast_unrouted",
+    /// No route to the destination in the VRF (answered with ICMP unreachable).
+    NoRoute = "no_route",
+    /// The route's next hop is to drop.
+    NextHopDrop = "next_hop_drop",
+    /// The TTL or hop limit reached zero (answered with ICMP time exceeded).
+    HopLimitExceeded = "hop_limit_exceeded",
+    /// Larger than the path carries and not to be fragmented (answered with ICMP too big).
+    TooBig = "too_big",
+    /// Addressed to a gateway, but not something a gateway answers.
+    LocalUnhandled = "local_unhandled",
+    /// The underlay's next hop towards the remote VTEP is not resolved.
+    UnderlayUnresolved = "underlay_unresolved",
+    /// The outer UDP packet is not addressed to a tunnel endpoint of this node.
+    NotOurVtep = "not_our_vtep",
+    /// The outer packet is neither VXLAN nor MPLS over UDP.
+    NotATunnel = "not_a_tunnel",
+    /// An outer IP fragment: tunnels must not be fragmented.
+    FragmentedTunnel = "fragmented_tunnel",
+    /// The outer UDP checksum is not zero and wrong.
+    BadOuterChecksum = "bad_outer_checksum",
+    /// The VXLAN header is cut short or lacks the I flag.
+    BadVxlan = "bad_vxlan",
+    /// The VNI belongs to no bridge and no VRF of this node.
+    UnknownVni = "unknown_vni",
+    /// The MPLS label stack is cut short or too deep.
+    BadMpls = "bad_mpls",
+    /// The label belongs to no VRF and no next hop of this node.
+    UnknownLabel = "unknown_label",
+    /// The outer header says congestion experienced and the inner packet is not ECN-capable (RFC 6040).
+    EcnConflict = "ecn_conflict",
+    /// A frame that came from a tunnel would go out by a tunnel again (split horizon).
+    SplitHorizon = "split_horizon",
+    /// The frame would leave by the port it came in by.
+    Hairpin = "hairpin",
+    /// Unknown unicast or broadcast in a bridge with nobody to flood to.
+    NoFloodTarget = "no_flood_target",
+    /// A local or unassigned MAC address that a bridge never forwards (reserved 01:80:c2 group).
+    ReservedMac = "reserved_mac",
+    /// No free frame to make a copy or an answer.
+    NoFrame = "no_frame",
+    /// No room in front of the packet for the outer header.
+    NoHeadroom = "no_headroom",
+    /// The port's transmit queue is full.
+    TransmitQueueFull = "transmit_queue_full",
+    /// The worker that owns the port's transmit queue does not keep up.
+    HandoffQueueFull = "handoff_queue_full",
+    /// The port to send by is gone or down.
+    PortDown = "port_down",
+    /// More ICMP errors to send than the rate limit allows (RFC 4443, section 2.4).
+    IcmpRateLimited = "icmp_rate_limited",
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_snake_case() {
+        let names: HashSet<_> = DropReason::ALL.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), DropReason::COUNT);
+        for name in names {
+            assert!(
+                name.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_index_the_table() {
+        for (index, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+            assert!(
+                reason.description().ends_with('.') || reason.description().ends_with(')'),
+                "{reason:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The memory that frames live in, and who holds the free ones.
+//!
+//! One [`FramePool`] is one region of equal chunks, made once. Each worker holds a [`FrameCache`]: taking and freeing a frame is
+//! a push or pop on its own list; only whole handfuls move between a cache and the pool's shared, lock-free depot.
+#![allow(unsafe_code)]
+
+use std::{
+    alloc::{Layout, alloc_zeroed, dealloc},
+    ptr::NonNull,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crossbeam::queue::ArrayQueue;
+
+use super::frame::{Frame, HEADROOM};
+
+/// Alignment of a region: a huge page, so that the kernel may back it with such.
+const REGION_ALIGN: usize = 2 << 20;
+
+/// Frames that move between a cache and the depot at a time.
+const HANDFUL: usize = 64;
+
+/// Smallest chunk size, bytes.
+pub const MIN_CHUNK: u16 = 2048;
+
+/// Largest chunk size, bytes.
+pub const MAX_CHUNK: u16 = 32768;
+
+/// Why a pool cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// Chunks must be a power of two so that AF_XDP takes them.
+    #[error("frame size {0} is not a power of two from {MIN_CHUNK} to {MAX_CHUNK} bytes")]
+    ChunkSize(u16),
+    /// No frames asked for.
+    #[error("a pool needs at least {HANDFUL} frames, {0} asked for")]
+    TooFew(u32),
+    /// The system has not so much memory.
+    #[error("no memory for {frames} frames of {chunk} bytes")]
+    OutOfMemory {
+        /// Frames asked for.
+        frames: u32,
+        /// Bytes of each.
+        chunk: u16,
+    },
+}
+
+/// A region of chunks. Never unmapped while frames of it are about.
+#[derive(Debug)]
+struct Region {
+    base: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: the region is plain memory; access goes through frames, each the unique owner of its chunk.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+/// Packet memory shared by all ports and workers of one dataplane.
+#[derive(Debug)]
+pub struct FramePool {
+    region: Region,
+    chunk: u16,
+    total: u32,
+    depot: ArrayQueue<Frame>,
+    /// Length of each cache's free list, as its owner last said.
+    gauges: Mutex<Vec<Weak<AtomicUsize>>>,
+}
+
+impl FramePool {
+    /// Makes a pool of `total` frames of `chunk` bytes each.
+    ///
+    /// # Errors
+    /// [`PoolError`] when the numbers make no pool or memory is short.
+    pub fn new(total: u32, chunk: u16) -> Result<Arc<Self>, PoolError> {
+        if !chunk.is_power_of_two() || !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk) {
+            return Err(PoolError::ChunkSize(chunk));
+        }
+        if (total as usize) < HANDFUL {
+            return Err(PoolError::TooFew(total));
+        }
+        let out_of_memory = PoolError::OutOfMemory { frames: total, chunk };
+        let bytes = (total as usize).checked_mul(usize::from(chunk)).ok_or(out_of_memory)?;
+        let layout = Layout::from_size_align(bytes, REGION_ALIGN).map_err(|_| out_of_memory)?;
+        // SAFETY: the layout's size is not zero.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(out_of_memory)?;
+        let depot = ArrayQueue::new(total as usize);
+        for index in 0..total {
+            // SAFETY: index < total, so the chunk lies within the region; each chunk is claimed once here.
+            let frame = unsafe {
+                let chunk_base = base.add(index as usize * usize::from(chunk));
+                Frame::from_chunk(chunk_base, index, chunk)
+            };
+            // The depot has room for every frame there is.
+            let _ = depot.push(frame);
+        }
+        Ok(Arc::new(Self {
+            region: Region { base, layout },
+            chunk,
+            total,
+            depot,
+            gauges: Mutex::default(),
+        }))
+    }
+
+    /// Bytes of one chunk.
+    pub fn chunk(&self) -> u16 {
+        self.chunk
+    }
+
+    /// Largest packet that a frame holds behind its headroom.
+    pub fn max_packet(&self) -> usize {
+        usize::from(self.chunk - HEADROOM)
+    }
+
+    /// Frames there are.
+    pub fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// Frames that nobody uses, in the depot or in caches. Exact only while no worker runs.
+    pub fn free(&self) -> usize {
+        let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached: usize = gauges
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|g| g.load(Ordering::Acquire))
+            .sum();
+        self.depot.len() + cached
+    }
+
+    /// Start and length of the region, to register it with the kernel.
+    pub fn memory(&self) -> (NonNull<u8>, usize) {
+        (self.region.base, self.region.layout.size())
+    }
+
+    /// Takes back from the kernel a chunk that was given to it by [`Frame::index`].
+    ///
+    /// # Safety
+    /// The chunk must have been given up by a frame that was forgotten, and nobody else may have claimed it since.
+    pub unsafe fn claim(&self, index: u32) -> Option<Frame> {
+        if index >= self.total {
+            return None;
+        }
+        // SAFETY: the index lies within the region; the caller vouches that the chunk is unclaimed.
+        Some(unsafe {
+            let base = self.region.base.add(index as usize * usize::from(self.chunk));
+            Frame::from_chunk(base, index, self.chunk)
+        })
+    }
+
+    /// A cache for one more worker.
+    pub fn cache(self: &Arc<Self>) -> FrameCache {
+        let gauge = Arc::new(AtomicUsize::new(0));
+        let mut gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        gauges.retain(|g| g.strong_count() > 0);
+        gauges.push(Arc::downgrade(&gauge));
+        drop(gauges);
+        FrameCache {
+            pool: self.clone(),
+            local: Vec::with_capacity(4 * HANDFUL),
+            gauge,
+        }
+    }
+}
+
+impl Drop for FramePool {
+    fn drop(&mut self) {
+        // A frame that is still about would dangle: rather leak the region. Caches hold the pool alive, so only frames outside
+        // any cache can be missing here.
+        if self.depot.len() == self.total as usize {
+            // SAFETY: allocated with this layout; every chunk's owner is in the depot, which goes with us.
+            unsafe { dealloc(self.region.base.as_ptr(), self.region.layout) };
+        }
+    }
+}
+
+/// One worker's share of free frames.
+#[derive(Debug)]
+pub struct FrameCache {
+    pool: Arc<FramePool>,
+    local: Vec<Frame>,
+    gauge: Arc<AtomicUsize>,
+}
+
+impl FrameCache {
+    /// Takes a free frame, empty, with the usual headroom. `None` when the whole pool is used up.
+    #[inline]
+    pub fn take(&mut self) -> Option<Frame> {
+        if self.local.is_empty() {
+            self.refill();
+        }
+        let mut frame = self.local.pop()?;
+        self.gauge.store(self.local.len(), Ordering::Relaxed);
+        let _ = frame.place(HEADROOM, 0);
+        Some(frame)
+    }
+
+    /// Gives a frame back.
+    #[inline]
+    pub fn free(&mut self, frame: Frame) {
+        self.local.push(frame);
+        if self.local.len() >= 4 * HANDFUL {
+            self.spill(2 * HANDFUL);
+        }
+        self.gauge.store(self.local.len(), Ordering::Relaxed);
+    }
+
+    /// The pool behind this cache.
+    pub fn pool(&self) -> &Arc<FramePool> {
+        &self.pool
+    }
+
+    #[cold]
+    fn refill(&mut self) {
+        for _ in 0..HANDFUL {
+            let Some(frame) = self.pool.depot.pop() else { break };
+            self.local.push(frame);
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, keep: usize) {
+        while self.local.len() > keep {
+            let Some(frame) = self.local.pop() else { break };
+            // The depot has room for every frame there is.
+            let _ = self.pool.depot.push(frame);
+        }
+    }
+}
+
+impl Drop for FrameCache {
+    fn drop(&mut self) {
+        self.spill(0);
+        self.gauge.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::frame::NoRoom, *};
+
+    #[test]
+    fn every_frame_is_in_one_place() {
+        let pool = FramePool::new(256, 2048).unwrap();
+        let (mut a, mut b) = (pool.cache(), pool.cache());
+        let mut taken = Vec::new();
+        while let Some(frame) = a.take().or_else(|| b.take()) {
+            taken.push(frame);
+        }
+        assert_eq!(taken.len(), 256);
+        assert_eq!(pool.free(), 0);
+        let mut indices: Vec<_> = taken.iter().map(Frame::index).collect();
+        indices.sort_unstable();
+        assert!(indices.iter().copied().eq(0..256));
+        // Freed to another cache than they came from: still all there.
+        taken.into_iter().for_each(|frame| b.free(frame));
+        assert_eq!(pool.free(), 256);
+        drop((a, b));
+        assert_eq!(pool.free(), 256);
+    }
+
+    #[test]
+    fn a_frame_grows_and_shrinks_within_its_chunk() {
+        let pool = FramePool::new(64, 2048).unwrap();
+        let mut cache = pool.cache();
+        let mut frame = cache.take().unwrap();
+        assert_eq!(
+            frame.copy_from(&[0; 1793]),
+            Err(NoRoom {
+                wanted: 1793,
+                available: 1792
+            })
+        );
+        frame.copy_from(&[7; 100]).unwrap();
+        assert_eq!(
+            frame.prepend(257),
+            Err(NoRoom {
+                wanted: 257,
+                available: 256
+            })
+        );
+        frame.prepend(50).unwrap()[..50].fill(1);
+        assert_eq!(frame.len(), 150);
+        frame.strip(50);
+        assert_eq!(frame.data(), [7; 100]);
+        frame.truncate(10);
+        frame.strip(20);
+        assert!(frame.is_empty());
+        cache.free(frame);
+    }
+
+    #[test]
+    fn impossible_pools_are_refused() {
+        assert_eq!(FramePool::new(64, 3000).err(), Some(PoolError::ChunkSize(3000)));
+        assert_eq!(FramePool::new(1, 2048).err(), Some(PoolError::TooFew(1)));
+    }
+}

@@ -1,0 +1,9 @@
+//! Where packets come and go.
+//!
+//! A port has one or more queues; each queue belongs to one worker, which alone calls it. Three kinds: [`af_xdp`] (Linux
+//! interfaces), [`memory`] (tests, benches and simulation, many dataplanes in one process) and, later, packet captures.
+//! Ports know frames and nothing of what is in them.
+
+mod queue;
+
+pub use queue::{Queue, Received};

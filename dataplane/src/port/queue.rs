@@ -1,0 +1,44 @@
+//! What every kind of port offers to the worker that owns one of its queues.
+
+use std::os::fd::RawFd;
+
+use crate::packet::{Frame, FrameCache};
+
+/// Result of one [`Queue::receive`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Frames appended.
+    pub frames: usize,
+    /// There may be more at once: the queue gave all it was asked for.
+    pub more: bool,
+}
+
+/// One queue of a port. All calls come from the worker that owns it and return at once.
+pub trait Queue: Send {
+    /// Appends up to `max` received frames to `into`, and gives the driver empty frames for later ones.
+    fn receive(&mut self, frames: &mut FrameCache, into: &mut Vec<Frame>, max: usize) -> Received;
+
+    /// Takes frames from `from`, in order, to send them. What the queue has no room for stays in `from`, still in order.
+    fn transmit(&mut self, frames: &mut FrameCache, from: &mut Vec<Frame>);
+
+    /// Makes sure that everything given to `transmit` is on its way, and frees frames whose sending is done.
+    fn flush(&mut self, frames: &mut FrameCache);
+
+    /// Frames were given to `transmit` and are not known to be sent: `flush` should be called again soon.
+    fn sending(&self) -> bool {
+        false
+    }
+
+    /// A descriptor that polls readable when `receive` would give frames, for workers that sleep. `None`: always look.
+    fn wake_fd(&self) -> Option<RawFd> {
+        None
+    }
+
+    /// Frames the driver lost before `receive` could see them (no empty frame, full ring), since the queue was opened.
+    fn receive_lost(&self) -> u64 {
+        0
+    }
+
+    /// Closes the queue and frees every frame it holds, those in the driver's rings too.
+    fn close(self: Box<Self>, frames: &mut FrameCache);
+}
