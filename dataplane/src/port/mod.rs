@@ -4,6 +4,7 @@
 //! interfaces), [`memory`] (tests, benches and simulation, many dataplanes in one process) and, later, packet captures.
 //! Ports know frames and nothing of what is in them.
 
+pub mod memory;
 mod queue;
 
 pub use queue::{Queue, Received};
