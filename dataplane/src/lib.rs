@@ -1,7 +1,8 @@
 //! The packet mover of vrouter: takes frames from ports, looks them up, rewrites and encapsulates them, and sends them on.
 //!
 //! The rooms, lowest floor first; an import goes only down:
-//! [`packet`] (frames), [`port`] (where they come and go).
+//! [`wire`] (what bytes mean), [`packet`] (frames), [`port`] (where they come and go).
 
 pub mod packet;
 pub mod port;
+pub mod wire;
