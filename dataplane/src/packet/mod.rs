@@ -4,8 +4,10 @@
 
 pub mod drop_reason;
 pub mod frame;
+pub mod key;
 pub mod pool;
 
 pub use drop_reason::DropReason;
 pub use frame::Frame;
+pub use key::FlowKey;
 pub use pool::{FrameCache, FramePool};
