@@ -1,0 +1,251 @@
+//! The commands and global flags, and which room each command is in.
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use tonic::transport::Channel;
+use vrouter_proto::{control::control_client::ControlClient, dataplane::dataplane_client::DataplaneClient};
+
+use crate::{
+    connect::{self, Address},
+    failure::Failure,
+    intent,
+    output::{Color, Format, Output},
+    tables, telemetry,
+};
+
+/// Says what containers' networks shall be, and shows what moves their packets.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vrctl",
+    version,
+    max_term_width = 120,
+    after_help = "\
+Intent (asks vrouter-control): network, subnet, endpoint, node, watch, status, audit
+Tables (asks a vrouterd):      port, vrf, bridge, route, nexthop, mac, neighbor, label, vni, flow
+Counters (asks a vrouterd):    drops, stats, info
+
+Examples:
+  vrctl network create blue
+  vrctl subnet create blue/v4 --cidr 10.1.0.0/24
+  vrctl endpoint create blue/web-1 --node node1 --interface veth1
+  vrctl flow list --match 'ip=10.1.0.2 port=443 proto=tcp vrf=blue'
+  vrctl route list --vrf blue -o json
+
+Exit codes: 0 done, 1 the server refused or the object is not there, 2 usage, 3 cannot connect"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args, Debug)]
+struct Globals {
+    /// Where vrouter-control listens: unix:/path or http://host:port
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR",
+        env = "VROUTER_CONTROL",
+        default_value = "unix:/run/vrouter/control.sock",
+        help_heading = "Global options"
+    )]
+    control: Address,
+    /// Where vrouterd listens: unix:/path or http://host:port
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR",
+        env = "VROUTER_DATAPLANE",
+        default_value = "unix:/run/vrouter/vrouterd.sock",
+        help_heading = "Global options"
+    )]
+    dataplane: Address,
+    /// Tables for people or JSON for programs
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value = "table",
+        value_name = "FORMAT",
+        help_heading = "Global options"
+    )]
+    output: Format,
+    /// Colours: auto is on a terminal, unless NO_COLOR is set
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        help_heading = "Global options"
+    )]
+    color: Color,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Logical networks
+    #[command(subcommand, visible_alias = "net")]
+    Network(intent::network::Command),
+    /// Ranges of addresses of networks
+    #[command(subcommand)]
+    Subnet(intent::subnet::Command),
+    /// Containers, VMs and hosts behind ports
+    #[command(subcommand, visible_alias = "ep")]
+    Endpoint(intent::endpoint::Command),
+    /// Compute nodes
+    #[command(subcommand)]
+    Node(intent::node::Command),
+    /// Show changes of intent as they are committed
+    Watch(intent::watch::Watch),
+    /// Show vrouter-control, its dataplanes and whether they are in sync
+    Status,
+    /// Compare addresses handed out with their holders, and what is programmed with what is wished
+    Audit,
+
+    /// Ports of a dataplane: veths of containers, and uplinks
+    #[command(subcommand)]
+    Port(tables::port::Command),
+    /// Routing tables (VRFs) of a dataplane
+    #[command(subcommand)]
+    Vrf(tables::vrf::Command),
+    /// Broadcast domains of a dataplane
+    #[command(subcommand)]
+    Bridge(tables::bridge::Command),
+    /// Routes of a dataplane
+    #[command(subcommand)]
+    Route(tables::route::Command),
+    /// Next hops of a dataplane: what is done with packets
+    #[command(subcommand, visible_alias = "nh")]
+    Nexthop(tables::nexthop::Command),
+    /// MAC addresses, programmed and learned
+    #[command(subcommand)]
+    Mac(tables::mac::Command),
+    /// Neighbours: IP to MAC, in bridges and on the underlay
+    #[command(subcommand, visible_alias = "neigh")]
+    Neighbor(tables::neighbor::Command),
+    /// MPLS labels that arrive here
+    #[command(subcommand)]
+    Label(tables::label::Command),
+    /// VXLAN network identifiers that arrive here
+    #[command(subcommand)]
+    Vni(tables::vni::Command),
+    /// Flows as the workers hold them now
+    #[command(subcommand)]
+    Flow(tables::flow::Command),
+
+    /// Dropped packets per port and per VRF, with the reason and what it means
+    Drops(telemetry::drops::Drops),
+    /// Counters of ports, VRFs, workers, frames and flows
+    Stats(telemetry::stats::Stats),
+    /// What this vrouterd is, which revision it runs and what it can hold
+    Info,
+
+    /// Print a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  vrctl completions bash > /etc/bash_completion.d/vrctl
+  vrctl completions zsh > /usr/share/zsh/vendor-completions/_vrctl
+  vrctl completions fish > ~/.config/fish/completions/vrctl.fish")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Completion,
+    },
+}
+
+/// Shells with completions.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Completion {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl From<Completion> for Shell {
+    fn from(shell: Completion) -> Self {
+        match shell {
+            Completion::Bash => Self::Bash,
+            Completion::Zsh => Self::Zsh,
+            Completion::Fish => Self::Fish,
+        }
+    }
+}
+
+/// What every command needs: the two servers and the output.
+pub(crate) struct Context {
+    control: Address,
+    dataplane: Address,
+    pub(crate) output: Output,
+}
+
+impl Context {
+    /// Connects to `vrouter-control`.
+    pub(crate) async fn control(&self) -> Result<ControlClient<Channel>, Failure> {
+        connect::control(&self.control).await
+    }
+
+    /// Connects to the `vrouterd`.
+    pub(crate) async fn dataplane(&self) -> Result<DataplaneClient<Channel>, Failure> {
+        connect::dataplane(&self.dataplane).await
+    }
+}
+
+impl Cli {
+    /// Does what the command line asks.
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let Globals {
+            control,
+            dataplane,
+            output,
+            color,
+        } = self.globals;
+        let context = Context {
+            control,
+            dataplane,
+            output: Output::new(output, color),
+        };
+        let context = &context;
+        match self.command {
+            Command::Network(command) => intent::network::run(command, context).await,
+            Command::Subnet(command) => intent::subnet::run(command, context).await,
+            Command::Endpoint(command) => intent::endpoint::run(command, context).await,
+            Command::Node(command) => intent::node::run(command, context).await,
+            Command::Watch(command) => intent::watch::run(command, context).await,
+            Command::Status => intent::status::run(context).await,
+            Command::Audit => intent::audit::run(context).await,
+            Command::Port(command) => tables::port::run(command, context).await,
+            Command::Vrf(command) => tables::vrf::run(command, context).await,
+            Command::Bridge(command) => tables::bridge::run(command, context).await,
+            Command::Route(command) => tables::route::run(command, context).await,
+            Command::Nexthop(command) => tables::nexthop::run(command, context).await,
+            Command::Mac(command) => tables::mac::run(command, context).await,
+            Command::Neighbor(command) => tables::neighbor::run(command, context).await,
+            Command::Label(command) => tables::label::run(command, context).await,
+            Command::Vni(command) => tables::vni::run(command, context).await,
+            Command::Flow(command) => tables::flow::run(command, context).await,
+            Command::Drops(command) => telemetry::drops::run(command, context).await,
+            Command::Stats(command) => telemetry::stats::run(command, context).await,
+            Command::Info => telemetry::info::run(context).await,
+            Command::Completions { shell } => {
+                // Written to memory first: the generator would panic on a closed pipe.
+                let mut script = Vec::new();
+                clap_complete::generate(Shell::from(shell), &mut Self::command(), "vrctl", &mut script);
+                context.output.bytes(&script)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}
