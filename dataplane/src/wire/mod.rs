@@ -11,20 +11,46 @@
 
 #![forbid(unsafe_code)]
 
+pub mod arp;
 mod bytes;
 pub mod checksum;
+pub mod ecn;
 mod error;
+pub mod eth;
+pub mod icmpv4;
+pub mod icmpv6;
 mod ids;
+pub mod ipv4;
+pub mod ipv6;
 pub mod ipv6_walk;
 mod mac;
+pub mod mpls;
+pub mod ndisc;
+pub mod ndisc_emit;
 pub mod parse;
 mod prefix;
+pub mod sctp;
+pub mod tcp;
+pub mod udp;
+mod view;
+pub mod vxlan;
 
+pub use arp::Arp;
 pub use error::WireError;
+pub use eth::Ethernet;
+pub use icmpv4::Icmpv4;
+pub use icmpv6::Icmpv6;
 pub use ids::{Dscp, Ecn, IdError, Label, VlanId, Vni};
+pub use ipv4::Ipv4;
+pub use ipv6::Ipv6;
 pub use mac::{Mac, MacError};
+pub use ndisc::Ndisc;
 pub use parse::{Fragment, IpKind, ParseError, Parsed, parse, parse_ip};
 pub use prefix::{IpPrefix, PrefixError};
+pub use sctp::Sctp;
+pub use tcp::Tcp;
+pub use udp::Udp;
+pub use vxlan::Vxlan;
 
 /// EtherType numbers (IEEE registration authority) that this router knows.
 pub mod ethertype {
