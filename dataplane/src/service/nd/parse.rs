@@ -34,9 +34,10 @@ pub fn parse(frame: &[u8]) -> Result<Nd, NdError> {
     let (source, destination) = (ip.src_addr(), ip.dst_addr());
     let bytes = ip.payload();
     let kind = *bytes.first().ok_or(NdError::Truncated)?;
-    let kind = match Icmpv6Message::from(kind) {
-        kind @ (Icmpv6Message::RouterSolicit | Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert) => kind,
-        _ => return Err(NdError::Type(kind)),
+    let kind @ (Icmpv6Message::RouterSolicit | Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert) =
+        Icmpv6Message::from(kind)
+    else {
+        return Err(NdError::Type(kind));
     };
     if ip.hop_limit() != 255 {
         return Err(NdError::HopLimit(ip.hop_limit()));

@@ -245,7 +245,7 @@ fn every_rule_of_validity_holds() {
     assert!(parse(&cut(24)).is_ok());
     // Duplicate address detection only to the group of the target.
     let elsewhere = changed(&detection(ip("fd00::9")), |f| {
-        f[38..54].copy_from_slice(&ALL_NODES.octets())
+        f[38..54].copy_from_slice(&ALL_NODES.octets());
     });
     assert_eq!(parse(&elsewhere), Err(NdError::Destination(ALL_NODES)));
     // An unknown option is passed over.
