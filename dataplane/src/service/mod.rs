@@ -6,6 +6,7 @@
 
 pub mod arp;
 pub mod ethernet;
+pub mod fragment;
 pub mod icmp;
 pub mod nd;
 
