@@ -1,1 +1,25 @@
-//! Control.
+//! Intent and the programming of dataplanes: what `vrouter-control` is made of.
+//!
+//! Rooms, lowest floor first; imports go only down:
+//!
+//! - [`model`]: values that cannot be wrong
+//! - [`ipam`]: numbers and addresses from ranges
+//! - [`state`]: everything wished for, as one persistent value with its indices
+//! - [`store`]: the same on disk; one durable transaction per change
+//! - [`intent`]: the rules between objects, as functions on a transaction
+//! - [`compile`]: from wish to dataplane objects, pure
+//! - [`reconcile`]: makes each dataplane hold what is compiled
+//! - [`api`]: gRPC in front of all that
+//! - [`config`], [`daemon`]: the process around it
+
+pub mod api;
+pub mod compile;
+pub mod config;
+pub mod daemon;
+pub mod intent;
+pub mod ipam;
+pub mod model;
+pub mod reconcile;
+pub mod state;
+pub mod store;
+pub mod transport;

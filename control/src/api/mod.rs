@@ -1,0 +1,15 @@
+//! `vrouter.control.v1` over gRPC: turns requests into wishes, runs the rules in a transaction, and shows objects.
+//!
+//! No rule lives here: what may be done is decided in [`crate::intent`].
+
+mod server;
+mod service;
+mod show;
+mod status;
+mod watch;
+
+pub use server::{ServeError, Server};
+pub use service::Service;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! From wish to dataplane objects, pure.
+
+mod mtu;
+
+pub use mtu::workload_mtu;

@@ -1,0 +1,221 @@
+//! What the daemon is told: flags and a TOML file, flags first.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::{Parser, ValueEnum};
+use serde::Deserialize;
+
+use crate::{model::Name, transport::Address};
+
+/// Where the API listens when nothing else is said.
+pub const DEFAULT_LISTEN: &str = "/run/vrouter/control.sock";
+/// Where the store is when nothing else is said.
+pub const DEFAULT_STORE: &str = "/var/lib/vrouter/control.redb";
+
+/// The command line.
+#[derive(Debug, Default, Parser)]
+#[command(
+    name = "vrouter-control",
+    version,
+    about = "Keeps networks, subnets, endpoints and nodes, and programs the vrouterd of every node"
+)]
+pub struct Flags {
+    /// TOML file with the same settings; what is given on the command line wins
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to serve the API on (repeatable): unix:/path or http://host:port [default: unix:/run/vrouter/control.sock]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<Address>,
+    /// File that everything is kept in [default: /var/lib/vrouter/control.redb]
+    #[arg(long, value_name = "FILE")]
+    pub store: Option<PathBuf>,
+    /// Dataplane to program (repeatable): the node's name and where its vrouterd listens
+    #[arg(long, value_name = "NODE=ADDR", value_parser = parse_dataplane)]
+    pub dataplane: Vec<(Name, Address)>,
+    /// What to log: error, warn, info, debug, trace, or a filter like "info,vrouter_control=debug" [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// How to write the log [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The settings in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the API listens.
+    pub listen: Vec<Address>,
+    /// The store's file.
+    pub store: PathBuf,
+    /// Dataplanes to program, by node.
+    pub dataplanes: BTreeMap<Name, Address>,
+    /// Log filter.
+    pub log: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The file is not what is expected: the message names line and key.
+    #[error("{}: {error}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        error: Box<toml::de::Error>,
+    },
+    /// A node is named twice.
+    #[error("dataplane: node {0} is given twice")]
+    TwoDataplanes(Name),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    #[serde(default)]
+    listen: Vec<Address>,
+    store: Option<PathBuf>,
+    #[serde(default)]
+    dataplane: BTreeMap<String, Address>,
+    log: Option<String>,
+    log_format: Option<LogFormat>,
+}
+
+impl Config {
+    /// Puts flags over the file that they name.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and the key at fault.
+    pub fn new(flags: Flags) -> Result<Self, ConfigError> {
+        let file = flags.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let mut dataplanes = BTreeMap::new();
+        for (node, address) in flags.dataplane {
+            if dataplanes.insert(node.clone(), address).is_some() {
+                return Err(ConfigError::TwoDataplanes(node));
+            }
+        }
+        for (node, address) in file.1 {
+            dataplanes.entry(node).or_insert(address);
+        }
+        let file = file.0;
+        let listen = [flags.listen, file.listen, vec![Address::Unix(DEFAULT_LISTEN.into())]];
+        Ok(Self {
+            listen: listen.into_iter().find(|l| !l.is_empty()).unwrap_or_default(),
+            store: flags.store.or(file.store).unwrap_or_else(|| DEFAULT_STORE.into()),
+            dataplanes,
+            log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<(File, BTreeMap<Name, Address>), ConfigError> {
+    let text = fs::read_to_string(path).map_err(|error| ConfigError::Read {
+        path: path.to_owned(),
+        error,
+    })?;
+    let syntax = |error| ConfigError::Syntax {
+        path: path.to_owned(),
+        error: Box::new(error),
+    };
+    let mut file: File = toml::from_str(&text).map_err(syntax)?;
+    let mut dataplanes = BTreeMap::new();
+    for (node, address) in std::mem::take(&mut file.dataplane) {
+        let name = Name::new(&node).map_err(|e| syntax(serde::de::Error::custom(format!("dataplane.{node}: {e}"))))?;
+        dataplanes.insert(name, address);
+    }
+    Ok((file, dataplanes))
+}
+
+fn parse_dataplane(text: &str) -> Result<(Name, Address), String> {
+    let (node, address) = text
+        .split_once('=')
+        .ok_or("NODE=ADDR would be right, like node-a=unix:/run/vrouter/vrouterd.sock")?;
+    Ok((
+        Name::new(node).map_err(|e| format!("node {e}"))?,
+        address.parse().map_err(|e| format!("{e}"))?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_file(text: &str, arguments: &[&str]) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        let mut all = vec!["vrouter-control", "--config", &path];
+        all.extend(arguments);
+        Config::new(Flags::try_parse_from(all).unwrap())
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let text = "listen = [\"unix:/a\"]\nstore = \"/b\"\nlog-format = \"json\"\n[dataplane]\na = \"unix:/x\"\nb = \"http://[::1]:1\"\n";
+        let config = with_file(text, &["--store", "/c", "--dataplane", "a=unix:/y"]).unwrap();
+        assert_eq!(config.store, PathBuf::from("/c"));
+        assert_eq!(config.listen, [Address::Unix("/a".into())]);
+        assert_eq!(config.log_format, LogFormat::Json);
+        let shown: Vec<_> = config.dataplanes.iter().map(|(n, a)| format!("{n}={a}")).collect();
+        assert_eq!(shown, ["a=unix:/y", "b=http://[::1]:1"]);
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        let error = |text: &str| with_file(text, &[]).unwrap_err().to_string();
+        assert!(error("lisen = []").contains("`lisen`"));
+        let listen = error("listen = [\"/run/x\"]");
+        assert!(
+            listen.contains("listen") && listen.contains("unix:/run/vrouter/control.sock"),
+            "{listen}"
+        );
+        assert!(error("[dataplane]\nA = \"unix:/x\"").contains("dataplane.A"));
+        assert!(error("log-format = \"xml\"").contains("log-format"));
+        assert!(error("store = 7").contains("store"));
+    }
+
+    #[test]
+    fn bad_flags_are_explained() {
+        let error = |arguments: &[&str]| {
+            let all = std::iter::once(&"vrouter-control").chain(arguments);
+            Flags::try_parse_from(all).unwrap_err().to_string()
+        };
+        assert!(error(&["--dataplane", "x"]).contains("NODE=ADDR"));
+        assert!(error(&["--listen", "here"]).contains("unix:/run/vrouter/control.sock"));
+        let twice = [
+            "vrouter-control",
+            "--dataplane",
+            "a=unix:/x",
+            "--dataplane",
+            "a=unix:/y",
+        ];
+        let twice = Config::new(Flags::try_parse_from(twice).unwrap()).unwrap_err();
+        assert!(twice.to_string().contains("twice"));
+    }
+}

@@ -1,0 +1,225 @@
+//! Endpoints.
+
+use std::sync::Arc;
+
+use super::{Refusal, addresses, network, numbers, uid};
+use crate::{
+    model::{AddressWish, Endpoint, EndpointWish, InterfaceName, Mac, Mask, Name},
+    state::{Cursor, Key, Record, Transaction},
+};
+
+/// Creates an endpoint with its addresses, number and MAC; idempotent by name and by client id.
+///
+/// # Errors
+/// The network, node or subnet does not exist; a value is taken; nothing is left to hand out.
+pub fn create_endpoint(transaction: &mut Transaction, wish: EndpointWish) -> Result<Arc<Endpoint>, Refusal> {
+    network::find(transaction, &wish.network, "endpoint.network")?;
+    let by_id = wish
+        .client_id
+        .as_ref()
+        .and_then(|id| transaction.client_id_holder(&wish.network, id))
+        .cloned();
+    let field = if by_id.is_some() {
+        "endpoint.client_id"
+    } else {
+        "endpoint.name"
+    };
+    let name = by_id.unwrap_or_else(|| wish.name.clone());
+    if let Some(existing) = transaction.endpoint(&wish.network, &name) {
+        return match difference(existing, &wish) {
+            None => Ok(existing.clone()),
+            Some(differs) => {
+                let message = format!(
+                    "endpoint {name} of network {} exists already, with another {differs}",
+                    wish.network
+                );
+                Err(Refusal::taken(field, message))
+            }
+        };
+    }
+    check_place(
+        transaction,
+        &wish.network,
+        &wish.name,
+        wish.node.as_ref(),
+        wish.interface.as_ref(),
+    )?;
+    if let Some((mac, holder)) = wish
+        .mac
+        .and_then(|mac| Some((mac, transaction.mac_holder(&wish.network, mac)?)))
+    {
+        return Err(Refusal::taken(
+            "endpoint.mac",
+            format!("{mac} is taken by endpoint {holder} of the same network"),
+        ));
+    }
+    let number = numbers::next(transaction, Cursor::Endpoint, "endpoint.number", |n| &n.endpoints)?;
+    let mac = match wish.mac {
+        Some(mac) => mac,
+        None => generate_mac(transaction, &wish.network, number)?,
+    };
+    let addresses = addresses::resolve(transaction, &wish.network, &wish.name, &wish.addresses, &[])?;
+    let endpoint = Arc::new(Endpoint {
+        uid: uid(),
+        revision: transaction.revision(),
+        number,
+        mac,
+        addresses,
+        network: wish.network,
+        name: wish.name,
+        node: wish.node,
+        interface: wish.interface,
+        wished_addresses: wish.addresses,
+        labels: wish.labels,
+        client_id: wish.client_id,
+    });
+    transaction.put(Record::Endpoint(endpoint.clone()));
+    Ok(endpoint)
+}
+
+/// Updates an endpoint: moves it, attaches or detaches it, changes its addresses or labels.
+///
+/// # Errors
+/// It, its node or a subnet does not exist, it is at another revision, the wish changes what cannot change, or wants what is taken.
+pub fn update_endpoint(
+    transaction: &mut Transaction,
+    wish: EndpointWish,
+    mask: &Mask,
+) -> Result<Arc<Endpoint>, Refusal> {
+    network::find(transaction, &wish.network, "endpoint.network")?;
+    let existing = transaction
+        .endpoint(&wish.network, &wish.name)
+        .cloned()
+        .ok_or_else(|| {
+            Refusal::not_found(
+                "endpoint.name",
+                format!("there is no endpoint {} in network {}", wish.name, wish.network),
+            )
+        })?;
+    Refusal::unless_revision("endpoint", wish.revision, existing.revision)?;
+    let mut endpoint = existing.as_ref().clone();
+    if mask.has("mac") {
+        Refusal::unless_same("endpoint.mac", wish.mac, &endpoint.mac)?;
+    }
+    if mask.has("client_id") && wish.client_id.is_some() && wish.client_id != endpoint.client_id {
+        return Err(Refusal::invalid("endpoint.client_id", "cannot change"));
+    }
+    if mask.has("node") {
+        endpoint.node = wish.node;
+    }
+    if mask.has("interface") {
+        endpoint.interface = wish.interface;
+    }
+    if mask.has("labels") {
+        endpoint.labels = wish.labels;
+    }
+    check_place(
+        transaction,
+        &endpoint.network,
+        &endpoint.name,
+        endpoint.node.as_ref(),
+        endpoint.interface.as_ref(),
+    )?;
+    // Sending back the addresses that were read is no new wish.
+    if mask.has("addresses") && !names_exactly(&wish.addresses, &endpoint.addresses) {
+        endpoint.addresses = addresses::resolve(
+            transaction,
+            &endpoint.network,
+            &endpoint.name,
+            &wish.addresses,
+            &existing.addresses,
+        )?;
+        endpoint.wished_addresses = wish.addresses;
+    }
+    if endpoint == *existing {
+        return Ok(existing);
+    }
+    endpoint.revision = transaction.revision();
+    let endpoint = Arc::new(endpoint);
+    transaction.put(Record::Endpoint(endpoint.clone()));
+    Ok(endpoint)
+}
+
+/// Deletes an endpoint and gives its addresses back; whether it was there.
+///
+/// # Errors
+/// None of its own.
+pub fn delete_endpoint(transaction: &mut Transaction, network: &Name, name: &Name) -> Result<bool, Refusal> {
+    let Some(endpoint) = transaction.endpoint(network, name).cloned() else {
+        return Ok(false);
+    };
+    for address in &endpoint.addresses {
+        addresses::release(transaction, network, *address);
+    }
+    transaction.delete(Key::Endpoint((network.clone(), name.clone())));
+    Ok(true)
+}
+
+fn check_place(
+    transaction: &Transaction,
+    network: &Name,
+    name: &Name,
+    node: Option<&Name>,
+    interface: Option<&InterfaceName>,
+) -> Result<(), Refusal> {
+    let Some(node) = node else {
+        return match interface {
+            Some(interface) => Err(Refusal::invalid(
+                "endpoint.node",
+                format!("is missing; on which node is {interface}?"),
+            )),
+            None => Ok(()),
+        };
+    };
+    if transaction.node(node).is_none() {
+        return Err(Refusal::not_found("endpoint.node", format!("there is no node {node}")));
+    }
+    let holder = interface.and_then(|interface| transaction.interface_holder(node, interface).zip(Some(interface)));
+    match holder {
+        Some((holder, interface)) if (&holder.0, &holder.1) != (network, name) => Err(Refusal::taken(
+            "endpoint.interface",
+            format!(
+                "{interface} on node {node} belongs to endpoint {} of network {}",
+                holder.1, holder.0
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A MAC address made of the endpoint's number, which is unique; steps aside where a client chose just that one for another endpoint.
+fn generate_mac(transaction: &Transaction, network: &Name, number: u32) -> Result<Mac, Refusal> {
+    // "v", and any tag after it.
+    (0..=u8::MAX)
+        .map(|step| Mac::generated(0x76_u8.wrapping_add(step), number))
+        .find(|mac| transaction.mac_holder(network, *mac).is_none())
+        .ok_or_else(|| Refusal::exhausted("endpoint.mac", "no address is left for this endpoint; choose one"))
+}
+
+fn names_exactly(wishes: &[AddressWish], addresses: &[std::net::IpAddr]) -> bool {
+    wishes.len() == addresses.len()
+        && wishes
+            .iter()
+            .zip(addresses)
+            .all(|(wish, address)| *wish == AddressWish::Address(*address))
+}
+
+fn difference(existing: &Endpoint, wish: &EndpointWish) -> Option<&'static str> {
+    let same_addresses =
+        wish.addresses == existing.wished_addresses || names_exactly(&wish.addresses, &existing.addresses);
+    if existing.node != wish.node {
+        Some("node")
+    } else if existing.interface != wish.interface {
+        Some("interface")
+    } else if wish.mac.is_some_and(|mac| mac != existing.mac) {
+        Some("mac")
+    } else if !same_addresses {
+        Some("addresses")
+    } else if existing.labels != wish.labels {
+        Some("labels")
+    } else if wish.client_id.is_some() && existing.client_id != wish.client_id {
+        Some("client_id")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,110 @@
+//! Records as bytes: a text key, and a value that begins with the version of its format.
+//!
+//! Version 1 is JSON: a field added later has a default, so that old values stay readable; a change that defaults cannot bridge gets a
+//! new version byte and a reader for both.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    model::Name,
+    state::{Cursor, Key, Record},
+};
+
+const VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct CursorValue {
+    next: String,
+}
+
+/// The key as text: kind and names between slashes, which no name has.
+pub(super) fn key(key: &Key) -> String {
+    match key {
+        Key::Network(name) => format!("network/{name}"),
+        Key::Subnet((network, name)) => format!("subnet/{network}/{name}"),
+        Key::Node(name) => format!("node/{name}"),
+        Key::Endpoint((network, name)) => format!("endpoint/{network}/{name}"),
+        Key::Address(network, address) => format!("address/{network}/{address}"),
+        Key::Observed(name) => format!("observed/{name}"),
+        Key::Cursor(Cursor::Network) => "cursor/network".to_owned(),
+        Key::Cursor(Cursor::Endpoint) => "cursor/endpoint".to_owned(),
+        Key::Cursor(Cursor::Node) => "cursor/node".to_owned(),
+        Key::Cursor(Cursor::Vni) => "cursor/vni".to_owned(),
+        Key::Cursor(Cursor::Addresses((network, name))) => format!("cursor/addresses/{network}/{name}"),
+    }
+}
+
+fn parse_key(text: &str) -> Option<Key> {
+    let name = |t: &str| Name::new(t).ok();
+    let parts: Vec<&str> = text.split('/').collect();
+    Some(match parts.as_slice() {
+        ["network", n] => Key::Network(name(n)?),
+        ["subnet", n, s] => Key::Subnet((name(n)?, name(s)?)),
+        ["node", n] => Key::Node(name(n)?),
+        ["endpoint", n, e] => Key::Endpoint((name(n)?, name(e)?)),
+        ["address", n, a] => Key::Address(name(n)?, a.parse::<IpAddr>().ok()?),
+        ["observed", n] => Key::Observed(name(n)?),
+        ["cursor", "network"] => Key::Cursor(Cursor::Network),
+        ["cursor", "endpoint"] => Key::Cursor(Cursor::Endpoint),
+        ["cursor", "node"] => Key::Cursor(Cursor::Node),
+        ["cursor", "vni"] => Key::Cursor(Cursor::Vni),
+        ["cursor", "addresses", n, s] => Key::Cursor(Cursor::Addresses((name(n)?, name(s)?))),
+        _ => return None,
+    })
+}
+
+/// The value of a record.
+pub(super) fn encode(record: &Record) -> Result<Vec<u8>, String> {
+    fn json<T: Serialize>(value: &T) -> serde_json::Result<Vec<u8>> {
+        let mut bytes = vec![VERSION];
+        serde_json::to_writer(&mut bytes, value)?;
+        Ok(bytes)
+    }
+    match record {
+        Record::Network(o) => json(o.as_ref()),
+        Record::Subnet(o) => json(o.as_ref()),
+        Record::Node(o) => json(o.as_ref()),
+        Record::Endpoint(o) => json(o.as_ref()),
+        Record::Address(o) => json(o.as_ref()),
+        Record::Observed(o) => json(o.as_ref()),
+        Record::Cursor(_, next) => json(&CursorValue { next: next.to_string() }),
+    }
+    .map_err(|e| e.to_string())
+}
+
+/// The record of a key and value.
+pub(super) fn decode(text: &str, value: &[u8]) -> Result<Record, String> {
+    fn json<T: DeserializeOwned>(text: &str, bytes: &[u8]) -> Result<T, String> {
+        serde_json::from_slice(bytes).map_err(|e| format!("{text}: {e}"))
+    }
+    let key = parse_key(text).ok_or_else(|| format!("{text:?} is no key that this program knows"))?;
+    let body = match value {
+        [VERSION, body @ ..] => body,
+        [version, ..] => {
+            return Err(format!(
+                "{text}: value of format {version}, this program knows up to {VERSION}"
+            ));
+        }
+        [] => return Err(format!("{text}: empty value")),
+    };
+    let record = match &key {
+        Key::Network(_) => Record::Network(json(text, body)?),
+        Key::Subnet(_) => Record::Subnet(json(text, body)?),
+        Key::Node(_) => Record::Node(json(text, body)?),
+        Key::Endpoint(_) => Record::Endpoint(json(text, body)?),
+        Key::Address(..) => Record::Address(json(text, body)?),
+        Key::Observed(_) => Record::Observed(json(text, body)?),
+        Key::Cursor(cursor) => {
+            let value: CursorValue = json(text, body)?;
+            let next = value.next.parse().map_err(|e| format!("{text}: {e}"))?;
+            Record::Cursor(cursor.clone(), next)
+        }
+    };
+    if record.key() == key {
+        Ok(record)
+    } else {
+        Err(format!("{text}: holds another object"))
+    }
+}
