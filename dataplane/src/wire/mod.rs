@@ -27,6 +27,8 @@ mod mac;
 pub mod mpls;
 pub mod ndisc;
 pub mod ndisc_emit;
+pub mod offload;
+pub mod outer;
 pub mod parse;
 mod prefix;
 pub mod sctp;
