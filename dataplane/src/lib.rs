@@ -7,4 +7,5 @@
 pub mod packet;
 pub mod port;
 pub mod service;
+pub mod tables;
 pub mod wire;
