@@ -1,0 +1,375 @@
+//! The index of the flow table: from a hash to the record of a direction, in one or two cache lines.
+//!
+//! A bucket is a cache line of words; a word is tag, state, generation and direction number. A hash has two buckets it may stand
+//! in and never moves once placed. The first bucket is taken while it has room to spare, so that most hits
+//! touch one line; then the emptier of the two.
+//!
+//! # Inserting without locks
+//! Two workers may insert one key at once, into different slots. A word is placed as *inserting*, which lookups do not see;
+//! then the inserter looks at every other slot of both buckets for its own key. A *member* there: it withdraws. Another
+//! *inserting* one: it marks that one *collided*. At last it turns its own word from inserting to member, which fails if
+//! someone marked it collided: then it marks itself inserting and looks again. Of two inserters, each of which placed its word,
+//! passed a sequentially consistent fence and then looked, at least one saw the other; so both cannot become
+//! members. Nobody waits for anybody: a worker that sleeps while inserting is marked collided and passed by. An inserter that had to push aside one in
+//! an earlier slot too often gives way to it, so that two in lock step do not push each other for ever.
+//! (After Purcell and Harris, "Non-blocking hashtables with open addressing", 2005.)
+//!
+//! Knows words only: whether a record bears the key is asked of the caller.
+#![allow(unsafe_code)]
+
+use super::super::memory::{Slab, TableError, Zeroable, prefetch};
+use super::super::sync::{AtomicU64, Ordering, fence};
+
+/// Words per bucket.
+pub(super) const SLOTS: usize = if cfg!(vrouter_loom) { 2 } else { 8 };
+/// While the first bucket of a hash holds fewer than this, it is preferred to the second.
+const CROWDED: usize = if cfg!(vrouter_loom) { 1 } else { 6 };
+/// How often an inserter pushes aside one in an earlier slot before it gives way.
+const PATIENCE: usize = if cfg!(vrouter_loom) { 1 } else { 16 };
+
+const DIRECTION_BITS: u32 = 28;
+const GENERATION_BITS: u32 = 18;
+const STATE_SHIFT: u32 = DIRECTION_BITS + GENERATION_BITS;
+const TAG_SHIFT: u32 = STATE_SHIFT + 2;
+
+/// One more than the greatest direction number.
+pub(super) const MAX_DIRECTIONS: usize = 1 << DIRECTION_BITS;
+
+const INSERTING: u64 = 1;
+const COLLIDED: u64 = 2;
+const MEMBER: u64 = 3;
+
+/// A word of the index: where a direction's record is, and whether it is still the one meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Entry(u64);
+
+impl Entry {
+    fn new(hash: u64, state: u64, direction: u32, generation: u32) -> Self {
+        let generation = u64::from(generation) & ((1 << GENERATION_BITS) - 1);
+        Self(tag(hash) << TAG_SHIFT | state << STATE_SHIFT | generation << DIRECTION_BITS | u64::from(direction))
+    }
+
+    /// The direction's number.
+    pub(super) fn direction(self) -> u32 {
+        (self.0 & (MAX_DIRECTIONS as u64 - 1)) as u32
+    }
+
+    /// Whether the entry was made for this generation of the record (its low bits are compared).
+    pub(super) fn is_of(self, generation: u32) -> bool {
+        (self.0 >> DIRECTION_BITS ^ u64::from(generation)) & ((1 << GENERATION_BITS) - 1) == 0
+    }
+
+    fn state(self) -> u64 {
+        self.0 >> STATE_SHIFT & 3
+    }
+
+    fn with_state(self, state: u64) -> Self {
+        Self(self.0 & !(3 << STATE_SHIFT) | state << STATE_SHIFT)
+    }
+}
+
+fn tag(hash: u64) -> u64 {
+    hash >> 32 & 0xffff
+}
+
+/// How an insertion into the index ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// The key was new and is now visible.
+    Placed,
+    /// The key is there already, as this entry.
+    Exists(Entry),
+    /// Neither bucket has a free slot.
+    Full,
+    /// Another worker is inserting the same key and was given way.
+    Contended,
+}
+
+#[cfg_attr(not(vrouter_loom), repr(C, align(64)))]
+struct Bucket([AtomicU64; SLOTS]);
+
+// SAFETY: atomics of zero (no entry) are zeros and need no drop.
+unsafe impl Zeroable for Bucket {
+    #[cfg(any(test, vrouter_loom))]
+    fn zero() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+pub(super) struct Index {
+    buckets: Slab<Bucket>,
+}
+
+impl Index {
+    /// An index for so many directions, half full when all are in use.
+    pub(super) fn new(directions: usize) -> Result<Self, TableError> {
+        let buckets = Slab::new((directions * 2).div_ceil(SLOTS).max(2))?;
+        Ok(Self { buckets })
+    }
+
+    /// The two buckets of a hash: never the same one.
+    #[inline]
+    fn places(&self, hash: u64) -> [usize; 2] {
+        let len = self.buckets.len() as u64;
+        let first = ((hash & 0xffff_ffff) * len) >> 32;
+        // Mixed again, so that neither the tag nor the first bucket says anything of the second.
+        let second = ((hash.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32) * len) >> 32;
+        let second = if second != first {
+            second
+        } else if first + 1 == len {
+            0
+        } else {
+            first + 1
+        };
+        [first as usize, second as usize]
+    }
+
+    /// Asks for the first bucket's cache line.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(&self.buckets[self.places(hash)[0]]);
+    }
+
+    /// The visible entries with the hash's tag, of the first bucket and then of the second, until `wanted` answers.
+    #[inline]
+    pub(super) fn find<R>(&self, hash: u64, mut wanted: impl FnMut(Entry) -> Option<R>) -> Option<R> {
+        let want = tag(hash) << 2 | MEMBER;
+        for place in self.places(hash) {
+            let words = &self.buckets[place].0;
+            let mut matching = 0u32;
+            for (slot, word) in words.iter().enumerate() {
+                matching |= u32::from(word.load(Ordering::Relaxed) >> STATE_SHIFT == want) << slot;
+            }
+            while matching != 0 {
+                // Acquire: what the inserter wrote into the record comes with the word.
+                let word = words[matching.trailing_zeros() as usize % SLOTS].load(Ordering::Acquire);
+                if word >> STATE_SHIFT == want {
+                    if let Some(found) = wanted(Entry(word)) {
+                        return Some(found);
+                    }
+                }
+                matching &= matching - 1;
+            }
+        }
+        None
+    }
+
+    /// The first visible entry with the hash's tag in the first bucket: whom to prefetch.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> Option<u32> {
+        let want = tag(hash) << 2 | MEMBER;
+        let words = &self.buckets[self.places(hash)[0]].0;
+        let mut found = None;
+        for word in words {
+            let word = word.load(Ordering::Relaxed);
+            if word >> STATE_SHIFT == want {
+                found = Some(Entry(word).direction());
+            }
+        }
+        found
+    }
+
+    /// Makes the direction findable under the hash, unless its key is there already. `same` says whether the record of an entry
+    /// bears the very key (and is still the entry's).
+    pub(super) fn claim(&self, hash: u64, direction: u32, generation: u32, same: impl Fn(Entry) -> bool) -> Claim {
+        let mine = Entry::new(hash, INSERTING, direction, generation);
+        let places = self.places(hash);
+        let slot = loop {
+            if let Some(entry) = self.find(hash, |entry| same(entry).then_some(entry)) {
+                return Claim::Exists(entry);
+            }
+            let Some(slot) = self.free_slot(places) else {
+                return Claim::Full;
+            };
+            if self
+                .slot(slot)
+                .compare_exchange(0, mine.0, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
+                break slot;
+            }
+        };
+        let own = self.slot(slot);
+        let mut pushed = 0;
+        loop {
+            fence(Ordering::SeqCst);
+            let mut pushed_earlier = false;
+            for place in places {
+                for other in (0..SLOTS).map(|i| (place, i)).filter(|&other| other != slot) {
+                    match self.push_aside(other, mine, &same) {
+                        Rival::None => {}
+                        Rival::Pushed => pushed_earlier |= other < slot,
+                        Rival::Member(entry) => {
+                            own.store(0, Ordering::Release);
+                            return Claim::Exists(entry);
+                        }
+                    }
+                }
+            }
+            let member = mine.with_state(MEMBER);
+            if own
+                .compare_exchange(mine.0, member.0, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
+                return Claim::Placed;
+            }
+            pushed += usize::from(pushed_earlier);
+            if pushed > PATIENCE {
+                own.store(0, Ordering::Release);
+                return Claim::Contended;
+            }
+            own.store(mine.0, Ordering::Release);
+        }
+    }
+
+    /// Looks at another slot for the same key: a member is reported, an inserter is marked collided.
+    fn push_aside(&self, other: (usize, usize), mine: Entry, same: impl Fn(Entry) -> bool) -> Rival {
+        let word = self.slot(other);
+        let mut entry = Entry(word.load(Ordering::Acquire));
+        loop {
+            let state = entry.state();
+            if entry.0 >> TAG_SHIFT != mine.0 >> TAG_SHIFT || state == 0 || state == COLLIDED || !same(entry) {
+                return Rival::None;
+            }
+            if state == MEMBER {
+                return Rival::Member(entry);
+            }
+            let collided = entry.with_state(COLLIDED);
+            match word.compare_exchange(entry.0, collided.0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Rival::Pushed,
+                Err(now) => entry = Entry(now),
+            }
+        }
+    }
+
+    /// Makes the direction unfindable. False if it was so before.
+    pub(super) fn unlink(&self, hash: u64, direction: u32, generation: u32) -> bool {
+        let member = Entry::new(hash, MEMBER, direction, generation);
+        self.places(hash)
+            .into_iter()
+            .flat_map(|place| &self.buckets[place].0)
+            .any(|word| {
+                word.load(Ordering::Relaxed) == member.0
+                    && word
+                        .compare_exchange(member.0, 0, Ordering::AcqRel, Ordering::Relaxed)
+                        .is_ok()
+            })
+    }
+
+    /// Takes this very entry out.
+    pub(super) fn unlink_entry(&self, hash: u64, entry: Entry) {
+        for word in self.places(hash).into_iter().flat_map(|place| &self.buckets[place].0) {
+            if word.load(Ordering::Relaxed) == entry.0 {
+                // Failing means that someone else took it out.
+                let _ = word.compare_exchange(entry.0, 0, Ordering::AcqRel, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A free slot in the first bucket while it has room to spare, else in the emptier one.
+    fn free_slot(&self, places: [usize; 2]) -> Option<(usize, usize)> {
+        let free = places.map(|place| {
+            let words = &self.buckets[place].0;
+            let empty = |slot: &usize| words[*slot].load(Ordering::Relaxed) == 0;
+            (
+                (0..SLOTS).filter(empty).count(),
+                (0..SLOTS).find(empty).map(|slot| (place, slot)),
+            )
+        });
+        let [(first_free, first), (second_free, second)] = free;
+        if first_free + CROWDED > SLOTS || first_free >= second_free {
+            first
+        } else {
+            second
+        }
+    }
+
+    fn slot(&self, (bucket, slot): (usize, usize)) -> &AtomicU64 {
+        &self.buckets[bucket].0[slot]
+    }
+
+    /// How many slots are not empty: for tests that nothing is left behind.
+    #[cfg(test)]
+    pub(super) fn occupied(&self) -> usize {
+        let words = self.buckets.iter().flat_map(|bucket| &bucket.0);
+        words.filter(|word| word.load(Ordering::Relaxed) != 0).count()
+    }
+}
+
+enum Rival {
+    None,
+    Pushed,
+    Member(Entry),
+}
+
+#[cfg(all(test, not(vrouter_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_keep_their_parts_apart() {
+        let entry = Entry::new(0x1234_abcd_0000_0000, MEMBER, 0x0fff_fff1, 0xffff_ffff);
+        assert_eq!(entry.direction(), 0x0fff_fff1);
+        assert!(entry.is_of(0x3ffff) && entry.is_of(0xffff_ffff) && !entry.is_of(0x3fffe));
+        assert_eq!(entry.0 >> TAG_SHIFT, 0xabcd);
+        assert_eq!(entry.with_state(COLLIDED).state(), COLLIDED);
+        assert_eq!(entry.with_state(COLLIDED).with_state(MEMBER), entry);
+    }
+
+    #[test]
+    fn two_buckets_of_a_hash_always_differ() {
+        for directions in [1, 8, 9, 100, 4096] {
+            let index = Index::new(directions).unwrap();
+            for n in 0..10_000u64 {
+                let [a, b] = index.places(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                assert!(a != b && a < index.buckets.len() && b < index.buckets.len());
+            }
+        }
+    }
+
+    #[test]
+    fn an_index_filled_to_its_promise_has_room_and_most_stand_in_their_first_bucket() {
+        const DIRECTIONS: u32 = 200_000;
+        let index = Index::new(DIRECTIONS as usize).unwrap();
+        let hash = |n: u32| {
+            u64::from(n)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(31)
+                .wrapping_mul(0xff51_afd7_ed55_8ccd)
+        };
+        for n in 0..DIRECTIONS {
+            assert_eq!(
+                index.claim(hash(n), n, 1, |entry| entry.direction() == n),
+                Claim::Placed
+            );
+        }
+        let first = (0..DIRECTIONS)
+            .filter(|&n| {
+                let words = &index.buckets[index.places(hash(n))[0]].0;
+                words.iter().any(|w| Entry(w.load(Ordering::Relaxed)).direction() == n)
+            })
+            .count();
+        assert!(first > 150_000, "{first} of {DIRECTIONS} in the first bucket");
+        for n in 0..DIRECTIONS {
+            assert!(
+                index
+                    .find(hash(n), |entry| (entry.direction() == n).then_some(()))
+                    .is_some()
+            );
+            assert!(index.unlink(hash(n), n, 1));
+            assert!(!index.unlink(hash(n), n, 1));
+        }
+        assert_eq!(index.occupied(), 0);
+    }
+
+    #[test]
+    fn full_buckets_say_so() {
+        let index = Index::new(1).unwrap();
+        for n in 0..2 * SLOTS as u32 {
+            assert_eq!(index.claim(0, n, 1, |entry| entry.direction() == n), Claim::Placed);
+        }
+        assert_eq!(index.claim(0, 99, 1, |entry| entry.direction() == 99), Claim::Full);
+        assert!(index.unlink(0, 3, 1));
+        assert_eq!(index.claim(0, 99, 1, |entry| entry.direction() == 99), Claim::Placed);
+    }
+}

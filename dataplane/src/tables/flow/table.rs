@@ -1,0 +1,446 @@
+//! The flow table itself: look up, count, insert, decide anew, remove.
+
+use super::super::memory::{Slab, TableError};
+use super::super::sync::{AtomicU32, Ordering};
+use super::index::{Claim, Entry, Index, MAX_DIRECTIONS};
+use super::owner::{FlowOwner, RegionCount};
+use super::record::{ACTION_WORDS, Content, Pair, Record, Seen, index_generation};
+use super::share::Shares;
+use super::{FlowHit, FlowRef, InsertError};
+use crate::packet::key::{FlowKey, KEY_WORDS, hash_words};
+use crossbeam::utils::CachePadded;
+
+/// How often an insertion begins again because the flow in its way vanished under its hands.
+const TRIES: usize = if cfg!(vrouter_loom) { 3 } else { 16 };
+
+/// One direction of a flow to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewDirection {
+    /// The key of its packets.
+    pub key: FlowKey,
+    /// The key's hash with the table's seed ([`FlowTable::hash`]).
+    pub hash: u64,
+    /// The epoch its decision was made in; not [`STALE`](super::STALE), unless it is to be decided by its first packet.
+    pub epoch: u64,
+    /// Its decision.
+    pub action: [u64; ACTION_WORDS],
+}
+
+/// A flow to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewFlow {
+    /// The direction of the packet at hand.
+    pub forward: NewDirection,
+    /// The direction of the answers, if they shall meet the same flow.
+    pub reverse: Option<NewDirection>,
+    /// The port whose share pays for the flow.
+    pub port: u16,
+}
+
+/// The flow table; see the [room's page](super).
+pub struct FlowTable {
+    index: Index,
+    pairs: Slab<Pair>,
+    pub(super) regions: Box<[CachePadded<RegionCount>]>,
+    pub(super) per_region: u32,
+    shares: Shares,
+    seed: u64,
+}
+
+impl FlowTable {
+    /// A table for `capacity_pairs` flows, divided evenly among `workers`, with port slots `0..max_ports`, and the owner of each
+    /// worker's region. `seed` should be random and secret: it keeps senders from aiming flows at one bucket. Takes 256 bytes per flow
+    /// and 32 for its index, as they come into use.
+    ///
+    /// # Errors
+    /// [`TableError`]: no worker, no flow or too many (2^27), or no memory.
+    pub fn new(
+        capacity_pairs: usize,
+        workers: usize,
+        max_ports: usize,
+        seed: u64,
+    ) -> Result<(Self, Vec<FlowOwner>), TableError> {
+        let max = MAX_DIRECTIONS / 2;
+        let size = TableError::Size {
+            asked: capacity_pairs,
+            max,
+        };
+        if capacity_pairs == 0 || workers == 0 {
+            return Err(size);
+        }
+        let per_worker = capacity_pairs.div_ceil(workers);
+        let pairs = per_worker
+            .checked_mul(workers)
+            .filter(|&pairs| pairs <= max)
+            .ok_or(size)?;
+        let per_region = u32::try_from(per_worker).map_err(|_| size)?;
+        let table = Self {
+            index: Index::new(pairs * 2)?,
+            pairs: Slab::new(pairs)?,
+            regions: (0..workers as u32)
+                .map(|worker| {
+                    CachePadded::new(RegionCount {
+                        used: AtomicU32::new(0),
+                        fresh: AtomicU32::new(worker * per_region),
+                    })
+                })
+                .collect(),
+            per_region,
+            shares: Shares::new(max_ports),
+            seed,
+        };
+        let owners = (0..workers as u32)
+            .map(|worker| FlowOwner::new(worker as usize, worker * per_region, (worker + 1) * per_region))
+            .collect();
+        Ok((table, owners))
+    }
+
+    /// The hash that this table wants with a key: computed once per packet.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, key: &FlowKey) -> u64 {
+        key.hash(self.seed)
+    }
+
+    /// The seed of [`FlowTable::hash`].
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Asks for the bucket that [`FlowTable::lookup`] will look at first. Do this for all packets of a batch, then
+    /// [`FlowTable::prefetch_record`] for all, then look up.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// Asks for the record that the lookup will likely find; reads the bucket, so that should have arrived.
+    #[inline]
+    pub fn prefetch_record(&self, hash: u64) {
+        if let Some(direction) = self.index.guess(hash) {
+            self.record(direction).prefetch();
+        }
+    }
+
+    /// Finds the direction with this key. Compare the hit's epoch with the current one before running its action.
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, key: &FlowKey, hash: u64) -> Option<FlowHit> {
+        let words = key.words();
+        self.find(&words, hash)
+    }
+
+    #[inline]
+    fn find(&self, words: &[u64; KEY_WORDS], hash: u64) -> Option<FlowHit> {
+        self.index.find(hash, |entry| {
+            let seen = self.record(entry.direction()).read(words, entry)?;
+            Some(hit(entry.direction(), seen))
+        })
+    }
+
+    /// Counts a packet and keeps the flow alive. Nothing happens if the flow is gone.
+    ///
+    /// Written without read-modify-write instructions, which would cost as much as the lookup: if two workers count
+    /// the same direction in the same instant, one packet may go uncounted. Steering keeps a direction on one worker at a time.
+    #[inline]
+    pub fn touch(&self, flow: FlowRef, now_ms: u64, bytes: u64) {
+        let record = self.record(flow.direction);
+        if record.generation() != flow.generation {
+            return;
+        }
+        record.last_seen.store(now_ms, Ordering::Relaxed);
+        let packets = record.packets.load(Ordering::Relaxed);
+        record.packets.store(packets.wrapping_add(1), Ordering::Relaxed);
+        let before = record.bytes.load(Ordering::Relaxed);
+        record.bytes.store(before.wrapping_add(bytes), Ordering::Relaxed);
+    }
+
+    /// Makes a flow in the owner's region. Gives the forward direction.
+    ///
+    /// Of workers that insert the same key at once exactly one succeeds; the others get its flow with
+    /// [`InsertError::AlreadyThere`]. That is also so when one inserts the other's answers (the pair turned round): both
+    /// insert the lesser key first. After an error nothing of the new flow is left.
+    ///
+    /// # Errors
+    /// See [`InsertError`].
+    pub fn insert(&self, owner: &mut FlowOwner, flow: &NewFlow, now_ms: u64) -> Result<FlowHit, InsertError> {
+        debug_assert_eq!(
+            flow.forward.hash,
+            self.hash(&flow.forward.key),
+            "the hash is not this table's"
+        );
+        self.shares.take(flow.port)?;
+        let Some(pair) = owner.allocate(self) else {
+            self.shares.give_back(flow.port);
+            return Err(InsertError::TableFull);
+        };
+        let fill = |side: u32, new: &NewDirection, words: &[u64; KEY_WORDS]| {
+            self.record(pair * 2 + side).fill(&Content {
+                key: words,
+                port: flow.port,
+                epoch: new.epoch,
+                action: &new.action,
+                now_ms,
+            })
+        };
+        let words = flow.forward.key.words();
+        let forward = Side {
+            hash: flow.forward.hash,
+            direction: pair * 2,
+            generation: fill(0, &flow.forward, &words),
+            words,
+        };
+        // A key that is its own reverse is one direction.
+        let reverse = flow
+            .reverse
+            .as_ref()
+            .filter(|new| new.key != flow.forward.key)
+            .map(|new| {
+                debug_assert_eq!(new.hash, self.hash(&new.key), "the hash is not this table's");
+                let words = new.key.words();
+                Side {
+                    hash: new.hash,
+                    direction: pair * 2 + 1,
+                    generation: fill(1, new, &words),
+                    words,
+                }
+            });
+        match self.link(&forward, reverse.as_ref()) {
+            Ok(()) => Ok(FlowHit {
+                flow: forward.flow(),
+                epoch: flow.forward.epoch,
+                action: flow.forward.action,
+            }),
+            Err(error) => {
+                self.retire(owner, pair);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes both directions findable, the lesser key first.
+    fn link(&self, forward: &Side, reverse: Option<&Side>) -> Result<(), InsertError> {
+        match reverse {
+            Some(reverse) if reverse.words < forward.words => {
+                self.link_side(reverse, forward)?;
+                self.link_side(forward, forward)
+            }
+            Some(reverse) => {
+                self.link_side(forward, forward)?;
+                self.link_side(reverse, forward)
+            }
+            None => self.link_side(forward, forward),
+        }
+    }
+
+    fn link_side(&self, side: &Side, forward: &Side) -> Result<(), InsertError> {
+        for _ in 0..TRIES {
+            let same = |entry: Entry| self.record(entry.direction()).is_same(&side.words, entry);
+            match self
+                .index
+                .claim(side.hash, side.direction, index_generation(side.generation), same)
+            {
+                Claim::Placed => return Ok(()),
+                Claim::Full => return Err(InsertError::TableFull),
+                Claim::Contended => {}
+                Claim::Exists(entry) => {
+                    let there = self.record(entry.direction());
+                    if there.doomed() {
+                        // Removed, but not yet out of the index: help, then try again.
+                        self.index.unlink_entry(side.hash, entry);
+                    } else if side.direction == forward.direction {
+                        if let Some(seen) = there.read(&side.words, entry) {
+                            return Err(InsertError::AlreadyThere(hit(entry.direction(), seen)));
+                        }
+                    } else if let Some(hit) = self.hit_beside(entry, forward) {
+                        return Err(InsertError::AlreadyThere(hit));
+                    } else if there.is_same(&side.words, entry) {
+                        return Err(InsertError::ReverseTaken);
+                    }
+                }
+            }
+        }
+        Err(InsertError::Contended)
+    }
+
+    /// The forward key's flow when the reverse key was found taken: the other direction of that entry's pair, if the same flow was
+    /// just inserted by another worker (perhaps not yet findable), else one findable by itself.
+    fn hit_beside(&self, entry: Entry, forward: &Side) -> Option<FlowHit> {
+        let sibling = entry.direction() ^ 1;
+        let (key, generation) = self.record(sibling).key()?;
+        if key == forward.words {
+            return Some(hit(sibling, self.record(sibling).read_generation(generation)?));
+        }
+        self.find(&forward.words, forward.hash)
+    }
+
+    /// Replaces the decision of a flow; counters, age and connection state stay. Any worker may. False if the flow is gone or
+    /// another worker is deciding it at this moment: this packet can then run the decision at hand all the same.
+    pub fn revalidate(&self, flow: FlowRef, epoch: u64, action: &[u64; ACTION_WORDS]) -> bool {
+        self.record(flow.direction).rewrite(flow.generation, epoch, action)
+    }
+
+    /// The flow as it is now, if it still lives.
+    #[must_use]
+    pub fn get(&self, flow: FlowRef) -> Option<FlowHit> {
+        let seen = self.record(flow.direction).read_generation(flow.generation)?;
+        Some(hit(flow.direction, seen))
+    }
+
+    /// The other direction of the same flow.
+    #[must_use]
+    pub fn sibling(&self, flow: FlowRef) -> Option<FlowHit> {
+        let record = self.record(flow.direction ^ 1);
+        let seen = record.read_generation(record.generation())?;
+        // A pair is freed and made whole: if this direction is still the one meant, so is its sibling.
+        (self.record(flow.direction).generation() == flow.generation).then(|| hit(flow.direction ^ 1, seen))
+    }
+
+    /// The word kept for the connection state of this direction; 0 in a new flow.
+    #[inline]
+    #[must_use]
+    pub fn state(&self, flow: FlowRef) -> u64 {
+        self.record(flow.direction).state.load(Ordering::Relaxed)
+    }
+
+    /// Sets the word of [`FlowTable::state`].
+    #[inline]
+    pub fn set_state(&self, flow: FlowRef, state: u64) {
+        let record = self.record(flow.direction);
+        if record.generation() == flow.generation {
+            record.state.store(state, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes a flow, both directions. Any thread may. Its packets miss from here on; its memory and its part of the port's share
+    /// come back when the owner's sweep passes. False if it was gone.
+    pub fn remove(&self, flow: FlowRef) -> bool {
+        let record = self.record(flow.direction);
+        let sibling = self.record(flow.direction ^ 1);
+        let beside = sibling.generation();
+        if !record.doom(flow.generation) {
+            return false;
+        }
+        // The record was still this flow's after the sibling was looked at, so that generation is of the same flow.
+        sibling.doom(beside);
+        self.unlink(flow.direction);
+        self.unlink(flow.direction ^ 1);
+        true
+    }
+
+    /// Takes a doomed direction out of the index.
+    fn unlink(&self, direction: u32) {
+        let record = self.record(direction);
+        if let Some((key, generation)) = record.key() {
+            if record.doomed() {
+                self.index
+                    .unlink(hash_words(&key, self.seed), direction, index_generation(generation));
+            }
+        }
+    }
+
+    /// Removes the flow and frees its memory. Only the owner may. False if another worker is in the midst of deciding it anew: it is
+    /// doomed then, and freed by a later sweep.
+    pub(super) fn retire(&self, owner: &mut FlowOwner, pair: u32) -> bool {
+        let records = self.pair(pair);
+        let Some(port) = records.iter().find(|record| record.in_use()).map(Record::port) else {
+            return true;
+        };
+        for (direction, record) in (pair * 2..).zip(records) {
+            record.doom(record.generation());
+            self.unlink(direction);
+        }
+        let both = [records[0].free(), records[1].free()];
+        let freed = both == [true, true];
+        if freed {
+            self.shares.give_back(port);
+            owner.release(self, pair);
+        }
+        freed
+    }
+
+    /// How many flows there are (a removed one counts until its owner's sweep has passed).
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.regions
+            .iter()
+            .map(|region| region.used.load(Ordering::Relaxed) as usize)
+            .sum()
+    }
+
+    /// How many flows there can be.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Bounds the flows of a port; flows beyond a lowered limit live on. There is no bound before.
+    ///
+    /// # Errors
+    /// [`InsertError::NoSuchPort`].
+    pub fn set_port_limit(&self, port: u16, limit: u32) -> Result<(), InsertError> {
+        self.shares.set_limit(port, limit)
+    }
+
+    /// The limit of a port: `u32::MAX` if none was set, 0 for a port that the table does not know.
+    #[must_use]
+    pub fn port_limit(&self, port: u16) -> u32 {
+        self.shares.limit(port)
+    }
+
+    /// How many flows a port pays for.
+    #[must_use]
+    pub fn port_flows(&self, port: u16) -> u32 {
+        self.shares.used(port)
+    }
+
+    #[inline]
+    pub(super) fn pair(&self, pair: u32) -> &[Record; 2] {
+        &self.pairs[pair as usize].0
+    }
+
+    #[inline]
+    pub(super) fn record(&self, direction: u32) -> &Record {
+        &self.pair(direction >> 1)[direction as usize & 1]
+    }
+
+    pub(super) fn region(&self, worker: usize) -> &RegionCount {
+        &self.regions[worker]
+    }
+
+    /// Slots of the index in use: for tests that nothing is left behind.
+    #[cfg(test)]
+    pub(super) fn index_slots(&self) -> usize {
+        self.index.occupied()
+    }
+}
+
+/// A direction on its way into the index.
+struct Side {
+    hash: u64,
+    direction: u32,
+    generation: u32,
+    words: [u64; KEY_WORDS],
+}
+
+impl Side {
+    fn flow(&self) -> FlowRef {
+        FlowRef {
+            direction: self.direction,
+            generation: self.generation,
+        }
+    }
+}
+
+#[inline]
+fn hit(direction: u32, seen: Seen) -> FlowHit {
+    FlowHit {
+        flow: FlowRef {
+            direction,
+            generation: seen.generation,
+        },
+        epoch: seen.epoch,
+        action: seen.action,
+    }
+}

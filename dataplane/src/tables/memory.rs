@@ -1,0 +1,203 @@
+//! The memory of the lock-free tables: one zeroed array each, taken at start, given by the kernel page by page as it is
+//! first touched, in huge pages where the kernel has them. Nothing but memory here.
+#![allow(unsafe_code)]
+
+use std::ops::Deref;
+
+/// A table could not be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// The size asked for is outside of what the table can address.
+    #[error("a table of {asked} entries was asked for: it must be 1 to {max}")]
+    Size {
+        /// What was asked for.
+        asked: usize,
+        /// The greatest size.
+        max: usize,
+    },
+    /// The operating system has not that much memory.
+    #[error("no memory for a table of {bytes} bytes: ask for a smaller one or give the process more")]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
+}
+
+/// A type that starts its life as zeros.
+///
+/// # Safety
+/// All bytes zero must be a valid value, and the type must need no drop.
+pub(super) unsafe trait Zeroable: Sized {
+    /// The value that all-zero bytes mean.
+    #[cfg(any(test, vrouter_loom))]
+    fn zero() -> Self;
+}
+
+pub(super) use imp::Slab;
+
+#[cfg(not(vrouter_loom))]
+mod imp {
+    use super::{Deref, TableError, Zeroable};
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+    use std::ptr::NonNull;
+
+    /// Where the kernel's huge pages begin and end on the machines this runs on; elsewhere it is only an alignment.
+    const HUGE: usize = 2 << 20;
+
+    /// A fixed array of `T`, zeroed, aligned to `T` (and to a huge page where it is that large).
+    pub(in crate::tables) struct Slab<T> {
+        base: NonNull<u8>,
+        layout: Layout,
+        first: NonNull<T>,
+        len: usize,
+    }
+
+    // SAFETY: a Slab owns its Ts like a Box<[T]> does; it may move between threads whenever they may.
+    unsafe impl<T: Send> Send for Slab<T> {}
+    // SAFETY: a shared Slab gives out only shared Ts.
+    unsafe impl<T: Sync> Sync for Slab<T> {}
+
+    impl<T: Zeroable> Slab<T> {
+        pub(in crate::tables) fn new(len: usize) -> Result<Self, TableError> {
+            const { assert!(!std::mem::needs_drop::<T>() && size_of::<T>() > 0) };
+            let too_large = TableError::Memory {
+                bytes: len.saturating_mul(size_of::<T>()),
+            };
+            let bytes = len.checked_mul(size_of::<T>()).ok_or(too_large)?;
+            let align = if bytes >= HUGE { HUGE } else { align_of::<T>() };
+            // An aligned zeroed allocation is written by the allocator, page by page, at start; one without alignment
+            // comes untouched from the kernel. So ask for more and align by hand.
+            let padded = bytes.checked_add(align).ok_or(too_large)?;
+            let layout = Layout::from_size_align(padded, 8).map_err(|_| too_large)?;
+            // SAFETY: the layout's size is at least `align`, never zero.
+            let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(too_large)?;
+            let skip = base.as_ptr().align_offset(align);
+            if skip > align {
+                // SAFETY: `base` came from `alloc_zeroed` with this layout just above.
+                unsafe { dealloc(base.as_ptr(), layout) };
+                return Err(too_large);
+            }
+            // SAFETY: skip <= align, so that `first` and the `bytes` after it lie within the allocation.
+            let first = unsafe { base.add(skip) };
+            advise_huge(first, bytes);
+            Ok(Self {
+                base,
+                layout,
+                first: first.cast(),
+                len,
+            })
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn advise_huge(first: NonNull<u8>, bytes: usize) {
+        let whole = bytes / HUGE * HUGE;
+        if whole > 0 {
+            // SAFETY: the range is our own allocation's, aligned to pages; the advice changes no contents. Where the kernel
+            // refuses it, pages are small and nothing else changes.
+            unsafe { libc::madvise(first.as_ptr().cast(), whole, libc::MADV_HUGEPAGE) };
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn advise_huge(_first: NonNull<u8>, _bytes: usize) {}
+
+    impl<T> Deref for Slab<T> {
+        type Target = [T];
+
+        #[inline]
+        fn deref(&self) -> &[T] {
+            // SAFETY: `first` is aligned and followed by `len` Ts, all valid since zeros are (Zeroable), alive with self.
+            unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.len) }
+        }
+    }
+
+    impl<T> Drop for Slab<T> {
+        fn drop(&mut self) {
+            // SAFETY: `base` came from `alloc_zeroed` with this layout; Ts need no drop (checked in `new`).
+            unsafe { dealloc(self.base.as_ptr(), self.layout) };
+        }
+    }
+}
+
+#[cfg(vrouter_loom)]
+mod imp {
+    use super::{Deref, TableError, Zeroable};
+
+    /// Loom's atomics are not plain zeros: an ordinary boxed slice stands in.
+    pub(in crate::tables) struct Slab<T>(Box<[T]>);
+
+    impl<T: Zeroable> Slab<T> {
+        pub(in crate::tables) fn new(len: usize) -> Result<Self, TableError> {
+            Ok(Self((0..len).map(|_| T::zero()).collect()))
+        }
+    }
+
+    impl<T> Deref for Slab<T> {
+        type Target = [T];
+
+        fn deref(&self) -> &[T] {
+            &self.0
+        }
+    }
+}
+
+/// Asks the processor for the cache line of `value`, to be read soon. A hint: it changes nothing.
+#[inline(always)]
+pub(super) fn prefetch<T>(value: &T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing in the sense of the language and cannot fault; SSE is part of x86_64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = value;
+}
+
+#[cfg(all(test, not(vrouter_loom)))]
+mod tests {
+    use super::super::sync::{AtomicU64, Ordering};
+    use super::*;
+
+    #[repr(align(64))]
+    struct Line([AtomicU64; 8]);
+
+    // SAFETY: atomics of zero are zeros and need no drop.
+    unsafe impl Zeroable for Line {
+        fn zero() -> Self {
+            Self([const { AtomicU64::new(0) }; 8])
+        }
+    }
+
+    #[test]
+    fn slabs_are_zero_aligned_and_writable_to_the_last_word() {
+        for len in [0, 1, 7, 100_000] {
+            let slab = Slab::<Line>::new(len).unwrap();
+            assert_eq!(slab.len(), len);
+            assert_eq!(slab.as_ptr() as usize % 64, 0);
+            let zero = Line::zero();
+            for line in slab.iter() {
+                for (word, zero) in line.0.iter().zip(&zero.0) {
+                    assert_eq!(word.swap(!0, Ordering::Relaxed), zero.load(Ordering::Relaxed));
+                }
+            }
+            assert!(
+                slab.iter()
+                    .all(|line| line.0.iter().all(|w| w.load(Ordering::Relaxed) == !0))
+            );
+        }
+    }
+
+    #[test]
+    fn an_impossible_size_is_an_error() {
+        assert!(matches!(
+            Slab::<Line>::new(usize::MAX / 2),
+            Err(TableError::Memory { .. })
+        ));
+        assert!(matches!(
+            Slab::<Line>::new(usize::MAX / 64),
+            Err(TableError::Memory { .. })
+        ));
+    }
+}
