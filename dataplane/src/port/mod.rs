@@ -4,6 +4,8 @@
 //! interfaces), [`memory`] (tests, benches and simulation, many dataplanes in one process) and, later, packet captures.
 //! Ports know frames and nothing of what is in them.
 
+#[cfg(target_os = "linux")]
+pub mod af_xdp;
 pub mod memory;
 mod queue;
 

@@ -13,7 +13,7 @@ pub struct Received {
     pub more: bool,
 }
 
-/// One queue of a port. All calls come from the worker that owns it and return at once.
+/// One queue of a port. All calls but `close` come from the worker that owns it and return at once.
 pub trait Queue: Send {
     /// Appends up to `max` received frames to `into`, and gives the driver empty frames for later ones.
     fn receive(&mut self, frames: &mut FrameCache, into: &mut Vec<Frame>, max: usize) -> Received;
@@ -39,6 +39,15 @@ pub trait Queue: Send {
         0
     }
 
+    /// Frames that `transmit` took and the driver did not send, since the queue was opened: it dropped them, or they were too
+    /// short for any link.
+    fn transmit_lost(&self) -> u64 {
+        0
+    }
+
     /// Closes the queue and frees every frame it holds, those in the driver's rings too.
+    ///
+    /// The one call that may wait (tens of milliseconds, for the kernel to let go): the worker gives the queue up, and a
+    /// control thread with a cache of its own closes it.
     fn close(self: Box<Self>, frames: &mut FrameCache);
 }

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// For an interface that vrouter shares with the host, an uplink: only tunnel packets to one of our endpoints go to the
+// socket. All else stays with the host, and tunnel packets too while no socket is there.
+//
+// ARP and neighbour discovery stay with the host as well; the router gets a copy by a ring buffer.
+//
+// Tunnels must not be fragmented, but what arrives is counted where possible: the first fragment, which shows the UDP port,
+// goes to the socket and is dropped there with a reason. Later fragments show no port and may belong to anybody on the host:
+// they pass.
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define VXLAN_PORT 4789
+#define MPLS_PORT 6635
+#define OLD_MPLS_PORT 51234
+
+#define NEXT_HEADER_FRAGMENT 44
+#define NEXT_HEADER_ICMPV6 58
+
+#define ARP_REQUEST 1
+#define ARP_REPLY 2
+
+#define ND_FIRST 133
+#define ND_LAST 136
+
+// Bytes of a neighbour packet that are copied: enough for a router advertisement with a handful of options.
+#define COPY_BYTES 256
+
+struct vlan_tag {
+	__be16 control;
+	__be16 ethertype;
+};
+
+struct arp_start {
+	__be16 hardware;
+	__be16 protocol;
+	__u8 hardware_length;
+	__u8 protocol_length;
+	__be16 operation;
+};
+
+struct fragment_header {
+	__u8 next_header;
+	__u8 reserved;
+	__be16 offset;
+	__be32 id;
+};
+
+struct icmpv6_start {
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+};
+
+struct neighbour_copy {
+	__u32 length;
+	__u8 bytes[COPY_BYTES];
+};
+
+// The socket of each receive queue. The loader sets the size.
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} sockets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __be32);
+	__type(value, __u8);
+} vteps_v4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct in6_addr);
+	__type(value, __u8);
+} vteps_v6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} neighbours SEC(".maps");
+
+// Copies the start of the frame for the router. The copy is lost when the router does not keep up; the host has the frame.
+static __always_inline int show_to_router(struct xdp_md *context)
+{
+	__u32 length = context->data_end - context->data;
+	struct neighbour_copy *copy = bpf_ringbuf_reserve(&neighbours, sizeof(*copy), 0);
+
+	if (!copy)
+		return XDP_PASS;
+	if (length > COPY_BYTES)
+		length = COPY_BYTES;
+	if (length < 1 || bpf_xdp_load_bytes(context, 0, copy->bytes, length) < 0) {
+		bpf_ringbuf_discard(copy, 0);
+		return XDP_PASS;
+	}
+	copy->length = length;
+	bpf_ringbuf_submit(copy, 0);
+	return XDP_PASS;
+}
+
+static __always_inline int from_udp(struct xdp_md *context, struct udphdr *udp, void *end)
+{
+	if ((void *)(udp + 1) > end)
+		return XDP_PASS;
+	switch (bpf_ntohs(udp->dest)) {
+	case VXLAN_PORT:
+	case MPLS_PORT:
+	case OLD_MPLS_PORT:
+		return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+	default:
+		return XDP_PASS;
+	}
+}
+
+static __always_inline int from_arp(struct xdp_md *context, struct arp_start *arp, void *end)
+{
+	if ((void *)(arp + 1) > end)
+		return XDP_PASS;
+	if (arp->operation != bpf_htons(ARP_REQUEST) && arp->operation != bpf_htons(ARP_REPLY))
+		return XDP_PASS;
+	return show_to_router(context);
+}
+
+static __always_inline int from_ipv4(struct xdp_md *context, struct iphdr *ip, void *end)
+{
+	if ((void *)(ip + 1) > end || ip->ihl < 5 || ip->protocol != IPPROTO_UDP)
+		return XDP_PASS;
+	// Not the first fragment: no UDP header here.
+	if (ip->frag_off & bpf_htons(0x1fff))
+		return XDP_PASS;
+	if (!bpf_map_lookup_elem(&vteps_v4, &ip->daddr))
+		return XDP_PASS;
+	return from_udp(context, (void *)ip + ip->ihl * 4, end);
+}
+
+static __always_inline int from_ipv6(struct xdp_md *context, struct ipv6hdr *ip, void *end)
+{
+	void *next = ip + 1;
+	__u8 protocol;
+
+	if (next > end)
+		return XDP_PASS;
+	protocol = ip->nexthdr;
+	if (protocol == NEXT_HEADER_FRAGMENT) {
+		struct fragment_header *fragment = next;
+
+		if ((void *)(fragment + 1) > end || fragment->offset & bpf_htons(0xfff8))
+			return XDP_PASS;
+		protocol = fragment->next_header;
+		next = fragment + 1;
+	}
+	if (protocol == IPPROTO_UDP) {
+		if (!bpf_map_lookup_elem(&vteps_v6, &ip->daddr))
+			return XDP_PASS;
+		return from_udp(context, next, end);
+	}
+	if (protocol == NEXT_HEADER_ICMPV6) {
+		struct icmpv6_start *icmp = next;
+
+		if ((void *)(icmp + 1) > end || icmp->type < ND_FIRST || icmp->type > ND_LAST)
+			return XDP_PASS;
+		return show_to_router(context);
+	}
+	return XDP_PASS;
+}
+
+SEC("xdp")
+int vrouter_steer(struct xdp_md *context)
+{
+	void *start = (void *)(long)context->data;
+	void *end = (void *)(long)context->data_end;
+	struct ethhdr *ethernet = start;
+	void *next = ethernet + 1;
+	__be16 ethertype;
+
+	if (next > end)
+		return XDP_PASS;
+	ethertype = ethernet->h_proto;
+	if (ethertype == bpf_htons(ETH_P_8021Q)) {
+		struct vlan_tag *tag = next;
+
+		if ((void *)(tag + 1) > end)
+			return XDP_PASS;
+		ethertype = tag->ethertype;
+		next = tag + 1;
+	}
+	if (ethertype == bpf_htons(ETH_P_IP))
+		return from_ipv4(context, next, end);
+	if (ethertype == bpf_htons(ETH_P_IPV6))
+		return from_ipv6(context, next, end);
+	if (ethertype == bpf_htons(ETH_P_ARP))
+		return from_arp(context, next, end);
+	return XDP_PASS;
+}
+
+char LICENSE[] SEC("license") = "Apache-2.0";

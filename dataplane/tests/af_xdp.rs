@@ -1,0 +1,470 @@
+//! Linux interfaces as ports, on veths between network namespaces.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs)]
+
+mod namespaces;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use namespaces::{Pair, TEST_ETHERTYPE, number_of, test_frame};
+use vrouter_dataplane::{
+    packet::{Frame, FrameCache, FramePool, frame::HEADROOM},
+    port::{
+        Queue,
+        af_xdp::{AfXdp, AttachMode, Mode, OpenPort, RingSizes},
+    },
+};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+struct Bed {
+    pair: Pair,
+    pool: Arc<FramePool>,
+    afxdp: AfXdp,
+    frames: FrameCache,
+}
+
+impl Bed {
+    fn new() -> Option<Self> {
+        Self::on(Pair::new()?, 4096, 2048)
+    }
+
+    fn on(pair: Pair, frames: u32, chunk: u16) -> Option<Self> {
+        let pool = FramePool::new(frames, chunk).unwrap();
+        let afxdp = AfXdp::new(pool.clone()).unwrap();
+        Some(Self {
+            pair,
+            frames: pool.cache(),
+            pool,
+            afxdp,
+        })
+    }
+
+    fn open(&self, mode: Mode) -> OpenPort {
+        self.pair
+            .inside
+            .enter(|| self.afxdp.open_access("in0", mode, RingSizes::ACCESS))
+            .unwrap()
+    }
+
+    fn free(&mut self, frames: impl IntoIterator<Item = Frame>) {
+        frames.into_iter().for_each(|frame| self.frames.free(frame));
+    }
+
+    fn close(&mut self, port: OpenPort) {
+        let OpenPort { queues, .. } = port;
+        queues.into_iter().for_each(|queue| queue.close(&mut self.frames));
+        assert_eq!(self.pool.free(), self.pool.total() as usize, "frames are missing");
+    }
+}
+
+/// Receives test frames until there are `count` of them or patience ends; frees all others.
+fn receive(queue: &mut dyn Queue, frames: &mut FrameCache, count: usize) -> Vec<Frame> {
+    let start = Instant::now();
+    let (mut got, mut batch) = (Vec::new(), Vec::new());
+    while got.len() < count && start.elapsed() < PATIENCE {
+        queue.receive(frames, &mut batch, 64);
+        for frame in batch.drain(..) {
+            if frame.data().get(12..14) == Some(&TEST_ETHERTYPE) {
+                got.push(frame);
+            } else {
+                frames.free(frame);
+            }
+        }
+        std::thread::yield_now();
+    }
+    got
+}
+
+fn frame_with(frames: &mut FrameCache, packet: &[u8]) -> Frame {
+    let mut frame = frames.take().unwrap();
+    frame.copy_from(packet).unwrap();
+    frame
+}
+
+#[test]
+fn frames_cross_in_native_and_generic_mode() {
+    let Some(mut bed) = Bed::new() else { return };
+    let raw = bed.pair.raw();
+    for (mode, attached) in [(Mode::Native, AttachMode::Native), (Mode::Generic, AttachMode::Generic)] {
+        let mut port = bed.open(mode);
+        assert_eq!((port.attachment.mode, port.attachment.zero_copy), (attached, false));
+        assert_eq!(port.attachment.driver, "veth");
+        assert!(port.link_up());
+        for length in [60, 1000, 1514] {
+            let sent = test_frame(7, length);
+            raw.send(&sent);
+            let mut got = receive(port.queues[0].as_mut(), &mut bed.frames, 1);
+            assert_eq!(got.len(), 1, "{mode}, {length} bytes");
+            assert_eq!((got[0].start(), got[0].data()), (HEADROOM, &sent[..]));
+
+            // Back out the way it would be encapsulated: with another header in front.
+            let outer = test_frame(8, 50);
+            got[0].truncate(1000);
+            got[0].prepend(50).unwrap()[..50].copy_from_slice(&outer);
+            let expected = got[0].data().to_vec();
+            port.queues[0].transmit(&mut bed.frames, &mut got);
+            port.queues[0].flush(&mut bed.frames);
+            assert!(got.is_empty());
+            assert_eq!(
+                raw.receive_test_frame(PATIENCE),
+                Some(expected),
+                "{mode}, {length} bytes"
+            );
+        }
+        bed.close(port);
+    }
+}
+
+#[test]
+fn paced_frames_are_never_lost() {
+    const COUNT: u32 = 10_000;
+    let Some(mut bed) = Bed::new() else { return };
+    let raw = bed.pair.raw();
+    for mode in [Mode::Native, Mode::Generic] {
+        let mut port = bed.open(mode);
+        let queue = &mut port.queues[0];
+        let mut next = 0;
+        while next < COUNT {
+            let burst = next..COUNT.min(next + 100);
+            burst.clone().for_each(|number| raw.send(&test_frame(number, 200)));
+            let got = receive(queue.as_mut(), &mut bed.frames, burst.len());
+            assert!(got.iter().map(|f| number_of(f.data())).eq(burst.clone()), "{mode}");
+            got.into_iter().for_each(|frame| bed.frames.free(frame));
+            next = burst.end;
+        }
+        assert_eq!(queue.receive_lost(), 0);
+
+        let mut batch = Vec::new();
+        for start in (0..COUNT).step_by(500) {
+            let numbers = start..start + 500;
+            batch.extend(
+                numbers
+                    .clone()
+                    .map(|n| frame_with(&mut bed.frames, &test_frame(n, 200))),
+            );
+            while !batch.is_empty() {
+                queue.transmit(&mut bed.frames, &mut batch);
+                queue.flush(&mut bed.frames);
+            }
+            for number in numbers {
+                let frame = raw.receive_test_frame(PATIENCE);
+                assert_eq!(frame.as_deref().map(number_of), Some(number), "{mode}");
+            }
+        }
+        assert_eq!(queue.transmit_lost(), 0);
+        bed.close(port);
+    }
+}
+
+#[test]
+fn a_frame_goes_from_port_to_port_without_a_copy() {
+    let Some(mut bed) = Bed::new() else { return };
+    let Some(other) = Pair::new() else { return };
+    let (raw_in, raw_out) = (bed.pair.raw(), other.raw());
+    let mut first = bed.open(Mode::Auto);
+    // Of another network namespace, even.
+    let mut second = other
+        .inside
+        .enter(|| bed.afxdp.open_access("in0", Mode::Auto, RingSizes::ACCESS))
+        .unwrap();
+    raw_in.send(&test_frame(1, 100));
+    let mut got = receive(first.queues[0].as_mut(), &mut bed.frames, 1);
+    let address = got[0].data().as_ptr();
+    assert!(bed.pool.memory().0.as_ptr().cast_const() <= address);
+    second.queues[0].transmit(&mut bed.frames, &mut got);
+    second.queues[0].flush(&mut bed.frames);
+    assert_eq!(raw_out.receive_test_frame(PATIENCE), Some(test_frame(1, 100)));
+    second.queues.drain(..).for_each(|queue| queue.close(&mut bed.frames));
+    bed.close(first);
+}
+
+#[test]
+fn ports_come_and_go_and_no_frame_is_missing() {
+    let Some(mut bed) = Bed::new() else { return };
+    let raw = bed.pair.raw();
+    for round in 0..50 {
+        let mut port = bed.open(if round % 2 == 0 { Mode::Native } else { Mode::Generic });
+        // Frames in every place a frame can be: received and not fetched, being sent, in the fill ring.
+        (0..20).for_each(|number| raw.send(&test_frame(number, 100)));
+        let mut batch = (0..20)
+            .map(|n| frame_with(&mut bed.frames, &test_frame(n, 100)))
+            .collect();
+        port.queues[0].transmit(&mut bed.frames, &mut batch);
+        bed.free(batch);
+        if round % 5 == 0 {
+            // Dropped without closing: nothing is lost then either.
+            drop(port);
+            assert_eq!(bed.pool.free(), bed.pool.total() as usize);
+        } else {
+            bed.close(port);
+        }
+    }
+}
+
+#[test]
+fn what_the_driver_loses_is_counted() {
+    let Some(mut bed) = Bed::new() else { return };
+    let raw = bed.pair.raw();
+    let sizes = RingSizes {
+        fill: 16,
+        rx: 16,
+        ..RingSizes::ACCESS
+    };
+    for mode in [Mode::Native, Mode::Generic] {
+        let mut port = bed
+            .pair
+            .inside
+            .enter(|| bed.afxdp.open_access("in0", mode, sizes))
+            .unwrap();
+        // Anything else on the wire would be counted too.
+        let (mut other, mut batch) = (0, Vec::new());
+        (0..100).for_each(|number| raw.send(&test_frame(number, 100)));
+        let mut got = 0;
+        let start = Instant::now();
+        while got as u64 + port.queues[0].receive_lost() < 100 && start.elapsed() < PATIENCE {
+            port.queues[0].receive(&mut bed.frames, &mut batch, 64);
+            for frame in batch.drain(..) {
+                if frame.data()[12..14] == TEST_ETHERTYPE {
+                    got += 1;
+                } else {
+                    other += 1;
+                }
+                bed.frames.free(frame);
+            }
+        }
+        let lost = port.queues[0].receive_lost();
+        assert!(lost > 0 && got >= 16, "{mode}: received {got}, lost {lost}");
+        assert!(
+            got as u64 + lost <= 100 + 16,
+            "{mode}: received {got}, lost {lost}, others {other}"
+        );
+        bed.close(port);
+    }
+}
+
+#[test]
+fn every_receive_queue_has_its_socket() {
+    let Some(pair) = Pair::with_options("numrxqueues 4 numtxqueues 4") else {
+        return;
+    };
+    let Some(mut bed) = Bed::on(pair, 4096, 2048) else {
+        return;
+    };
+    let raw = bed.pair.raw();
+    let mut port = bed.open(Mode::Native);
+    assert_eq!((port.attachment.queues, port.queues.len()), (4, 4));
+    assert!(
+        port.attachment.why.starts_with("native, copy, 4 queues"),
+        "{}",
+        port.attachment.why
+    );
+    (0..64).for_each(|number| raw.send(&test_frame(number, 100)));
+    let (start, mut got) = (Instant::now(), 0);
+    while got < 64 && start.elapsed() < PATIENCE {
+        for queue in &mut port.queues {
+            let mut batch = Vec::new();
+            queue.receive(&mut bed.frames, &mut batch, 64);
+            got += batch.iter().filter(|f| f.data()[12..14] == TEST_ETHERTYPE).count();
+            batch.into_iter().for_each(|frame| bed.frames.free(frame));
+        }
+    }
+    assert_eq!(got, 64);
+    bed.close(port);
+}
+
+#[test]
+fn a_worker_is_woken_by_the_descriptor() {
+    let Some(mut bed) = Bed::new() else { return };
+    let raw = bed.pair.raw();
+    let mut port = bed.open(Mode::Auto);
+    let fd = port.queues[0].wake_fd().unwrap();
+    raw.send(&test_frame(1, 100));
+    assert!(namespaces::readable(fd, PATIENCE));
+    let got = receive(port.queues[0].as_mut(), &mut bed.frames, 1);
+    assert_eq!(got.len(), 1);
+    bed.free(got);
+    bed.close(port);
+}
+
+#[test]
+fn a_missing_interface_is_named() {
+    let Some(bed) = Bed::new() else { return };
+    let error = bed
+        .pair
+        .inside
+        .enter(|| bed.afxdp.open_access("nosuch0", Mode::Auto, RingSizes::ACCESS))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no interface 'nosuch0' in this network namespace"
+    );
+    let error = bed
+        .pair
+        .inside
+        .enter(|| bed.afxdp.open_access("lo", Mode::Auto, RingSizes::ACCESS))
+        .unwrap_err();
+    assert!(error.to_string().contains("does not carry Ethernet frames"), "{error}");
+}
+
+#[test]
+fn an_interface_is_opened_once() {
+    let Some(mut bed) = Bed::new() else { return };
+    let Some(other) = Bed::new() else { return };
+    let port = bed.open(Mode::Auto);
+    // By this process or by another, which has a pool of its own.
+    for afxdp in [&bed.afxdp, &other.afxdp] {
+        for mode in Mode::ALL {
+            let error = bed
+                .pair
+                .inside
+                .enter(|| afxdp.open_access("in0", mode, RingSizes::ACCESS))
+                .unwrap_err();
+            let text = error.to_string();
+            assert!(
+                text.contains("'in0' is open already") && text.contains("'vrouter_access'"),
+                "{text}"
+            );
+        }
+    }
+    bed.close(port);
+    let port = bed.open(Mode::Auto);
+    bed.close(port);
+}
+
+#[test]
+fn a_foreign_program_is_named() {
+    let Some(bed) = Bed::new() else { return };
+    for generic in [false, true] {
+        let _link = bed
+            .pair
+            .inside
+            .enter(|| namespaces::attach_foreign_program("in0", generic));
+        let text = bed
+            .pair
+            .inside
+            .enter(|| bed.afxdp.open_access("in0", Mode::Auto, RingSizes::ACCESS))
+            .unwrap_err()
+            .to_string();
+        let mode = if generic { "generic" } else { "native" };
+        assert!(text.contains("'firewall'") && text.contains(mode), "{text}");
+    }
+}
+
+#[test]
+fn an_mtu_that_does_not_fit_is_explained() {
+    let Some(bed) = Bed::new() else { return };
+    bed.pair.inside.ip("link set dev in0 mtu 1775");
+    let open = || {
+        bed.pair
+            .inside
+            .enter(|| bed.afxdp.open_access("in0", Mode::Auto, RingSizes::ACCESS))
+    };
+    let text = open().unwrap_err().to_string();
+    assert!(text.contains("an MTU of 1775") && text.contains("mtu 1774"), "{text}");
+    bed.pair.inside.ip("link set dev in0 mtu 1774");
+    open().unwrap();
+}
+
+#[test]
+fn the_drivers_refusal_is_passed_on() {
+    let Some(pair) = Pair::new() else { return };
+    let Some(mut bed) = Bed::on(pair, 1024, 4096) else {
+        return;
+    };
+    // More than native XDP on a veth carries in one page, less than a chunk.
+    bed.pair.inside.ip("link set dev in0 mtu 3800");
+    bed.pair.outside.ip("link set dev out0 mtu 3800");
+    let text = bed
+        .pair
+        .inside
+        .enter(|| bed.afxdp.open_access("in0", Mode::Native, RingSizes::ACCESS))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("driver veth") && text.contains("MTU is too large"),
+        "{text}"
+    );
+    let text = bed
+        .pair
+        .inside
+        .enter(|| bed.afxdp.open_access("in0", Mode::NativeZeroCopy, RingSizes::ACCESS))
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("native-zc"), "{text}");
+    // Left to itself, it finds another way and says why.
+    let mut port = bed.open(Mode::Auto);
+    assert_eq!(port.attachment.mode, AttachMode::Generic);
+    assert!(
+        port.attachment.why.contains("MTU is too large"),
+        "{}",
+        port.attachment.why
+    );
+    let raw = bed.pair.raw();
+    let sent = test_frame(3, 3814);
+    raw.send(&sent);
+    let got = receive(port.queues[0].as_mut(), &mut bed.frames, 1);
+    assert_eq!(got[0].data(), sent);
+    bed.free(got);
+    bed.close(port);
+}
+
+#[test]
+fn zero_copy_is_refused_in_words_where_there_is_none() {
+    let Some(mut bed) = Bed::new() else { return };
+    let text = bed
+        .pair
+        .inside
+        .enter(|| bed.afxdp.open_access("in0", Mode::NativeZeroCopy, RingSizes::ACCESS))
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("native-zc: driver veth has no zero-copy"), "{text}");
+    let port = bed.open(Mode::Auto);
+    assert_eq!(
+        port.attachment.why,
+        "native, copy, 1 queue: driver veth has no zero-copy"
+    );
+    bed.close(port);
+}
+
+#[test]
+fn an_interface_that_goes_away_hurts_nobody() {
+    let Some(mut bed) = Bed::new() else { return };
+    let mut port = bed.open(Mode::Auto);
+    for gone in [false, true] {
+        if gone {
+            bed.pair.inside.ip("link delete dev in0");
+        } else {
+            bed.pair.inside.ip("link set dev in0 down");
+        }
+        assert!(!port.link_up());
+        let mut batch = (0..400)
+            .map(|n| frame_with(&mut bed.frames, &test_frame(n, 100)))
+            .collect::<Vec<_>>();
+        for _ in 0..100 {
+            port.queues[0].transmit(&mut bed.frames, &mut batch);
+            let mut got = Vec::new();
+            port.queues[0].receive(&mut bed.frames, &mut got, 64);
+            bed.free(got);
+        }
+        bed.free(batch);
+        (0..100).for_each(|_| port.queues[0].flush(&mut bed.frames));
+        // A worker may sleep although nothing can be sent.
+        assert!(!port.queues[0].sending());
+    }
+    assert_eq!(port.mtu(), None);
+    bed.close(port);
+}
+
+#[test]
+fn a_port_detaches_when_it_is_dropped() {
+    let Some(mut bed) = Bed::new() else { return };
+    let attached = |bed: &Bed| bed.pair.inside.ip("link show dev in0").contains("prog/xdp");
+    let port = bed.open(Mode::Native);
+    assert!(attached(&bed));
+    bed.close(port);
+    assert!(!attached(&bed));
+}
