@@ -1,7 +1,7 @@
 //! The bounded walk over IPv6 extension headers (RFC 8200 section 4): the slow side of [`parse`](super::parse()).
 
-use super::parse::{Fragment, ParseError, fragment};
-use super::proto;
+use super::parse::fragment;
+use super::{Fragment, ParseError, proto};
 
 /// Most extension headers that are walked. Real packets have one to three.
 pub const MAX_HEADERS: usize = 8;
