@@ -9,6 +9,7 @@ pub mod ethernet;
 pub mod fragment;
 pub mod icmp;
 pub mod nd;
+pub mod underlay;
 
 #[cfg(test)]
 mod test_frames;
