@@ -1,6 +1,6 @@
 //! The lowest room: what bytes on the wire mean.
 //!
-//! Header views and builders, checksums, the newtypes of the field (`Mac`, `Vni`, `Label`, `IpPrefix`, ...) and [`parse`], the
+//! Header views and builders, checksums, the newtypes of the field (`Mac`, `Vni`, `Label`, `IpPrefix`, ...) and [`parse()`], the
 //! one walk over a frame that every packet takes.
 //!
 //! What holds here: no state, no allocation on the packet path, no `unsafe`, no system call, no time, and no panic on any
