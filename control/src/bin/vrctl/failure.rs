@@ -1,8 +1,8 @@
 //! Why a command failed, in words for a person and as an exit code for a script.
 
-use std::io;
+use std::{error::Error as _, io};
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 
 /// Everything that can end a command early.
 #[derive(Debug, thiserror::Error)]
@@ -59,14 +59,17 @@ impl From<serde_json::Error> for Failure {
 impl From<Status> for Failure {
     /// A status made by the transport on this side is a lost connection; every other is the server's answer.
     fn from(status: Status) -> Self {
-        let mut source = std::error::Error::source(&status);
+        let mut source = status.source();
         let mut deepest = None;
         while let Some(error) = source {
-            deepest = Some(error.to_string());
+            deepest = Some(if error.is::<TimeoutExpired>() {
+                "no answer in time".to_owned()
+            } else {
+                error.to_string()
+            });
             source = error.source();
         }
         match deepest {
-            Some(_) if status.code() == Code::DeadlineExceeded => Self::Lost("no answer in time".to_owned()),
             Some(reason) => Self::Lost(reason),
             None => Self::Refused(status),
         }
@@ -113,6 +116,15 @@ mod tests {
         let failure = Failure::from(Status::invalid_argument("subnet.cidr: host bits set"));
         assert_eq!(failure.to_string(), "subnet.cidr: host bits set (INVALID_ARGUMENT)");
         assert_eq!(failure.exit_code(), 1);
+    }
+
+    #[test]
+    fn what_the_transport_says_is_a_lost_connection() {
+        let mut status = Status::cancelled("Timeout expired");
+        status.set_source(std::sync::Arc::new(TimeoutExpired(())));
+        let failure = Failure::from(status);
+        assert_eq!(failure.to_string(), "the connection was lost: no answer in time");
+        assert_eq!(failure.exit_code(), 3);
     }
 
     #[test]

@@ -1,0 +1,258 @@
+//! A `vrouter.control.v1` server that keeps networks in memory, answers the rest with fixed objects, and remembers what it
+//! was asked.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use tokio_stream::Iter;
+use tonic::{Request, Response, Status};
+use vrouter_proto::control::{control_server::Control, watch_event::Type, *};
+
+/// What was asked and what there is.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) networks: BTreeMap<String, Network>,
+    pub(crate) created_subnet: Option<Subnet>,
+    pub(crate) created_endpoint: Option<Endpoint>,
+    pub(crate) created_node: Option<Node>,
+    pub(crate) updated_network: Option<UpdateNetworkRequest>,
+    pub(crate) updated_endpoint: Option<UpdateEndpointRequest>,
+    pub(crate) updated_subnet: Option<UpdateSubnetRequest>,
+    pub(crate) listed_endpoints: Option<ListEndpointsRequest>,
+    pub(crate) watches: Vec<WatchRequest>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct FakeControl(Arc<Mutex<State>>);
+
+impl FakeControl {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+/// The endpoint that the fake knows.
+pub(crate) fn web() -> Endpoint {
+    Endpoint {
+        network: "blue".into(),
+        name: "web-1".into(),
+        uid: "u-1".into(),
+        revision: 12,
+        node: "node1".into(),
+        interface: "veth1".into(),
+        mac: "02:00:00:00:00:01".into(),
+        addresses: vec!["10.1.0.2".into(), "fd00:1::2".into()],
+        labels: HashMap::from([("app".into(), "web".into()), ("tier".into(), "front".into())]),
+        number: 3,
+        gateways: vec!["10.1.0.1/24".into()],
+        mtu: 1450,
+        client_id: String::new(),
+    }
+}
+
+fn status(node: &str, connected: bool, synced_revision: u64) -> DataplaneStatus {
+    DataplaneStatus {
+        node: node.into(),
+        address: format!("unix:/run/{node}.sock"),
+        connected,
+        synced_revision,
+        error: if connected { "" } else { "connection refused" }.into(),
+    }
+}
+
+fn not_found(kind: &str, name: &str) -> Status {
+    Status::not_found(format!("{kind}: there is no {name}"))
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Control for FakeControl {
+    async fn get_info(&self, _: Request<GetInfoRequest>) -> Answer<GetInfoResponse> {
+        Ok(Response::new(GetInfoResponse {
+            version: "0.1.0".into(),
+            revision: 42,
+            dataplanes: vec![status("node2", false, 40), status("node1", true, 42)],
+        }))
+    }
+
+    async fn create_network(&self, request: Request<CreateNetworkRequest>) -> Answer<Network> {
+        let mut network = request.into_inner().network.unwrap();
+        if network.vni > 16_777_215 {
+            let words = format!(
+                "network.vni: {} is out of range; 1..16777215 would be right",
+                network.vni
+            );
+            return Err(Status::invalid_argument(words));
+        }
+        network.revision = 7;
+        network.uid = "u-7".into();
+        if network.vni == 0 {
+            network.vni = 100;
+        }
+        self.state().networks.insert(network.name.clone(), network.clone());
+        Ok(Response::new(network))
+    }
+
+    async fn get_network(&self, request: Request<GetNetworkRequest>) -> Answer<Network> {
+        let name = request.into_inner().name;
+        let network = self.state().networks.get(&name).cloned();
+        network.map(Response::new).ok_or_else(|| not_found("network", &name))
+    }
+
+    async fn list_networks(&self, _: Request<ListNetworksRequest>) -> Answer<ListNetworksResponse> {
+        let networks = self.state().networks.values().rev().cloned().collect();
+        Ok(Response::new(ListNetworksResponse { networks, revision: 7 }))
+    }
+
+    async fn update_network(&self, request: Request<UpdateNetworkRequest>) -> Answer<Network> {
+        let request = request.into_inner();
+        let network = request.network.clone().unwrap();
+        self.state().updated_network = Some(request);
+        Ok(Response::new(network))
+    }
+
+    async fn delete_network(&self, request: Request<DeleteNetworkRequest>) -> Answer<DeleteNetworkResponse> {
+        let existed = self.state().networks.remove(&request.into_inner().name).is_some();
+        Ok(Response::new(DeleteNetworkResponse { existed }))
+    }
+
+    async fn create_subnet(&self, request: Request<CreateSubnetRequest>) -> Answer<Subnet> {
+        let subnet = request.into_inner().subnet.unwrap();
+        self.state().created_subnet = Some(subnet.clone());
+        Ok(Response::new(subnet))
+    }
+
+    async fn get_subnet(&self, request: Request<GetSubnetRequest>) -> Answer<Subnet> {
+        Err(not_found("subnet", &request.into_inner().name))
+    }
+
+    async fn list_subnets(&self, _: Request<ListSubnetsRequest>) -> Answer<ListSubnetsResponse> {
+        Ok(Response::new(ListSubnetsResponse::default()))
+    }
+
+    async fn update_subnet(&self, request: Request<UpdateSubnetRequest>) -> Answer<Subnet> {
+        let request = request.into_inner();
+        let subnet = request.subnet.clone().unwrap();
+        self.state().updated_subnet = Some(request);
+        Ok(Response::new(subnet))
+    }
+
+    async fn delete_subnet(&self, _: Request<DeleteSubnetRequest>) -> Answer<DeleteSubnetResponse> {
+        Err(Status::failed_precondition("subnet: 2 addresses of blue/v4 are in use"))
+    }
+
+    async fn create_endpoint(&self, request: Request<CreateEndpointRequest>) -> Answer<Endpoint> {
+        let endpoint = request.into_inner().endpoint.unwrap();
+        self.state().created_endpoint = Some(endpoint.clone());
+        Ok(Response::new(endpoint))
+    }
+
+    async fn get_endpoint(&self, request: Request<GetEndpointRequest>) -> Answer<Endpoint> {
+        let request = request.into_inner();
+        match (request.network.as_str(), request.name.as_str()) {
+            ("blue", "web-1") => Ok(Response::new(web())),
+            (network, name) => Err(not_found("endpoint", &format!("{network}/{name}"))),
+        }
+    }
+
+    async fn list_endpoints(&self, request: Request<ListEndpointsRequest>) -> Answer<ListEndpointsResponse> {
+        self.state().listed_endpoints = Some(request.into_inner());
+        let other = Endpoint {
+            name: "db".into(),
+            number: 4,
+            addresses: vec!["10.1.0.3".into()],
+            labels: HashMap::new(),
+            ..web()
+        };
+        Ok(Response::new(ListEndpointsResponse {
+            endpoints: vec![web(), other],
+            revision: 12,
+        }))
+    }
+
+    async fn update_endpoint(&self, request: Request<UpdateEndpointRequest>) -> Answer<Endpoint> {
+        let request = request.into_inner();
+        let endpoint = request.endpoint.clone().unwrap();
+        self.state().updated_endpoint = Some(request);
+        Ok(Response::new(endpoint))
+    }
+
+    async fn delete_endpoint(&self, _: Request<DeleteEndpointRequest>) -> Answer<DeleteEndpointResponse> {
+        Ok(Response::new(DeleteEndpointResponse { existed: false }))
+    }
+
+    async fn create_node(&self, request: Request<CreateNodeRequest>) -> Answer<Node> {
+        let node = request.into_inner().node.unwrap();
+        self.state().created_node = Some(node.clone());
+        Ok(Response::new(node))
+    }
+
+    async fn get_node(&self, request: Request<GetNodeRequest>) -> Answer<Node> {
+        Err(not_found("node", &request.into_inner().name))
+    }
+
+    async fn list_nodes(&self, _: Request<ListNodesRequest>) -> Answer<ListNodesResponse> {
+        let node = Node {
+            name: "node1".into(),
+            number: 1,
+            vtep_addresses: vec!["192.0.2.1".into()],
+            dataplane: Some(status("node1", true, 42)),
+            ..Default::default()
+        };
+        let switch = Node {
+            name: "switch".into(),
+            number: 2,
+            vtep_addresses: vec!["192.0.2.9".into()],
+            external: true,
+            ..Default::default()
+        };
+        Ok(Response::new(ListNodesResponse {
+            nodes: vec![switch, node],
+            revision: 42,
+        }))
+    }
+
+    async fn update_node(&self, _: Request<UpdateNodeRequest>) -> Answer<Node> {
+        Err(Status::aborted("node.revision: 3 is not the current one (5)"))
+    }
+
+    async fn delete_node(&self, _: Request<DeleteNodeRequest>) -> Answer<DeleteNodeResponse> {
+        Ok(Response::new(DeleteNodeResponse { existed: true }))
+    }
+
+    type WatchStream = Iter<std::vec::IntoIter<Result<WatchEvent, Status>>>;
+
+    /// The first watch loses its client; the second is ended by the server.
+    async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        let mut state = self.state();
+        let first = state.watches.is_empty();
+        state.watches.push(request.into_inner());
+        let event = |kind: Type, object| {
+            Ok(WatchEvent {
+                r#type: kind.into(),
+                revision: 12,
+                object,
+            })
+        };
+        let object = Some(watch_event::Object::Endpoint(web()));
+        let last = if first { Type::Lost } else { Type::Deleted };
+        let last_object = if first { None } else { object.clone() };
+        let events = vec![
+            event(Type::Existing, object),
+            event(Type::Synced, None),
+            event(last, last_object),
+        ];
+        Ok(Response::new(tokio_stream::iter(events)))
+    }
+
+    async fn audit(&self, _: Request<AuditRequest>) -> Answer<AuditResponse> {
+        Ok(Response::new(AuditResponse {
+            findings: vec!["10.1.0.9 of blue/v4 is held by nobody".into()],
+            addresses_allocated: 3,
+            endpoints: 2,
+        }))
+    }
+}

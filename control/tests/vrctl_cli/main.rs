@@ -1,0 +1,12 @@
+//! The built `vrctl` against servers made for the test: what it asks for, what it prints, and how it ends.
+
+// Helpers here are test code, though not in a #[test] function themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod failures;
+mod fake_control;
+mod fake_dataplane;
+mod harness;
+mod intent;
+mod tables;
+mod telemetry;

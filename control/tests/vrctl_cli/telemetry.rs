@@ -1,0 +1,75 @@
+//! Drops, statistics and information.
+
+use serde_json::json;
+
+use crate::harness::House;
+
+#[test]
+fn drops_are_explained() {
+    let house = House::new();
+    let expected = "\
+WHERE  NAME       REASON    PACKETS  EXPLANATION
+port   web-1 (3)  no_route        5  no route to the destination
+vrf    blue (7)   no_route        4  no route to the destination
+";
+    assert_eq!(house.ok(&["drops"]), expected);
+    let all = house.json(&["drops", "--all"]);
+    assert_eq!(all.as_array().unwrap().len(), 3);
+    assert_eq!(all[2]["reason"], "bad_checksum");
+    assert_eq!(house.json(&["drops", "-m", "scope=vrf"])[0]["id"], 7);
+}
+
+#[test]
+fn statistics_are_totals() {
+    let house = House::new();
+    let shown = house.ok(&["stats"]);
+    let blocks: Vec<&str> = shown.split("\n\n").collect();
+    assert_eq!(blocks.len(), 5, "{shown}");
+    assert!(
+        blocks[0].ends_with("web-1 (3)        1000     64000           0         0      5      2"),
+        "{shown}"
+    );
+    assert!(
+        blocks[2].contains("any") && blocks[2].contains("850 ns") && blocks[2].contains("12.5 us"),
+        "{shown}"
+    );
+    let stats = house.json(&["stats"]);
+    assert_eq!(
+        stats["frames"],
+        json!({"total": 8192, "free": 8000, "held": 192, "frame_size": 4096})
+    );
+    assert_eq!(
+        stats["ports"][0]["drops"],
+        json!([{"reason": "no_route", "packets": 5}])
+    );
+}
+
+#[test]
+fn watched_statistics_are_rates() {
+    let house = House::new();
+    let output = house.ok(&["stats", "--watch", "0.1", "--count", "2", "-o", "json"]);
+    let lines: Vec<serde_json::Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(house.dataplane.state().readings, 3);
+    for line in &lines {
+        // 1000 packets in each interval, however long it was.
+        let packets = line["ports"][0]["rx_packets_per_second"].as_f64().unwrap();
+        let seconds = line["interval_seconds"].as_f64().unwrap();
+        assert!((packets * seconds - 1000.0).abs() < 1e-6, "{line}");
+        assert_eq!(line["ports"][0]["drops_per_second"], 0.0);
+    }
+    let text = house.ok(&["stats", "--watch", "0.1", "--count", "1"]);
+    assert!(
+        text.starts_with("PORT       RX PACKETS/S"),
+        "not drawn in place without a terminal: {text}"
+    );
+}
+
+#[test]
+fn info_is_complete() {
+    let house = House::new();
+    let text = house.ok(&["info"]);
+    assert!(text.contains("NODE           node1\n"), "{text}");
+    assert!(text.contains("VTEP           192.0.2.1,2001:db8::1\n"), "{text}");
+    assert_eq!(house.json(&["info"])["limits"]["next_hops"], 65536);
+}
