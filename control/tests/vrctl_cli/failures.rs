@@ -24,7 +24,7 @@ fn the_servers_words_are_printed_plainly() {
         "vrctl: subnet: 2 addresses of blue/v4 are in use (FAILED_PRECONDITION)\n"
     );
     assert_eq!(
-        house.fails(1, &["node", "update", "node1", "--external", "true", "--revision", "3"]),
+        house.fails(1, &["node", "update", "node1", "--no-vtep", "--revision", "3"]),
         "vrctl: node.revision: 3 is not the current one (5) (ABORTED)\n"
     );
 }

@@ -48,10 +48,12 @@ pub(crate) fn web() -> Endpoint {
         number: 3,
         gateways: vec!["10.1.0.1/24".into()],
         mtu: 1450,
-        client_id: String::new(),
+        programmed: true,
+        ..Default::default()
     }
 }
 
+/// Of node3 it is told that it refuses something.
 fn status(node: &str, connected: bool, synced_revision: u64) -> DataplaneStatus {
     DataplaneStatus {
         node: node.into(),
@@ -59,6 +61,7 @@ fn status(node: &str, connected: bool, synced_revision: u64) -> DataplaneStatus 
         connected,
         synced_revision,
         error: if connected { "" } else { "connection refused" }.into(),
+        refused: u64::from(node == "node3"),
     }
 }
 
@@ -74,7 +77,11 @@ impl Control for FakeControl {
         Ok(Response::new(GetInfoResponse {
             version: "0.1.0".into(),
             revision: 42,
-            dataplanes: vec![status("node2", false, 40), status("node1", true, 42)],
+            dataplanes: vec![
+                status("node2", false, 40),
+                status("node1", true, 42),
+                status("node3", true, 42),
+            ],
         }))
     }
 
@@ -164,6 +171,8 @@ impl Control for FakeControl {
             name: "db".into(),
             number: 4,
             addresses: vec!["10.1.0.3".into()],
+            programmed: false,
+            error: "veth1 does not exist".into(),
             labels: HashMap::new(),
             ..web()
         };
@@ -198,7 +207,7 @@ impl Control for FakeControl {
         let node = Node {
             name: "node1".into(),
             number: 1,
-            vtep_addresses: vec!["192.0.2.1".into()],
+            effective_vtep_addresses: vec!["192.0.2.1".into()],
             dataplane: Some(status("node1", true, 42)),
             ..Default::default()
         };
@@ -206,6 +215,7 @@ impl Control for FakeControl {
             name: "switch".into(),
             number: 2,
             vtep_addresses: vec!["192.0.2.9".into()],
+            effective_vtep_addresses: vec!["192.0.2.9".into()],
             external: true,
             ..Default::default()
         };

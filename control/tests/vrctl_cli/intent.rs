@@ -196,10 +196,16 @@ fn endpoints_are_filtered_by_address_and_label() {
         "ip=10.1.0.2 label=app=web",
     ]);
     let expected = "\
-NAME        NODE   INTERFACE  PORT  MAC                ADDRESSES           LABELS
-blue/web-1  node1  veth1         3  02:00:00:00:00:01  10.1.0.2,fd00:1::2  app=web,tier=front
+NAME        NODE   INTERFACE  STATE       PORT  MAC                ADDRESSES           LABELS
+blue/web-1  node1  veth1      programmed     3  02:00:00:00:00:01  10.1.0.2,fd00:1::2  app=web,tier=front
 ";
     assert_eq!(listed, expected);
+    let refused = house.json(&["endpoint", "list", "-m", "state=refused"]);
+    assert_eq!(
+        (&refused[0]["name"], &refused[0]["error"]),
+        (&json!("db"), &json!("veth1 does not exist"))
+    );
+    house.ok(&["endpoint", "list", "--network", "blue"]);
     let asked = house.control.state().listed_endpoints.take().unwrap();
     assert_eq!((asked.network.as_str(), asked.node.as_str()), ("blue", ""));
     assert_eq!(
@@ -230,13 +236,15 @@ fn status_tells_who_is_behind() {
 VERSION   0.1.0
 REVISION  42
 
-NODE   ADDRESS               STATE         SYNCED  SYNC      ERROR
-node1  unix:/run/node1.sock  connected         42  in sync   -
-node2  unix:/run/node2.sock  disconnected      40  2 behind  connection refused
+NODE   ADDRESS               STATE         SYNCED  SYNC       ERROR
+node1  unix:/run/node1.sock  connected         42  in sync    -
+node2  unix:/run/node2.sock  disconnected      40  2 behind   connection refused
+node3  unix:/run/node3.sock  connected         42  1 refused  -
 ";
     assert_eq!(house.ok(&["status"]), expected);
     let status = house.json(&["status"]);
     assert_eq!(status["dataplanes"][1]["in_sync"], false);
+    assert_eq!(status["dataplanes"][2]["in_sync"], false);
     assert_eq!(status["dataplanes"][1]["error"], "connection refused");
 }
 

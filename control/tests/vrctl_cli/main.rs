@@ -8,5 +8,6 @@ mod fake_control;
 mod fake_dataplane;
 mod harness;
 mod intent;
+mod real;
 mod tables;
 mod telemetry;

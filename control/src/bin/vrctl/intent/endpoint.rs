@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     filter::{self, Key, Kind, Value},
     listing::ListArgs,
-    output::{Cell, Column, Record},
+    output::{Cell, Column, Record, Style},
 };
 
 #[derive(Debug, Subcommand)]
@@ -128,6 +128,8 @@ pub(super) struct EndpointView {
     gateways: Vec<String>,
     mtu: u32,
     client_id: String,
+    programmed: bool,
+    error: String,
 }
 
 impl From<api::Endpoint> for EndpointView {
@@ -146,6 +148,8 @@ impl From<api::Endpoint> for EndpointView {
             gateways: endpoint.gateways,
             mtu: endpoint.mtu,
             client_id: endpoint.client_id,
+            programmed: endpoint.programmed,
+            error: endpoint.error,
         }
     }
 }
@@ -154,6 +158,19 @@ impl EndpointView {
     /// "blue/web-1".
     pub(super) fn full_name(&self) -> String {
         format!("{}/{}", self.network, self.name)
+    }
+
+    /// Whether it is where it should be.
+    fn state(&self) -> Cell {
+        if !self.error.is_empty() {
+            Cell::new("refused").style(Style::Bad)
+        } else if self.programmed {
+            Cell::new("programmed").style(Style::Good)
+        } else if self.node.is_empty() || self.interface.is_empty() {
+            Cell::new("detached").style(Style::Faint)
+        } else {
+            Cell::new("pending").style(Style::Warning)
+        }
     }
 
     /// In a few words, for `watch`.
@@ -173,10 +190,12 @@ impl Record for EndpointView {
         Column::text("NAME", |it| it.full_name().into()),
         Column::text("NODE", |it| Cell::new(&it.node)),
         Column::text("INTERFACE", |it| Cell::new(&it.interface)),
+        Column::text("STATE", Self::state),
         Column::number("PORT", |it| it.number.into()),
         Column::text("MAC", |it| Cell::new(&it.mac)),
         Column::text("ADDRESSES", |it| it.addresses.join(",").into()),
         Column::text("LABELS", |it| labels::text(&it.labels).into()),
+        Column::detail("ERROR", |it| Cell::new(&it.error)),
         Column::detail("GATEWAYS", |it| it.gateways.join(",").into()),
         Column::detail("MTU", |it| it.mtu.into()),
         Column::detail("CLIENT ID", |it| Cell::new(&it.client_id)),
@@ -205,6 +224,14 @@ impl Record for EndpointView {
         Key::new("ip", Kind::Address, "one of its addresses, or a prefix", |it, out| {
             out.extend(it.addresses.iter().map(|address| Value::Net(address)));
         }),
+        Key::new(
+            "state",
+            Kind::Text,
+            "programmed, pending, refused or detached",
+            |it, out| {
+                out.push(Value::Owned(it.state().as_str().to_owned()));
+            },
+        ),
         Key::new("label", Kind::Text, "a label as KEY=VALUE", |it, out| {
             labels::values(&it.labels, out);
         }),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use vrouter_proto::control as api;
 
@@ -72,9 +72,6 @@ pub(crate) struct Create {
 pub(crate) struct Update {
     /// Name of the network
     name: String,
-    /// Bridged or routed
-    #[arg(long, value_name = "true|false", action = ArgAction::Set)]
-    bridged: Option<bool>,
     /// How packets travel between nodes
     #[arg(long, value_enum, value_name = "ENCAP")]
     encap: Option<Encap>,
@@ -235,7 +232,6 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 revision: update.revision.unwrap_or_default(),
                 ..Default::default()
             };
-            mask.set("bridged", &mut network.bridged, update.bridged);
             mask.set("encapsulation", &mut network.encapsulation, update.encap.map(i32::from));
             mask.set("mtu", &mut network.mtu, update.mtu);
             update.labels.announce(&mut mask);

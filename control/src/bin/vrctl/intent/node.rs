@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::{ArgAction, Args, Subcommand};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use vrouter_proto::control as api;
 
@@ -75,9 +75,6 @@ pub(crate) struct Update {
     /// Use the tunnel addresses that its dataplane says
     #[arg(long, conflicts_with = "vtep")]
     no_vtep: bool,
-    /// Whether it runs no vrouter
-    #[arg(long, value_name = "true|false", action = ArgAction::Set)]
-    external: Option<bool>,
     #[command(flatten)]
     labels: LabelChanges,
     /// Refuse if the node was changed since this revision
@@ -96,6 +93,7 @@ pub(super) struct NodeView {
     number: u32,
     dataplane: Option<DataplaneView>,
     external: bool,
+    effective_vtep_addresses: Vec<String>,
 }
 
 impl From<api::Node> for NodeView {
@@ -109,6 +107,7 @@ impl From<api::Node> for NodeView {
             number: node.number,
             dataplane: node.dataplane.map(DataplaneView::from),
             external: node.external,
+            effective_vtep_addresses: node.effective_vtep_addresses,
         }
     }
 }
@@ -117,7 +116,7 @@ impl NodeView {
     /// In a few words, for `watch`.
     pub(super) fn summary(&self) -> String {
         let kind = if self.external { "external" } else { "vrouter" };
-        match self.vtep_addresses.as_slice() {
+        match self.effective_vtep_addresses.as_slice() {
             [] => kind.to_owned(),
             addresses => format!("{kind}, VTEP {}", addresses.join(" ")),
         }
@@ -141,9 +140,10 @@ impl Record for NodeView {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::text("NAME", |it| Cell::new(&it.name)),
         Column::number("NUMBER", |it| it.number.into()),
-        Column::text("VTEP", |it| it.vtep_addresses.join(",").into()),
+        Column::text("VTEP", |it| it.effective_vtep_addresses.join(",").into()),
         Column::text("STATE", Self::state),
         Column::text("LABELS", |it| labels::text(&it.labels).into()),
+        Column::detail("VTEP WISHED", |it| it.vtep_addresses.join(",").into()),
         Column::detail("DATAPLANE", |it| {
             it.dataplane.as_ref().map_or("", |dataplane| &dataplane.address).into()
         }),
@@ -163,7 +163,7 @@ impl Record for NodeView {
             out.push(Value::Number(it.number.into()));
         }),
         Key::new("vtep", Kind::Address, "tunnel address, or a prefix", |it, out| {
-            out.extend(it.vtep_addresses.iter().map(|address| Value::Net(address)));
+            out.extend(it.effective_vtep_addresses.iter().map(|address| Value::Net(address)));
         }),
         Key::new(
             "connected",
@@ -225,7 +225,6 @@ async fn update(update: Update, context: &Context) -> Result<(), Failure> {
     };
     let addresses = (update.no_vtep || !update.vtep.is_empty()).then_some(update.vtep);
     mask.set("vtep_addresses", &mut node.vtep_addresses, addresses);
-    mask.set("external", &mut node.external, update.external);
     update.labels.announce(&mut mask);
     let update_mask = mask.finish()?;
     let mut control = context.control().await?;

@@ -18,6 +18,7 @@ pub(super) struct DataplaneView {
     pub(super) connected: bool,
     pub(super) synced_revision: u64,
     pub(super) error: String,
+    pub(super) refused: u64,
 }
 
 impl From<api::DataplaneStatus> for DataplaneView {
@@ -28,6 +29,7 @@ impl From<api::DataplaneStatus> for DataplaneView {
             connected: status.connected,
             synced_revision: status.synced_revision,
             error: status.error,
+            refused: status.refused,
         }
     }
 }
@@ -48,7 +50,7 @@ impl DataplaneView {
 struct SyncView {
     #[serde(flatten)]
     dataplane: DataplaneView,
-    /// Runs all that is wished now.
+    /// It is connected, refuses nothing and runs all that is wished now.
     in_sync: bool,
     #[serde(skip)]
     behind: u64,
@@ -61,10 +63,11 @@ impl Record for SyncView {
         Column::text("ADDRESS", |it| Cell::new(&it.dataplane.address)),
         Column::text("STATE", |it| it.dataplane.state()),
         Column::number("SYNCED", |it| it.dataplane.synced_revision.into()),
-        Column::text("SYNC", |it| match it.behind {
-            0 if it.in_sync => Cell::new("in sync").style(Style::Good),
-            0 => Cell::new("unknown").style(Style::Warning),
-            behind => Cell::new(format!("{behind} behind")).style(Style::Warning),
+        Column::text("SYNC", |it| match (it.behind, it.dataplane.refused) {
+            (0, 0) if it.in_sync => Cell::new("in sync").style(Style::Good),
+            (0, 0) => Cell::new("unknown").style(Style::Warning),
+            (0, refused) => Cell::new(format!("{refused} refused")).style(Style::Bad),
+            (behind, _) => Cell::new(format!("{behind} behind")).style(Style::Warning),
         }),
         Column::text("ERROR", |it| Cell::new(&it.dataplane.error)),
     ];
@@ -91,7 +94,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
         .dataplanes
         .into_iter()
         .map(|status| SyncView {
-            in_sync: status.connected && status.synced_revision >= info.revision,
+            in_sync: status.connected && status.refused == 0 && status.synced_revision >= info.revision,
             behind: info.revision.saturating_sub(status.synced_revision),
             dataplane: status.into(),
         })

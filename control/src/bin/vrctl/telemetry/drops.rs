@@ -19,8 +19,8 @@ use crate::{
 
 #[derive(Args, Debug)]
 #[command(after_help = format!("\
-Each dropped packet has one reason. It is counted at the port it came in by and, where it got that far, in its VRF: the two are
-views of the same packets and must not be added.
+Each dropped packet has one reason. It is counted at the port it came in by and, where it got that far, in its VRF:
+the two are views of the same packets and must not be added.
 
 {}", filter::help::<DropView>(&["vrctl drops", "vrctl drops --match 'scope=port name=web-1'", "vrctl drops --all"])))]
 pub(crate) struct Drops {
