@@ -1,11 +1,15 @@
 //! The packet mover of vrouter: takes frames from ports, looks them up, rewrites and encapsulates them, and sends them on.
 //!
 //! The rooms, lowest floor first; an import goes only down:
-//! [`wire`] (what bytes mean), [`packet`] (frames), [`port`] (where they come and go),
-//! [`service`] (what the router says itself).
+//! [`wire`] (what bytes mean), [`packet`] (a frame on its way), [`tables`] (what workers read), [`port`] (where frames come and
+//! go), [`service`] (what the router says itself), [`pipeline`] (the stages of a batch), [`worker`] (one pinned thread),
+//! [`program`] (the one writer of tables).
 
 pub mod packet;
+pub mod pipeline;
 pub mod port;
+pub mod program;
 pub mod service;
 pub mod tables;
 pub mod wire;
+pub mod worker;

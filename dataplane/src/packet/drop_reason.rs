@@ -43,6 +43,8 @@ drop_reasons! {
     BadIpLength = "bad_ip_length",
     /// The IPv4 header checksum is wrong.
     BadIpv4Checksum = "bad_ipv4_checksum",
+    /// A fragment that reaches beyond 65535 bytes, or whose length is not a multiple of eight.
+    BadFragment = "bad_fragment",
     /// IPv6 extension headers are malformed, too many or too long.
     BadExtensionHeader = "bad_extension_header",
     /// The TCP, UDP, ICMP or SCTP header is cut short.
@@ -65,6 +67,8 @@ drop_reasons! {
     NdUnanswered = "nd_unanswered",
     /// Broadcast or multicast in a routed network, which has no broadcast domain.
     MulticastUnrouted = "multicast_unrouted",
+    /// A link-local source or destination, which no router forwards (RFC 4291, section 2.5.6).
+    LinkLocalUnrouted = "link_local_unrouted",
     /// No route to the destination in the VRF (answered with ICMP unreachable).
     NoRoute = "no_route",
     /// The route's next hop is to drop.
@@ -113,8 +117,6 @@ drop_reasons! {
     HandoffQueueFull = "handoff_queue_full",
     /// The port to send by is gone or down.
     PortDown = "port_down",
-    /// More ICMP errors to send than the rate limit allows (RFC 4443, section 2.4).
-    IcmpRateLimited = "icmp_rate_limited",
 }
 
 #[cfg(test)]

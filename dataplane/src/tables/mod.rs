@@ -1,11 +1,23 @@
-//! What workers read to decide about a packet: tables that one writer changes and publishes as immutable snapshots, and
-//! the lock-free tables that workers themselves write.
+//! What workers read to decide about a packet.
 //!
-//! Knows flow keys (`packet`) but no ports and no stage of the pipeline.
+//! Two sorts of table. What is *programmed* (ports, VRFs, routes, next hops, ...) is in one immutable [`Tables`] per revision,
+//! published by [`publish`] and pinned by each worker for a batch. What workers themselves *find out* (flows, learned MACs) is in
+//! lock-free tables of fixed size that all workers share.
+//!
+//! Tables know headers and packets, but no ports' drivers, no clock and no stage of the pipeline.
 
+pub mod cow;
 pub mod flow;
+pub mod forwarding;
 pub mod learned;
 pub mod lpm;
 mod memory;
+pub mod next_hop;
+pub mod port;
 pub mod publish;
+pub mod route;
+pub mod slots;
+pub mod snapshot;
 mod sync;
+
+pub use snapshot::Tables;

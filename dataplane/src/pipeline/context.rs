@@ -1,0 +1,176 @@
+//! What the stages work with.
+
+use crossbeam::queue::ArrayQueue;
+
+use super::{
+    counters::{Counter, Counters},
+    output::{Outputs, Refused},
+    packet::Packet,
+};
+use crate::{
+    packet::{DropReason, Frame, FrameCache},
+    service::icmp::RateLimit,
+    tables::{
+        Tables,
+        flow::{FlowOwner, FlowTable},
+        learned::LearnedMacs,
+        slots::{PortSlot, VrfSlot},
+    },
+};
+
+/// Bytes of a punted frame that are kept: enough for ARP and neighbour discovery with its options.
+pub const PUNT_BYTES: usize = 128;
+
+/// The head of a frame for the control side: ARP or neighbour discovery of the underlay.
+#[derive(Clone, Copy, Debug)]
+pub struct Punt {
+    /// Port it came in by.
+    pub port: PortSlot,
+    len: u8,
+    bytes: [u8; PUNT_BYTES],
+}
+
+impl Punt {
+    /// Copies the head of a frame.
+    pub fn new(port: PortSlot, frame: &[u8]) -> Self {
+        let len = frame.len().min(PUNT_BYTES);
+        let mut bytes = [0; PUNT_BYTES];
+        bytes[..len].copy_from_slice(&frame[..len]);
+        Self { port, len: len as u8, bytes }
+    }
+
+    /// The head of the frame.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// What all workers of one dataplane share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Flows.
+    pub flows: FlowTable,
+    /// MACs found by learning.
+    pub learned: LearnedMacs,
+    /// Counters, one block per worker.
+    pub counters: Box<[Counters]>,
+    /// Frames for the control side. When it is full, frames are dropped: the underlay asks again.
+    pub punts: ArrayQueue<Punt>,
+    /// Drawn at start, so that nobody outside can aim at one bucket of a hash table.
+    pub seed: u64,
+}
+
+/// What one worker keeps between batches.
+#[derive(Debug)]
+pub struct State {
+    /// The worker's part of the flow table.
+    pub flows: FlowOwner,
+    /// Limits the ICMP errors this worker sends.
+    pub icmp: RateLimit,
+    /// Frames on their way out.
+    pub out: Outputs,
+    /// Free frames.
+    pub frames: FrameCache,
+    /// Room for the batch between stages.
+    pub(super) routed: Vec<Packet>,
+}
+
+impl State {
+    /// For one worker.
+    pub fn new(flows: FlowOwner, frames: FrameCache) -> Self {
+        Self {
+            flows,
+            icmp: RateLimit::default(),
+            out: Outputs::default(),
+            frames,
+            routed: Vec::with_capacity(super::BATCH),
+        }
+    }
+}
+
+/// What the stages work with during one batch.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The tables of one revision.
+    pub tables: &'a Tables,
+    /// Shared with other workers.
+    pub shared: &'a Shared,
+    /// This worker's counters.
+    pub counters: &'a Counters,
+    /// This worker's own.
+    pub state: &'a mut State,
+    /// Nanoseconds since any fixed moment.
+    pub now: u64,
+}
+
+impl Context<'_> {
+    /// Milliseconds, as flows count them.
+    #[inline]
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now / 1_000_000
+    }
+
+    /// Seconds, as learned MACs count them.
+    #[inline]
+    pub(super) fn now_s(&self) -> u32 {
+        (self.now / 1_000_000_000) as u32
+    }
+
+    /// Drops a frame that came in by `port`.
+    #[inline]
+    pub(super) fn drop_frame(&mut self, port: PortSlot, vrf: Option<VrfSlot>, frame: Frame, reason: DropReason) {
+        self.counters.port(port).drops.count(reason);
+        if let Some(vrf) = vrf {
+            self.counters.vrf(vrf).drops.count(reason);
+        }
+        self.state.frames.free(frame);
+    }
+
+    /// Counts the drop of a frame that the router wanted to make and could not for want of a free one.
+    pub(super) fn count_drop(&mut self, port: PortSlot, vrf: Option<VrfSlot>, reason: DropReason) {
+        self.counters.originated.add(1);
+        self.counters.port(port).drops.count(reason);
+        if let Some(vrf) = vrf {
+            self.counters.vrf(vrf).drops.count(reason);
+        }
+    }
+
+    /// Drops a routed packet.
+    #[inline]
+    pub(super) fn drop_packet(&mut self, packet: Packet, reason: DropReason) {
+        self.drop_frame(packet.port, Some(packet.vrf), packet.frame, reason);
+    }
+
+    /// Sends a finished frame by `port`.
+    #[inline]
+    pub(super) fn send(&mut self, port: PortSlot, vrf: Option<VrfSlot>, frame: Frame) {
+        match self.state.out.push(port, frame) {
+            Ok(()) => {}
+            Err(Refused::NoPort(frame)) => self.drop_frame(port, vrf, frame, DropReason::PortDown),
+            Err(Refused::Full(frame)) => self.drop_frame(port, vrf, frame, DropReason::TransmitQueueFull),
+        }
+    }
+
+    /// A free frame for something the router says itself.
+    #[inline]
+    pub(super) fn originate(&mut self) -> Option<Frame> {
+        let frame = self.state.frames.take()?;
+        self.counters.originated.add(1);
+        Some(frame)
+    }
+
+    /// Hands the head of a frame to the control side.
+    #[inline]
+    pub(super) fn punt(&mut self, port: PortSlot, frame: Frame) {
+        // A full queue loses the head only: the frame itself is done with either way.
+        let _ = self.shared.punts.push(Punt::new(port, frame.data()));
+        self.counters.punted.add(1);
+        self.state.frames.free(frame);
+    }
+
+    /// Counts on a counter of this worker.
+    #[inline]
+    pub(super) fn count(&self, counter: impl FnOnce(&Counters) -> &Counter) {
+        counter(self.counters).add(1);
+    }
+}

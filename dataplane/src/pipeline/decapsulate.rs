@@ -1,0 +1,296 @@
+//! What comes in by an uplink: tunnel packets for this node, and the underlay's ARP and neighbour discovery.
+
+use std::net::IpAddr;
+
+use super::{
+    context::Context,
+    forward, ingress, local,
+    packet::{Origin, Packet, reason},
+    rewrite, switch,
+};
+use crate::{
+    packet::{DropReason, Frame},
+    tables::{
+        next_hop::{Action, LabelTarget, VniTarget},
+        port::Role,
+        slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
+    },
+    wire::{Ecn, Fragment, IpKind, Mac, Parsed, checksum, ecn, ethertype, parse, parse_ip, proto},
+};
+
+/// UDP port of VXLAN (RFC 7348).
+pub const VXLAN_PORT: u16 = 4789;
+/// UDP port of MPLS over UDP (RFC 7510).
+pub const MPLS_UDP_PORT: u16 = 6635;
+/// UDP port that old Tungsten Fabric releases use for MPLS over UDP; accepted, never sent to.
+pub const MPLS_UDP_PORT_OLD: u16 = 51234;
+
+const UDP_HEADER: u16 = 8;
+const VXLAN_HEADER: u16 = 8;
+const LABEL_ENTRY: u16 = 4;
+
+/// Labels on a stack that are looked at. One is usual; explicit null may stand above it.
+const MAX_LABELS: usize = 4;
+
+/// A frame from the underlay. Gives the inner packet if it is to be routed.
+pub(super) fn from_uplink(context: &mut Context<'_>, port: PortSlot, frame: Frame) -> Option<Packet> {
+    let parsed = match parse(frame.data()) {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(context, port, frame, reason(error)),
+    };
+    if parsed.ethertype == ethertype::ARP || local::is_neighbor_discovery(&frame, &parsed) {
+        context.punt(port, frame);
+        return None;
+    }
+    let remote = match check_outer(context, &frame, &parsed) {
+        Ok(remote) => remote,
+        Err(reason) => return refuse(context, port, frame, reason),
+    };
+    let outer_ecn = outer_ecn(&frame, &parsed);
+    match parsed.dst_port {
+        VXLAN_PORT => vxlan(context, port, frame, &parsed, remote, outer_ecn),
+        _ => mpls(context, port, frame, &parsed, outer_ecn),
+    }
+}
+
+/// The outer packet is a whole UDP datagram for one of our tunnels. Gives its sender.
+#[inline]
+fn check_outer(context: &Context<'_>, frame: &Frame, parsed: &Parsed) -> Result<IpAddr, DropReason> {
+    let data = frame.data();
+    let (l3, l4) = (usize::from(parsed.l3), usize::from(parsed.l4));
+    let ip = data.get(l3..).unwrap_or_default();
+    let (remote, ours) = match (parsed.kind, ip.first_chunk::<40>(), ip.first_chunk::<20>()) {
+        (IpKind::V4, _, Some(h)) => {
+            let [source, destination] = [[h[12], h[13], h[14], h[15]], [h[16], h[17], h[18], h[19]]];
+            (IpAddr::from(source), context.tables.vtep4.is_some_and(|v| v.octets() == destination))
+        }
+        (IpKind::V6, Some(h), _) => {
+            let (mut source, mut destination) = ([0; 16], [0; 16]);
+            source.copy_from_slice(&h[8..24]);
+            destination.copy_from_slice(&h[24..40]);
+            (IpAddr::from(source), context.tables.vtep6.is_some_and(|v| v.octets() == destination))
+        }
+        _ => return Err(DropReason::NotATunnel),
+    };
+    if parsed.proto != proto::UDP {
+        return Err(DropReason::NotATunnel);
+    }
+    if !ours {
+        return Err(DropReason::NotOurVtep);
+    }
+    if parsed.fragment != Fragment::No {
+        return Err(DropReason::FragmentedTunnel);
+    }
+    if !matches!(parsed.dst_port, VXLAN_PORT | MPLS_UDP_PORT | MPLS_UDP_PORT_OLD) {
+        return Err(DropReason::NotATunnel);
+    }
+    let datagram = data.get(l4..parsed.end as usize).ok_or(DropReason::TruncatedTransport)?;
+    let header = datagram.first_chunk::<8>().ok_or(DropReason::TruncatedTransport)?;
+    let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    // Bytes behind the UDP length would be taken for payload.
+    if length != datagram.len() {
+        return Err(DropReason::BadTransport);
+    }
+    if header[6..] != [0, 0] {
+        let pseudo = rewrite::pseudo_header(parsed.kind, ip, proto::UDP, length);
+        if !checksum::verify_l4(datagram, proto::UDP, pseudo) {
+            return Err(DropReason::BadOuterChecksum);
+        }
+    }
+    Ok(remote)
+}
+
+#[inline]
+fn outer_ecn(frame: &Frame, parsed: &Parsed) -> Ecn {
+    let ip = frame.data().get(usize::from(parsed.l3)..).unwrap_or_default();
+    Ecn::from_tos(rewrite::traffic_class(ip, parsed.kind == IpKind::V6))
+}
+
+/// VXLAN (RFC 7348): the VNI says which bridge or VRF.
+#[inline]
+fn vxlan(
+    context: &mut Context<'_>,
+    port: PortSlot,
+    mut frame: Frame,
+    outer: &Parsed,
+    remote: IpAddr,
+    outer_ecn: Ecn,
+) -> Option<Packet> {
+    let at = usize::from(outer.l4 + UDP_HEADER);
+    let Some(&[flags, _, _, _, v0, v1, v2, _]) = frame.data().get(at..).and_then(|d| d.first_chunk::<8>()) else {
+        return refuse(context, port, frame, DropReason::BadVxlan);
+    };
+    if flags & 0x08 == 0 {
+        return refuse(context, port, frame, DropReason::BadVxlan);
+    }
+    let vni = u32::from_be_bytes([0, v0, v1, v2]);
+    let Some(target) = context.tables.vnis.get(&vni).copied() else {
+        return refuse(context, port, frame, DropReason::UnknownVni);
+    };
+    frame.truncate(outer.end as usize);
+    frame.strip(outer.l4 + UDP_HEADER + VXLAN_HEADER);
+    match target {
+        VniTarget::Vrf(vrf) => vxlan_routed(context, port, vrf, frame, outer_ecn),
+        VniTarget::Bridge(bridge) => {
+            let from = context.tables.remote_vteps.get(&(vni, remote)).copied();
+            vxlan_bridged(context, port, bridge, frame, from, outer_ecn)
+        }
+    }
+}
+
+fn vxlan_routed(
+    context: &mut Context<'_>,
+    port: PortSlot,
+    vrf: VrfSlot,
+    mut frame: Frame,
+    outer_ecn: Ecn,
+) -> Option<Packet> {
+    let parsed = match parse(frame.data()) {
+        Ok(parsed) if parsed.kind != IpKind::None && parsed.vlan.is_none() => parsed,
+        Ok(_) => return refuse_in(context, port, vrf, frame, DropReason::UnknownEthertype),
+        Err(error) => return refuse_in(context, port, vrf, frame, reason(error)),
+    };
+    if ingress::destination_mac(&frame) != Mac::GATEWAY {
+        return refuse_in(context, port, vrf, frame, DropReason::NotOurMac);
+    }
+    if !combine_ecn(&mut frame, &parsed, outer_ecn) {
+        return refuse_in(context, port, vrf, frame, DropReason::EcnConflict);
+    }
+    ingress::to_router(context, port, vrf, frame, parsed, Origin::Tunnel)
+}
+
+fn vxlan_bridged(
+    context: &mut Context<'_>,
+    port: PortSlot,
+    bridge: BridgeSlot,
+    mut frame: Frame,
+    from: Option<NextHopSlot>,
+    outer_ecn: Ecn,
+) -> Option<Packet> {
+    // A bridge carries what it does not understand, too: only what is IP has a congestion mark.
+    if let Ok(parsed) = parse(frame.data()) {
+        if parsed.kind != IpKind::None && !combine_ecn(&mut frame, &parsed, outer_ecn) {
+            return refuse(context, port, frame, DropReason::EcnConflict);
+        }
+    }
+    switch::from_tunnel(context, port, bridge, frame, from)
+}
+
+/// MPLS over UDP (RFC 7510): the label at the bottom of the stack says which VRF or next hop.
+#[inline]
+fn mpls(context: &mut Context<'_>, port: PortSlot, mut frame: Frame, outer: &Parsed, outer_ecn: Ecn) -> Option<Packet> {
+    let start = outer.l4 + UDP_HEADER;
+    let Some((label, depth)) = bottom_label(frame.data().get(usize::from(start)..outer.end as usize)) else {
+        return refuse(context, port, frame, DropReason::BadMpls);
+    };
+    let Some(target) = context.tables.labels.get(&label).copied() else {
+        return refuse(context, port, frame, DropReason::UnknownLabel);
+    };
+    frame.truncate(outer.end as usize);
+    frame.strip(start + depth * LABEL_ENTRY);
+    let parsed = match parse_ip(frame.data()) {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(context, port, frame, reason(error)),
+    };
+    if !combine_ecn(&mut frame, &parsed, outer_ecn) {
+        return refuse(context, port, frame, DropReason::EcnConflict);
+    }
+    match target {
+        LabelTarget::Vrf(vrf) => ingress::to_router(context, port, vrf, frame, parsed, Origin::Tunnel),
+        LabelTarget::NextHop(next_hop) => {
+            // The label has done the lookup. The VRF is that of the workload it leads to.
+            let Some(vrf) = vrf_behind(context, next_hop) else {
+                return refuse(context, port, frame, DropReason::NextHopDrop);
+            };
+            if let Some(packet) = ingress::to_router(context, port, vrf, frame, parsed, Origin::Tunnel) {
+                forward::forward(context, packet, next_hop);
+            }
+            None
+        }
+    }
+}
+
+/// The VRF of the workload that a next hop delivers to.
+fn vrf_behind(context: &Context<'_>, next_hop: NextHopSlot) -> Option<VrfSlot> {
+    let Action::Port(hop) = &context.tables.next_hop(next_hop)?.action else { return None };
+    match context.tables.port(hop.port)?.role {
+        Role::Routed { vrf } => Some(vrf),
+        Role::Bridged { bridge } => context.tables.bridge(bridge)?.vrf,
+        Role::Uplink => None,
+    }
+}
+
+/// The label at the bottom of the stack, and how many entries the stack has. Only explicit nulls may stand above it: any other
+/// label would be for another router to act on.
+fn bottom_label(stack: Option<&[u8]>) -> Option<(u32, u16)> {
+    let mut entries = stack?.chunks_exact(usize::from(LABEL_ENTRY)).take(MAX_LABELS);
+    let mut depth = 0;
+    loop {
+        let &[a, b, c, _] = entries.next()? else { return None };
+        depth += 1;
+        let label = u32::from_be_bytes([0, a, b, c]) >> 4;
+        if c & 1 != 0 {
+            return Some((label, depth));
+        }
+        if !matches!(label, 0 | 2) {
+            return None;
+        }
+    }
+}
+
+/// Brings the outer header's congestion mark to the inner packet (RFC 6040 section 4.2). `false`: the packet must be dropped.
+#[inline]
+fn combine_ecn(frame: &mut Frame, parsed: &Parsed, outer: Ecn) -> bool {
+    if outer == Ecn::NotEct {
+        // Nothing to bring: every inner mark stays.
+        return true;
+    }
+    let v6 = parsed.kind == IpKind::V6;
+    let Some(ip) = frame.data_mut().get_mut(usize::from(parsed.l3)..) else { return false };
+    let class = rewrite::traffic_class(ip, v6);
+    let inner = Ecn::from_tos(class);
+    match ecn::decapsulate(inner, outer) {
+        Some(combined) if combined == inner => true,
+        Some(combined) => {
+            rewrite::set_traffic_class(ip, v6, class & !3 | combined as u8);
+            true
+        }
+        None => false,
+    }
+}
+
+#[inline(never)]
+fn refuse(context: &mut Context<'_>, port: PortSlot, frame: Frame, reason: DropReason) -> Option<Packet> {
+    context.drop_frame(port, None, frame, reason);
+    None
+}
+
+#[inline(never)]
+fn refuse_in(
+    context: &mut Context<'_>,
+    port: PortSlot,
+    vrf: VrfSlot,
+    frame: Frame,
+    reason: DropReason,
+) -> Option<Packet> {
+    context.drop_frame(port, Some(vrf), frame, reason);
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_stacks() {
+        let entry = |label: u32, bottom: u32| (label << 12 | bottom << 8 | 64).to_be_bytes();
+        let stack = |entries: &[[u8; 4]]| entries.concat();
+        assert_eq!(bottom_label(Some(&stack(&[entry(17, 1)]))), Some((17, 1)));
+        assert_eq!(bottom_label(Some(&stack(&[entry(0, 0), entry(17, 1)]))), Some((17, 2)));
+        assert_eq!(bottom_label(Some(&stack(&[entry(99, 0), entry(17, 1)]))), None);
+        assert_eq!(bottom_label(Some(&stack(&[entry(0, 0); 5]))), None);
+        assert_eq!(bottom_label(Some(&entry(17, 0))), None);
+        assert_eq!(bottom_label(Some(&[0, 1])), None);
+        assert_eq!(bottom_label(None), None);
+    }
+}

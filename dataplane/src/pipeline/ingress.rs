@@ -1,0 +1,187 @@
+//! What a frame is and where it belongs.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{
+    context::Context,
+    decapsulate, local,
+    packet::{Origin, Packet, reason},
+    rewrite, switch,
+};
+use crate::{
+    packet::{DropReason, Frame},
+    tables::{
+        port::Role,
+        slots::{PortSlot, VrfSlot},
+    },
+    wire::{IpKind, Mac, Parsed, ethertype, parse},
+};
+
+/// Sorts a batch: what is to be routed goes to `routed`; all else is done with here.
+pub(super) fn classify(context: &mut Context<'_>, port: PortSlot, batch: &mut Vec<Frame>, routed: &mut Vec<Packet>) {
+    let counters = context.counters.port(port);
+    counters.rx_packets.add(batch.len() as u64);
+    counters.rx_bytes.add(batch.iter().map(|frame| frame.len() as u64).sum());
+    let tables = context.tables;
+    let Some(role) = tables.port(port).map(|p| &p.role) else {
+        for frame in batch.drain(..) {
+            context.drop_frame(port, None, frame, DropReason::UnknownPort);
+        }
+        return;
+    };
+    for frame in batch.drain(..) {
+        let packet = match *role {
+            Role::Routed { vrf } => from_workload(context, port, vrf, frame),
+            Role::Bridged { bridge } => switch::from_workload(context, port, bridge, frame),
+            Role::Uplink => decapsulate::from_uplink(context, port, frame),
+        };
+        if let Some(packet) = packet {
+            context.shared.flows.prefetch(packet.hash);
+            routed.push(packet);
+        }
+    }
+}
+
+/// A frame from the workload of a routed port: everything it sends is for the router.
+fn from_workload(context: &mut Context<'_>, port: PortSlot, vrf: VrfSlot, mut frame: Frame) -> Option<Packet> {
+    let parsed = match parse(frame.data()) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            context.drop_frame(port, Some(vrf), frame, reason(error));
+            return None;
+        }
+    };
+    if parsed.vlan.is_some() {
+        context.drop_frame(port, Some(vrf), frame, DropReason::UnknownVlan);
+        return None;
+    }
+    if parsed.kind == IpKind::None {
+        if parsed.ethertype == ethertype::ARP {
+            local::arp_routed(context, port, vrf, frame);
+        } else {
+            context.drop_frame(port, Some(vrf), frame, DropReason::UnknownEthertype);
+        }
+        return None;
+    }
+    let destination = destination_mac(&frame);
+    if destination != Mac::GATEWAY && !destination.is_multicast() {
+        context.drop_frame(port, Some(vrf), frame, DropReason::NotOurMac);
+        return None;
+    }
+    if local::is_neighbor_discovery(&frame, &parsed) {
+        local::nd_routed(context, port, vrf, frame);
+        return None;
+    }
+    rewrite::complete_checksum(&mut frame, &parsed);
+    to_router(context, port, vrf, frame, parsed, Origin::Port)
+}
+
+/// A parsed frame whose IP packet is to be routed in `vrf`, unless its addresses forbid it.
+#[inline]
+pub(super) fn to_router(
+    context: &mut Context<'_>,
+    port: PortSlot,
+    vrf: VrfSlot,
+    frame: Frame,
+    parsed: Parsed,
+    origin: Origin,
+) -> Option<Packet> {
+    let packet = match Packet::new(frame, parsed, port, vrf, origin, context.shared.seed) {
+        Ok(packet) => packet,
+        Err(frame) => {
+            context.drop_frame(port, Some(vrf), frame, DropReason::UnknownEthertype);
+            return None;
+        }
+    };
+    match unroutable(packet.source(), packet.destination()) {
+        None => Some(packet),
+        // A host may talk to its router by link-local address: ping fe80::…
+        Some(DropReason::LinkLocalUnrouted) if origin == Origin::Port && packet.destination() == local::LINK_LOCAL => {
+            local::deliver(context, packet);
+            None
+        }
+        Some(reason) => {
+            context.drop_packet(packet, reason);
+            None
+        }
+    }
+}
+
+/// Destination MAC of a frame that is known to have one.
+#[inline]
+pub(super) fn destination_mac(frame: &Frame) -> Mac {
+    frame.data().first_chunk::<6>().copied().map_or(Mac::ZERO, Mac)
+}
+
+/// Source MAC of a frame that is known to have one.
+#[inline]
+pub(super) fn source_mac(frame: &Frame) -> Mac {
+    frame.data().get(6..).and_then(|rest| rest.first_chunk::<6>()).copied().map_or(Mac::ZERO, Mac)
+}
+
+/// Why a packet between these addresses is never routed (RFC 1812 section 5.3.7, RFC 4291 section 2.5, 2.7).
+#[inline]
+fn unroutable(source: IpAddr, destination: IpAddr) -> Option<DropReason> {
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => unroutable_v4(source, destination),
+        (IpAddr::V6(source), IpAddr::V6(destination)) => unroutable_v6(source, destination),
+        _ => Some(DropReason::BadIpVersion),
+    }
+}
+
+#[inline]
+fn unroutable_v4(source: Ipv4Addr, destination: Ipv4Addr) -> Option<DropReason> {
+    let first = destination.octets()[0];
+    if first >= 224 {
+        return Some(DropReason::MulticastUnrouted);
+    }
+    match source.octets()[0] {
+        0 | 127 | 224.. => Some(DropReason::MartianSource),
+        _ if first == 0 || first == 127 => Some(DropReason::NoRoute),
+        169 if source.is_link_local() => Some(DropReason::LinkLocalUnrouted),
+        _ if first == 169 && destination.is_link_local() => Some(DropReason::LinkLocalUnrouted),
+        _ => None,
+    }
+}
+
+#[inline]
+fn unroutable_v6(source: Ipv6Addr, destination: Ipv6Addr) -> Option<DropReason> {
+    let (source, destination) = (source.to_bits(), destination.to_bits());
+    let (source_high, destination_high) = ((source >> 112) as u16, (destination >> 112) as u16);
+    if destination_high >= 0xff00 {
+        return Some(DropReason::MulticastUnrouted);
+    }
+    if source_high >= 0xff00 || source <= 1 {
+        return Some(DropReason::MartianSource);
+    }
+    if source_high & 0xffc0 == 0xfe80 || destination_high & 0xffc0 == 0xfe80 {
+        return Some(DropReason::LinkLocalUnrouted);
+    }
+    (destination <= 1).then_some(DropReason::NoRoute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_no_router_forwards() {
+        let why = |source: &str, destination: &str| unroutable(source.parse().unwrap(), destination.parse().unwrap());
+        assert_eq!(why("10.0.0.1", "10.0.0.2"), None);
+        assert_eq!(why("10.0.0.1", "224.0.0.251"), Some(DropReason::MulticastUnrouted));
+        assert_eq!(why("0.0.0.0", "255.255.255.255"), Some(DropReason::MulticastUnrouted));
+        assert_eq!(why("127.0.0.1", "10.0.0.2"), Some(DropReason::MartianSource));
+        assert_eq!(why("240.0.0.1", "10.0.0.2"), Some(DropReason::MartianSource));
+        assert_eq!(why("10.0.0.1", "127.0.0.1"), Some(DropReason::NoRoute));
+        assert_eq!(why("169.254.1.1", "10.0.0.2"), Some(DropReason::LinkLocalUnrouted));
+        assert_eq!(why("169.253.1.1", "169.255.0.1"), None);
+        assert_eq!(why("fd00::1", "fd00::2"), None);
+        assert_eq!(why("fd00::1", "ff02::1"), Some(DropReason::MulticastUnrouted));
+        assert_eq!(why("::", "fd00::2"), Some(DropReason::MartianSource));
+        assert_eq!(why("::1", "fd00::2"), Some(DropReason::MartianSource));
+        assert_eq!(why("fe80::1", "fd00::2"), Some(DropReason::LinkLocalUnrouted));
+        assert_eq!(why("febf::1", "fd00::2"), Some(DropReason::LinkLocalUnrouted));
+        assert_eq!(why("fec0::1", "fd00::2"), None);
+        assert_eq!(why("fd00::1", "::"), Some(DropReason::NoRoute));
+    }
+}

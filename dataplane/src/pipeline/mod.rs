@@ -1,0 +1,41 @@
+//! The stages that every packet takes, as functions over a batch.
+//!
+//! [`ingress`] says what a frame is and where it belongs; [`decapsulate`] takes it out of its tunnel; [`route`] finds or makes its
+//! flow; [`switch`] carries frames within a bridge; [`forward`] rewrites, wraps and hands the packet to its port; [`local`] is
+//! where the router answers for itself. A frame is moved from stage to stage by value, so that the compiler holds the first law:
+//! each is sent, dropped with a reason, or handed over, exactly once.
+//!
+//! Nothing here allocates, locks, blocks, logs or asks for the time: the worker brings everything in a [`Context`].
+
+pub mod context;
+pub mod counters;
+mod decapsulate;
+mod forward;
+mod ingress;
+mod local;
+mod output;
+mod packet;
+mod rewrite;
+mod route;
+mod switch;
+
+pub use context::{Context, Punt, Shared, State};
+pub use output::Outputs;
+
+use crate::{packet::Frame, tables::slots::PortSlot};
+
+/// Largest number of packets in a batch.
+pub const BATCH: usize = 64;
+
+/// Runs a batch of frames, all received by `port`, through the stages. `batch` is empty afterwards: every frame has been put
+/// into the outputs, freed with a counted reason, or punted.
+#[inline]
+pub fn process(context: &mut Context<'_>, port: PortSlot, batch: &mut Vec<Frame>) {
+    for frame in batch.iter() {
+        frame.prefetch();
+    }
+    let mut routed = std::mem::take(&mut context.state.routed);
+    ingress::classify(context, port, batch, &mut routed);
+    route::run(context, &mut routed);
+    context.state.routed = routed;
+}

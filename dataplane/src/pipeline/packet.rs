@@ -1,0 +1,121 @@
+//! A packet between stages: the frame holds the IP packet and nothing else.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::{
+    packet::{DropReason, FlowKey, Frame},
+    tables::slots::{PortSlot, VrfSlot},
+    wire::{IpKind, ParseError, Parsed},
+};
+
+/// Where a packet was before it came to its VRF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A workload's port.
+    Port,
+    /// A tunnel.
+    Tunnel,
+    /// The router itself said it: its hop limit stays, and nothing is said about it.
+    Router,
+}
+
+/// A packet to be routed.
+#[derive(Debug)]
+pub(super) struct Packet {
+    /// Its frame. The data starts at the IP header and ends where the IP packet ends.
+    pub frame: Frame,
+    /// What is known of its headers, counted from the IP header.
+    pub parsed: Parsed,
+    /// Its flow: without ports for fragments, so that all fragments of a datagram share one.
+    pub key: FlowKey,
+    /// Of the key.
+    pub hash: u64,
+    /// The port it came in by.
+    pub port: PortSlot,
+    /// The VRF it is in.
+    pub vrf: VrfSlot,
+    /// Where from.
+    pub origin: Origin,
+}
+
+impl Packet {
+    /// Takes Ethernet and padding off a parsed frame. `None`, with the frame, when it is not IP.
+    #[inline]
+    pub(super) fn new(
+        mut frame: Frame,
+        mut parsed: Parsed,
+        port: PortSlot,
+        vrf: VrfSlot,
+        origin: Origin,
+        seed: u64,
+    ) -> Result<Self, Frame> {
+        frame.truncate(parsed.end as usize);
+        frame.strip(parsed.l3);
+        parsed.end -= u32::from(parsed.l3);
+        parsed.l4 -= parsed.l3;
+        parsed.l3 = 0;
+        let key = flow_key(frame.data(), &parsed, u32::from(vrf.raw()));
+        let Some(key) = key else { return Err(frame) };
+        let hash = key.hash(seed);
+        Ok(Self { frame, parsed, key, hash, port, vrf, origin })
+    }
+
+    /// IPv6, not IPv4.
+    #[inline]
+    pub(super) fn is_v6(&self) -> bool {
+        matches!(self.parsed.kind, IpKind::V6)
+    }
+
+    /// Destination address.
+    #[inline]
+    pub(super) fn destination(&self) -> IpAddr {
+        self.key.dst()
+    }
+
+    /// Source address.
+    #[inline]
+    pub(super) fn source(&self) -> IpAddr {
+        self.key.src()
+    }
+}
+
+/// The flow key of an IP packet: without ports for fragments, so that all fragments of a datagram share it. `None` when it is
+/// not IP.
+#[inline]
+pub(super) fn flow_key(ip: &[u8], parsed: &Parsed, context: u32) -> Option<FlowKey> {
+    let (source_port, destination_port) = if parsed.is_fragment() { (0, 0) } else { (parsed.src_port, parsed.dst_port) };
+    match parsed.kind {
+        IpKind::V4 => {
+            let h = ip.first_chunk::<20>()?;
+            let source = Ipv4Addr::new(h[12], h[13], h[14], h[15]);
+            let destination = Ipv4Addr::new(h[16], h[17], h[18], h[19]);
+            Some(FlowKey::v4(context, source, destination, parsed.proto, source_port, destination_port))
+        }
+        IpKind::V6 => {
+            let (source, rest) = ip.get(8..)?.split_first_chunk::<16>()?;
+            let (source, destination) = (Ipv6Addr::from(*source), Ipv6Addr::from(*rest.first_chunk::<16>()?));
+            Some(FlowKey::v6(context, source, destination, parsed.proto, source_port, destination_port))
+        }
+        IpKind::None => None,
+    }
+}
+
+/// The reason to drop a frame that could not be parsed.
+pub(super) fn reason(error: ParseError) -> DropReason {
+    match error {
+        ParseError::TruncatedEthernet | ParseError::TruncatedVlan => DropReason::TruncatedEthernet,
+        ParseError::TooManyVlanTags | ParseError::BadVlanId => DropReason::UnknownVlan,
+        ParseError::TruncatedIp => DropReason::TruncatedIp,
+        ParseError::BadIpVersion => DropReason::BadIpVersion,
+        ParseError::BadIpHeaderLength => DropReason::BadIpHeaderLength,
+        ParseError::BadTotalLength => DropReason::BadIpLength,
+        ParseError::BadIpv4Checksum => DropReason::BadIpv4Checksum,
+        ParseError::BadFragment => DropReason::BadFragment,
+        ParseError::TruncatedExtension
+        | ParseError::TooManyExtensions
+        | ParseError::ExtensionsTooLong
+        | ParseError::BadExtensionOrder => DropReason::BadExtensionHeader,
+        ParseError::TruncatedL4 => DropReason::TruncatedTransport,
+        ParseError::BadTcpHeaderLength => DropReason::BadTransport,
+    }
+}

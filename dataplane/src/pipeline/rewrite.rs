@@ -1,0 +1,125 @@
+//! Small changes to a packet in place: hop limit, congestion marks, checksums, segment size.
+
+use crate::{
+    packet::Frame,
+    wire::{Fragment, IpKind, Parsed, checksum, proto},
+};
+
+/// Completes a checksum that the sender's kernel left for hardware to finish (only the pseudo header is summed): what leaves a
+/// veth looks so, and nothing tells. `parsed` is of the whole frame.
+#[inline]
+pub(super) fn complete_checksum(frame: &mut Frame, parsed: &Parsed) {
+    if !matches!(parsed.proto, proto::TCP | proto::UDP) || parsed.fragment != Fragment::No {
+        return;
+    }
+    let (l3, l4, end) = (usize::from(parsed.l3), usize::from(parsed.l4), parsed.end as usize);
+    let data = frame.data_mut();
+    let Some((ip, transport)) = data.get_mut(l3..end).and_then(|packet| packet.split_at_mut_checked(l4 - l3)) else {
+        return;
+    };
+    let pseudo = pseudo_header(parsed.kind, ip, parsed.proto, transport.len());
+    if checksum::is_partial(transport, parsed.proto, pseudo) {
+        checksum::complete_l4(transport, parsed.proto);
+    }
+}
+
+/// Sum of the pseudo header of a packet whose IP header is `ip`.
+#[inline]
+pub(super) fn pseudo_header(kind: IpKind, ip: &[u8], proto: u8, len: usize) -> checksum::Sum {
+    let addresses = match kind {
+        IpKind::V6 => ip.get(8..40),
+        _ => ip.get(12..20),
+    };
+    checksum::Sum::of(addresses.unwrap_or_default()).add_u32(len as u32).add_u16(u16::from(proto))
+}
+
+/// The TTL or hop limit of an IP packet.
+#[inline]
+pub(super) fn hop_limit(ip: &[u8], v6: bool) -> u8 {
+    ip.get(if v6 { 7 } else { 8 }).copied().unwrap_or(0)
+}
+
+/// Counts the hop limit down by one. The caller has seen that it is above one.
+#[inline]
+pub(super) fn decrement_hop_limit(ip: &mut [u8], v6: bool) {
+    if v6 {
+        if let Some(limit) = ip.get_mut(7) {
+            *limit = limit.wrapping_sub(1);
+        }
+    } else if let Some(header) = ip.first_chunk_mut::<20>() {
+        header[8] = header[8].wrapping_sub(1);
+        // The TTL is the high byte of its word: the sum went down by 0x0100, so the checksum goes up by it (RFC 1624).
+        let check = u32::from(u16::from_be_bytes([header[10], header[11]])) + 0x0100;
+        let check = (check + (check >> 16)) as u16;
+        [header[10], header[11]] = check.to_be_bytes();
+    }
+}
+
+/// DSCP and ECN of an IP packet, as in the IPv4 header's second byte.
+#[inline]
+pub(super) fn traffic_class(ip: &[u8], v6: bool) -> u8 {
+    match ip.first_chunk::<2>() {
+        Some([a, b]) if v6 => a << 4 | b >> 4,
+        Some([_, b]) => *b,
+        None => 0,
+    }
+}
+
+/// Sets DSCP and ECN of an IP packet.
+#[inline]
+pub(super) fn set_traffic_class(ip: &mut [u8], v6: bool, class: u8) {
+    if v6 {
+        if let Some([a, b, ..]) = ip.first_chunk_mut::<2>() {
+            *a = *a & 0xf0 | class >> 4;
+            *b = *b & 0x0f | class << 4;
+        }
+    } else if let Some(header) = ip.first_chunk_mut::<20>() {
+        let old = u16::from_be_bytes([header[0], header[1]]);
+        header[1] = class;
+        let new = u16::from_be_bytes([header[0], header[1]]);
+        let check = checksum::update_u16(u16::from_be_bytes([header[10], header[11]]), old, new);
+        [header[10], header[11]] = check.to_be_bytes();
+    }
+}
+
+/// "Don't fragment", or IPv6, where routers never do.
+#[inline]
+pub(super) fn dont_fragment(ip: &[u8], v6: bool) -> bool {
+    v6 || ip.get(6).is_some_and(|flags| flags & 0x40 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(ttl: u8, class: u8) -> [u8; 20] {
+        let mut header = [0x45, class, 0, 20, 1, 2, 0, 0, ttl, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        let check = checksum::Sum::of(&header).checksum();
+        [header[10], header[11]] = check.to_be_bytes();
+        header
+    }
+
+    proptest! {
+        #[test]
+        fn incremental_changes_keep_the_ipv4_checksum(ttl in 2..=255_u8, class: u8, new_class: u8) {
+            let mut ip = header(ttl, class);
+            decrement_hop_limit(&mut ip, false);
+            set_traffic_class(&mut ip, false, new_class);
+            prop_assert!(checksum::ipv4_header_ok(&ip));
+            prop_assert_eq!(hop_limit(&ip, false), ttl - 1);
+            prop_assert_eq!(traffic_class(&ip, false), new_class);
+        }
+
+        #[test]
+        fn ipv6_traffic_class_leaves_version_and_flow_label(start: [u8; 40], class: u8) {
+            let mut ip = start;
+            set_traffic_class(&mut ip, true, class);
+            prop_assert_eq!(traffic_class(&ip, true), class);
+            prop_assert_eq!(ip[0] & 0xf0, start[0] & 0xf0);
+            prop_assert_eq!(ip[1] & 0x0f, start[1] & 0x0f);
+            prop_assert_eq!(&ip[2..], &start[2..]);
+        }
+    }
+}

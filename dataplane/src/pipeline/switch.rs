@@ -1,0 +1,252 @@
+//! Switching within a bridge: by destination MAC, programmed or learned; by flooding where that says nothing.
+
+use super::{
+    context::Context,
+    forward,
+    ingress::{self, destination_mac, source_mac},
+    local,
+    packet::{Origin, Packet, flow_key},
+    rewrite,
+};
+use crate::{
+    packet::{DropReason, Frame, key::hash_words},
+    tables::{
+        forwarding::Bridge,
+        learned::Location,
+        next_hop::Action,
+        slots::{BridgeSlot, NextHopSlot, PortSlot},
+    },
+    wire::{IpKind, Mac, Parsed, ethertype, parse},
+};
+
+/// Where a frame of a bridge came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// A workload's port of this node.
+    Local,
+    /// Another node.
+    Remote,
+}
+
+/// A frame in a bridge.
+struct Switched {
+    frame: Frame,
+    port: PortSlot,
+    side: Side,
+}
+
+/// A frame from a workload. Gives a packet if it is for the gateway.
+pub(super) fn from_workload(
+    context: &mut Context<'_>,
+    port: PortSlot,
+    slot: BridgeSlot,
+    mut frame: Frame,
+) -> Option<Packet> {
+    let parsed = parse(frame.data());
+    if let Ok(parsed) = &parsed {
+        rewrite::complete_checksum(&mut frame, parsed);
+    }
+    enter(context, slot, Switched { frame, port, side: Side::Local }, Some(Location::Port(port)), parsed.ok())
+}
+
+/// A frame out of a tunnel, from the remote VTEP behind `from` (unknown VTEPs are heard, but nothing is learned of them).
+pub(super) fn from_tunnel(
+    context: &mut Context<'_>,
+    port: PortSlot,
+    slot: BridgeSlot,
+    frame: Frame,
+    from: Option<NextHopSlot>,
+) -> Option<Packet> {
+    let parsed = parse(frame.data()).ok();
+    enter(context, slot, Switched { frame, port, side: Side::Remote }, from.map(Location::NextHop), parsed)
+}
+
+fn enter(
+    context: &mut Context<'_>,
+    slot: BridgeSlot,
+    switched: Switched,
+    location: Option<Location>,
+    parsed: Option<Parsed>,
+) -> Option<Packet> {
+    let Switched { frame, port, side } = switched;
+    let Some(bridge) = context.tables.bridge(slot) else {
+        context.drop_frame(port, None, frame, DropReason::UnknownPort);
+        return None;
+    };
+    if frame.len() < usize::from(forward::ETHERNET) {
+        context.drop_frame(port, bridge.vrf, frame, DropReason::TruncatedEthernet);
+        return None;
+    }
+    let (destination, source) = (destination_mac(&frame), source_mac(&frame));
+    if source.is_multicast() || is_reserved(destination) {
+        context.drop_frame(port, bridge.vrf, frame, DropReason::ReservedMac);
+        return None;
+    }
+    if let Some(location) = location.filter(|_| bridge.learn && source != bridge.gateway_mac) {
+        if !context.tables.macs.contains_key(&(slot, source)) {
+            context.shared.learned.learn(slot, source, location, context.now_s());
+        }
+    }
+    let switched = Switched { frame, port, side };
+    let Some(parsed) = parsed else { return switch(context, slot, bridge, switched, destination) };
+    if parsed.ethertype == ethertype::ARP {
+        if let Some(frame) = local::arp_bridged(context, port, slot, bridge, switched.frame, side) {
+            flood(context, bridge, Switched { frame, ..switched });
+        }
+        return None;
+    }
+    if local::is_neighbor_discovery(&switched.frame, &parsed) {
+        if let Some(frame) = local::nd_bridged(context, port, slot, bridge, switched.frame, side) {
+            return switch(context, slot, bridge, Switched { frame, ..switched }, destination);
+        }
+        return None;
+    }
+    if destination == bridge.gateway_mac && parsed.kind != IpKind::None && parsed.vlan.is_none() {
+        if let Some(vrf) = bridge.vrf {
+            let origin = if side == Side::Local { Origin::Port } else { Origin::Tunnel };
+            return ingress::to_router(context, port, vrf, switched.frame, parsed, origin);
+        }
+    }
+    switch(context, slot, bridge, switched, destination)
+}
+
+/// Sends the router's own answer to a station of the bridge that is behind a tunnel.
+pub(super) fn from_router(
+    context: &mut Context<'_>,
+    port: PortSlot,
+    slot: BridgeSlot,
+    bridge: &Bridge,
+    frame: Frame,
+    to: Mac,
+) {
+    switch(context, slot, bridge, Switched { frame, port, side: Side::Local }, to);
+}
+
+/// Sends a frame on by its destination MAC.
+fn switch(
+    context: &mut Context<'_>,
+    slot: BridgeSlot,
+    bridge: &Bridge,
+    switched: Switched,
+    destination: Mac,
+) -> Option<Packet> {
+    let (tables, learned) = (context.tables, &context.shared.learned);
+    if destination.is_multicast() {
+        flood(context, bridge, switched);
+    } else if let Some(next_hop) = tables.macs.get(&(slot, destination)) {
+        to_next_hop(context, bridge, switched, *next_hop);
+    } else {
+        match learned.lookup(slot, destination, context.now_s(), bridge.aging_seconds) {
+            Some(Location::Port(port)) => to_port(context, bridge, switched, port),
+            Some(Location::NextHop(next_hop)) => to_next_hop(context, bridge, switched, next_hop),
+            None => flood(context, bridge, switched),
+        }
+    }
+    None
+}
+
+fn to_next_hop(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, next_hop: NextHopSlot) {
+    match context.tables.next_hop(next_hop).map(|n| &n.action) {
+        Some(Action::Port(hop)) => to_port(context, bridge, switched, hop.port),
+        Some(Action::Tunnel(hop)) if switched.side == Side::Local => {
+            let hash = frame_hash(context, &switched.frame);
+            forward::frame_to_tunnel(context, switched.port, bridge.vrf, switched.frame, hop, hash);
+        }
+        // Ingress replication is a full mesh: what one node sent, it sent to all.
+        Some(Action::Tunnel(_)) => {
+            context.drop_frame(switched.port, bridge.vrf, switched.frame, DropReason::SplitHorizon);
+        }
+        _ => context.drop_frame(switched.port, bridge.vrf, switched.frame, DropReason::NextHopDrop),
+    }
+}
+
+fn to_port(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, port: PortSlot) {
+    let Switched { frame, port: from, .. } = switched;
+    if port == from {
+        context.drop_frame(from, bridge.vrf, frame, DropReason::Hairpin);
+        return;
+    }
+    let fits = context
+        .tables
+        .port(port)
+        .is_none_or(|p| frame.len() <= usize::from(p.mtu) + usize::from(forward::ETHERNET) + frame_tags(&frame));
+    if fits {
+        context.send(port, bridge.vrf, frame);
+    } else {
+        context.drop_frame(from, bridge.vrf, frame, DropReason::TooBig);
+    }
+}
+
+/// One recipient of a flooded frame.
+enum Target {
+    Port(PortSlot),
+    NextHop(NextHopSlot),
+}
+
+/// Sends the frame to every other port of the bridge, and, if it came from one, to every other node. The last recipient gets
+/// the frame itself, the others copies.
+fn flood(context: &mut Context<'_>, bridge: &Bridge, switched: Switched) {
+    let Switched { frame, port: from, side } = switched;
+    let tables = context.tables;
+    let remotes = match bridge.flood.and_then(|flood| tables.next_hop(flood)).map(|n| &n.action) {
+        Some(Action::Flood(members)) if side == Side::Local => &members[..],
+        _ => &[],
+    };
+    let ports = bridge.ports.iter().copied().filter(|port| *port != from).map(Target::Port);
+    let mut targets = ports.chain(remotes.iter().copied().map(Target::NextHop)).peekable();
+    while let Some(target) = targets.next() {
+        if targets.peek().is_none() {
+            to_target(context, bridge, Switched { frame, port: from, side }, target);
+            return;
+        }
+        if let Some(copy) = copy(context, from, bridge, &frame) {
+            to_target(context, bridge, Switched { frame: copy, port: from, side }, target);
+        }
+    }
+    context.drop_frame(from, bridge.vrf, frame, DropReason::NoFloodTarget);
+}
+
+fn to_target(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, target: Target) {
+    match target {
+        Target::Port(port) => to_port(context, bridge, switched, port),
+        Target::NextHop(next_hop) => to_next_hop(context, bridge, switched, next_hop),
+    }
+}
+
+/// A copy of a frame, or a counted drop in its place.
+fn copy(context: &mut Context<'_>, from: PortSlot, bridge: &Bridge, frame: &Frame) -> Option<Frame> {
+    let Some(mut copy) = context.originate() else {
+        context.count_drop(from, bridge.vrf, DropReason::NoFrame);
+        return None;
+    };
+    match copy.copy_from(frame.data()) {
+        Ok(()) => Some(copy),
+        Err(_) => {
+            context.drop_frame(from, bridge.vrf, copy, DropReason::NoFrame);
+            None
+        }
+    }
+}
+
+/// Frames to 01:80:c2:00:00:0x are for the next bridge only and never forwarded (IEEE 802.1D, table 7-10).
+fn is_reserved(mac: Mac) -> bool {
+    mac.0[..5] == [0x01, 0x80, 0xc2, 0x00, 0x00] && mac.0[5] & 0xf0 == 0
+}
+
+/// Bytes of VLAN tags, which count on top of the Ethernet header.
+fn frame_tags(frame: &Frame) -> usize {
+    parse(frame.data()).map_or(0, |p| usize::from(p.l3).saturating_sub(usize::from(forward::ETHERNET)))
+}
+
+/// Spreads a bridge's frames over paths of the underlay: by flow for IP, else by the two MACs.
+fn frame_hash(context: &Context<'_>, frame: &Frame) -> u64 {
+    let data = frame.data();
+    let key = parse(data).ok().and_then(|parsed| flow_key(data.get(usize::from(parsed.l3)..)?, &parsed, 0));
+    match key {
+        Some(key) => key.hash(context.shared.seed),
+        None => {
+            let (to, from) = (destination_mac(frame).to_u64(), source_mac(frame).to_u64());
+            hash_words(&[to, from, 0, 0, 0, 0], context.shared.seed)
+        }
+    }
+}

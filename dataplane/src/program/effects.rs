@@ -1,0 +1,26 @@
+//! What a batch does beside changing tables: carried out when it is committed, undone when it is not.
+
+use std::{collections::HashSet, net::IpAddr};
+
+use crate::tables::slots::{BridgeSlot, PortSlot, VrfSlot};
+
+/// Consequences of the operations of one batch, gathered as they are staged.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// Ports opened: closed again if the batch fails, given to workers if it succeeds.
+    pub(super) opened: Vec<PortSlot>,
+    /// Ports to be closed.
+    pub(super) closed: Vec<PortSlot>,
+    /// Bridges that are gone: what was learned in them is forgotten.
+    pub(super) unbridged: Vec<BridgeSlot>,
+    /// Ports whose share of the flow table changes.
+    pub(super) flow_limits: Vec<(PortSlot, u32)>,
+    /// Remote VTEPs that gained a tunnel.
+    pub(super) wanted: Vec<IpAddr>,
+    /// Remote VTEPs that lost one.
+    pub(super) unwanted: Vec<IpAddr>,
+    /// VRFs in which decisions may have changed.
+    pub(super) vrfs: HashSet<VrfSlot>,
+    /// A next hop was changed or removed: decisions in every VRF may have changed.
+    pub(super) next_hops: bool,
+}

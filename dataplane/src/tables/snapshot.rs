@@ -1,0 +1,116 @@
+//! All tables of one revision.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+
+use super::{
+    route::RouteValue,
+    cow::CowArray,
+    forwarding::{Bridge, Vrf},
+    lpm::Arena,
+    next_hop::{LabelTarget, NextHop, VniTarget},
+    port::Port,
+    slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
+};
+use crate::wire::Mac;
+
+/// A persistent map: copies share what they do not change.
+pub type Map<K, V> = imbl::GenericHashMap<K, V, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>;
+
+/// Everything a packet is decided by, from one revision. Immutable once published; a copy costs a few pointers, and shares all
+/// that it does not change.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// Grows by one with every batch.
+    pub revision: u64,
+    /// Changes whenever a next hop is changed or removed, so that no flow keeps one that means something else now.
+    pub next_hop_epoch: u32,
+    /// Ports.
+    pub ports: CowArray<Port>,
+    /// VRFs.
+    pub vrfs: CowArray<Vrf>,
+    /// Bridges.
+    pub bridges: CowArray<Bridge>,
+    /// Next hops.
+    pub next_hops: CowArray<NextHop>,
+    /// The memory behind all VRFs' routes.
+    pub routes: Arc<Arena>,
+    /// Programmed MACs.
+    pub macs: Map<(BridgeSlot, Mac), NextHopSlot>,
+    /// Programmed neighbours within bridges.
+    pub neighbors: Map<(BridgeSlot, IpAddr), Mac>,
+    /// VNIs.
+    pub vnis: Map<u32, VniTarget>,
+    /// Labels.
+    pub labels: Map<u32, LabelTarget>,
+    /// Known remote VTEPs of bridged VNIs, to learn MACs behind them.
+    pub remote_vteps: Map<(u32, IpAddr), NextHopSlot>,
+    /// This node's IPv4 tunnel address.
+    pub vtep4: Option<Ipv4Addr>,
+    /// This node's IPv6 tunnel address.
+    pub vtep6: Option<Ipv6Addr>,
+}
+
+impl Tables {
+    /// Nothing programmed: revision 0, over the given route memory.
+    pub fn new(routes: Arc<Arena>) -> Self {
+        Self {
+            revision: 0,
+            next_hop_epoch: 0,
+            ports: CowArray::default(),
+            vrfs: CowArray::default(),
+            bridges: CowArray::default(),
+            next_hops: CowArray::default(),
+            routes,
+            macs: Map::default(),
+            neighbors: Map::default(),
+            vnis: Map::default(),
+            labels: Map::default(),
+            remote_vteps: Map::default(),
+            vtep4: None,
+            vtep6: None,
+        }
+    }
+
+    /// The port at `slot`.
+    #[inline]
+    pub fn port(&self, slot: PortSlot) -> Option<&Port> {
+        self.ports.get(slot.index())
+    }
+
+    /// The VRF at `slot`.
+    #[inline]
+    pub fn vrf(&self, slot: VrfSlot) -> Option<&Vrf> {
+        self.vrfs.get(slot.index())
+    }
+
+    /// The bridge at `slot`.
+    #[inline]
+    pub fn bridge(&self, slot: BridgeSlot) -> Option<&Bridge> {
+        self.bridges.get(slot.index())
+    }
+
+    /// The next hop at `slot`.
+    #[inline]
+    pub fn next_hop(&self, slot: NextHopSlot) -> Option<&NextHop> {
+        self.next_hops.get(slot.index())
+    }
+
+    /// What a decision made in this VRF now is stamped with. A flow with another stamp must be decided again.
+    #[inline]
+    pub fn stamp(&self, vrf: &Vrf) -> u64 {
+        u64::from(self.next_hop_epoch) << 32 | u64::from(vrf.epoch)
+    }
+
+    /// The next hop of the longest prefix of a VRF that contains the address.
+    #[inline]
+    pub fn route(&self, vrf: &Vrf, address: IpAddr) -> Option<NextHopSlot> {
+        let value = match address {
+            IpAddr::V4(address) => self.routes.lookup(vrf.v4, address.to_bits()),
+            IpAddr::V6(address) => self.routes.lookup(vrf.v6, address.to_bits()),
+        }?;
+        Some(RouteValue::from_raw(value).next_hop())
+    }
+}

@@ -1,0 +1,89 @@
+//! How busy a worker is: turns, sleeps, batch sizes and time per batch.
+//!
+//! Written by the worker with plain stores, read by anyone at any time. Buckets are those of an HDR histogram with 4 significant
+//! bits; reading turns them into one.
+
+use hdrhistogram::Histogram;
+
+use crate::pipeline::{BATCH, counters::Counter};
+
+/// Sub-buckets per power of two: values are known to 1/16.
+const SUB: usize = 16;
+/// Powers of two above the first [`SUB`] exact values: up to about 17 s in nanoseconds.
+const POWERS: usize = 30;
+
+/// A histogram with one writer.
+#[derive(Debug)]
+pub struct Recorder(Box<[Counter]>);
+
+impl Recorder {
+    fn new() -> Self {
+        Self((0..SUB * (POWERS + 1)).map(|_| Counter::default()).collect())
+    }
+
+    #[inline]
+    pub(super) fn record(&self, value: u64) {
+        let value = value.min((1 << (POWERS + 4)) - 1);
+        let power = (63 - (value | (SUB as u64 - 1)).leading_zeros() as usize).saturating_sub(3);
+        let index = if power == 0 { value as usize } else { power * SUB + ((value >> (power - 1)) as usize & (SUB - 1)) };
+        if let Some(counter) = self.0.get(index) {
+            counter.add(1);
+        }
+    }
+
+    /// The recorded values, each as the highest of its bucket.
+    pub fn histogram(&self) -> Histogram<u64> {
+        // Bounds and precision are constants that the library accepts; the fallback never is needed.
+        let mut histogram = Histogram::new(2).unwrap_or_else(|_| unreachable!("2 significant digits are supported"));
+        for (index, counter) in self.0.iter().enumerate().filter(|(_, c)| c.get() > 0) {
+            let (power, sub) = (index / SUB, (index % SUB) as u64);
+            let highest = if power == 0 { sub } else { ((SUB as u64 + sub + 1) << (power - 1)) - 1 };
+            histogram.saturating_record_n(highest, counter.get());
+        }
+        histogram
+    }
+}
+
+/// What one worker has done.
+#[derive(Debug)]
+pub struct Load {
+    /// Turns of the loop.
+    pub turns: Counter,
+    /// Turns that moved at least one packet.
+    pub busy_turns: Counter,
+    /// Times it went to sleep.
+    pub sleeps: Counter,
+    /// Packets per batch.
+    pub batch_size: Recorder,
+    /// Nanoseconds from receiving a batch to having sent it.
+    pub batch_nanoseconds: Recorder,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        const { assert!(BATCH < 1 << POWERS) };
+        Self {
+            turns: Counter::default(),
+            busy_turns: Counter::default(),
+            sleeps: Counter::default(),
+            batch_size: Recorder::new(),
+            batch_nanoseconds: Recorder::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_known_to_a_sixteenth() {
+        for value in (0..5000).chain([65_535, 65_536, 1_000_000, 999_999_999, 17_000_000_000]) {
+            let recorder = Recorder::new();
+            recorder.record(value);
+            let seen = recorder.histogram().max();
+            // The library rounds up within its own two digits, too.
+            assert!(seen >= value && seen <= value + value / 12 + 1, "{value} read as {seen}");
+        }
+    }
+}

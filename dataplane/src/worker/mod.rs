@@ -1,0 +1,293 @@
+//! A worker: polls its queues, runs the pipeline over what came, and sends the result. One thread, pinned; nothing else.
+//!
+//! [`Worker::turn`] is one round. The daemon calls it in a loop on a thread ([`run`]); tests, benches and simulations call it as
+//! they like, with the time they like.
+
+pub mod fleet;
+pub mod load;
+mod mailbox;
+mod run;
+
+use std::sync::{Arc, atomic::Ordering};
+
+pub use fleet::Fleet;
+pub use mailbox::{Mailbox, Returned};
+pub use run::{Polling, run};
+
+use self::{load::Load, mailbox::Command};
+use crate::{
+    packet::{DropReason, Frame},
+    pipeline::{self, BATCH, Context, Shared, State},
+    port::Queue,
+    tables::{Tables, flow::FlowView, publish::Reader, slots::PortSlot},
+};
+
+/// Flow records looked at per turn for idle ones, when there was traffic. Idle turns look at more.
+const SWEEP_BUSY: usize = 8;
+const SWEEP_IDLE: usize = 256;
+
+/// Where time comes from: nanoseconds since any fixed moment, never going back.
+pub trait Clock {
+    /// Now.
+    fn now(&self) -> u64;
+}
+
+/// A queue that the worker owns.
+struct Owned {
+    port: PortSlot,
+    queue: Box<dyn Queue>,
+}
+
+/// What a turn did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Frames received.
+    pub received: usize,
+    /// Frames given to queues to send.
+    pub sent: usize,
+    /// A queue is not done sending.
+    pub sending: bool,
+    /// Told to stop.
+    pub stop: bool,
+}
+
+/// One worker.
+pub struct Worker {
+    reader: Reader<Tables>,
+    core: Core,
+}
+
+/// All of a worker but its view of the tables, so that one can be held while the other works.
+struct Core {
+    index: usize,
+    shared: Arc<Shared>,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    load: Arc<Load>,
+    state: State,
+    queues: Vec<Owned>,
+    /// Index into `queues` by port slot; `u32::MAX`: not ours.
+    by_port: Vec<u32>,
+    batch: Vec<Frame>,
+    poll: mio::Poll,
+    flow_timeouts: FlowTimeouts,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("index", &self.core.index)
+            .field("queues", &self.core.queues.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long a flow may be idle before it is forgotten, milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowTimeouts {
+    /// TCP.
+    pub tcp: u64,
+    /// UDP.
+    pub udp: u64,
+    /// Everything else.
+    pub other: u64,
+}
+
+impl Default for FlowTimeouts {
+    fn default() -> Self {
+        Self { tcp: 300_000, udp: 60_000, other: 30_000 }
+    }
+}
+
+impl FlowTimeouts {
+    /// The timeout of a flow.
+    pub fn of(&self, flow: &FlowView) -> u64 {
+        match flow.key.protocol() {
+            crate::wire::proto::TCP => self.tcp,
+            crate::wire::proto::UDP => self.udp,
+            _ => self.other,
+        }
+    }
+}
+
+impl Worker {
+    /// One round: mail, then every queue once, then a little housekeeping.
+    pub fn turn(&mut self, clock: &impl Clock) -> Turn {
+        let mut turn = Turn::default();
+        let core = &mut self.core;
+        if core.mailboxes[core.index].mail.load(Ordering::Relaxed) {
+            turn.stop = core.read_mail();
+            turn.sent += core.take_handoff(&self.reader.pin());
+        }
+        for index in 0..core.queues.len() {
+            if core.receive(index, &mut turn) {
+                // One revision from parse to transmit.
+                let tables = self.reader.pin();
+                core.carry(index, &tables, clock, &mut turn);
+            }
+        }
+        core.keep_house(clock.now(), &turn);
+        turn
+    }
+
+    /// Its number.
+    pub fn index(&self) -> usize {
+        self.core.index
+    }
+
+    /// Gives back every frame that this worker holds. For the end of a worker's life.
+    pub fn close(self) {
+        let mut core = self.core;
+        for owned in core.queues.drain(..) {
+            owned.queue.close(&mut core.state.frames);
+        }
+        while let Some((_, frame)) = core.mailboxes[core.index].handoff.pop() {
+            core.state.frames.free(frame);
+        }
+    }
+}
+
+impl Core {
+    /// Receives from one queue into the batch. Gives whether there is anything.
+    #[inline]
+    fn receive(&mut self, index: usize, turn: &mut Turn) -> bool {
+        let owned = &mut self.queues[index];
+        let received = owned.queue.receive(&mut self.state.frames, &mut self.batch, BATCH).frames;
+        turn.received += received;
+        if received == 0 && owned.queue.sending() {
+            owned.queue.flush(&mut self.state.frames);
+            turn.sending |= owned.queue.sending();
+        }
+        received > 0
+    }
+
+    /// Carries the batch, received from this queue, to the end.
+    fn carry(&mut self, index: usize, tables: &Tables, clock: &impl Clock, turn: &mut Turn) {
+        let (port, start, count) = (self.queues[index].port, clock.now(), self.batch.len());
+        let counters = &self.shared.counters[self.index];
+        let mut context = Context { tables, shared: &self.shared, counters, state: &mut self.state, now: start };
+        pipeline::process(&mut context, port, &mut self.batch);
+        turn.sent += self.send(tables);
+        self.load.batch_size.record(count as u64);
+        self.load.batch_nanoseconds.record(clock.now().saturating_sub(start));
+    }
+
+    /// Gives each port's queue the frames for it: our own queues directly, others through their owner's mailbox.
+    fn send(&mut self, tables: &Tables) -> usize {
+        let mut sent = 0;
+        let counters = &self.shared.counters[self.index];
+        while let Some((port, list)) = self.state.out.next_dirty() {
+            let own = self.by_port.get(port.index()).copied().unwrap_or(u32::MAX);
+            let reason = if let Some(owned) = self.queues.get_mut(own as usize) {
+                let (before, bytes) = (list.len(), bytes(list));
+                owned.queue.transmit(&mut self.state.frames, list);
+                owned.queue.flush(&mut self.state.frames);
+                if !list.is_empty() {
+                    // Flushing may have made room.
+                    owned.queue.transmit(&mut self.state.frames, list);
+                    owned.queue.flush(&mut self.state.frames);
+                }
+                let counters = counters.port(port);
+                counters.tx_packets.add((before - list.len()) as u64);
+                counters.tx_bytes.add(bytes - self::bytes(list));
+                sent += before - list.len();
+                DropReason::TransmitQueueFull
+            } else if let Some(owner) =
+                tables.port(port).and_then(|p| p.sender(self.index)).and_then(|w| self.mailboxes.get(w))
+            {
+                let before = list.len();
+                owner.hand_off_all(port, list);
+                owner.knock();
+                sent += before - list.len();
+                DropReason::HandoffQueueFull
+            } else {
+                DropReason::PortDown
+            };
+            for frame in list.drain(..) {
+                counters.port(port).drops.count(reason);
+                self.state.frames.free(frame);
+            }
+        }
+        sent
+    }
+
+    /// Does what the mailbox says. Gives whether to stop.
+    fn read_mail(&mut self) -> bool {
+        let mailbox = self.mailboxes[self.index].clone();
+        mailbox.mail.store(false, Ordering::SeqCst);
+        let mut stop = false;
+        while let Some(command) = mailbox.commands.pop() {
+            match command {
+                Command::AddPort(port, queue) => self.add_port(port, queue),
+                Command::RemovePort(port) => {
+                    let returned = self.remove_port(port);
+                    // As long as the command queue, which bounds what can be returned.
+                    let _ = mailbox.returned.push(returned);
+                }
+                Command::Stop => stop = true,
+            }
+        }
+        stop
+    }
+
+    /// Sends what others left for our ports, at most a batch.
+    fn take_handoff(&mut self, tables: &Tables) -> usize {
+        let mailbox = &self.mailboxes[self.index];
+        for _ in 0..BATCH {
+            let Some((port, frame)) = mailbox.handoff.pop() else { break };
+            if let Err(frame) = self.state.out.offer(port, frame) {
+                self.shared.counters[self.index].port(port).drops.count(DropReason::PortDown);
+                self.state.frames.free(frame);
+            }
+        }
+        if !mailbox.handoff.is_empty() {
+            mailbox.mail.store(true, Ordering::SeqCst);
+        }
+        self.send(tables)
+    }
+
+    fn add_port(&mut self, port: PortSlot, queue: Option<Box<dyn Queue>>) {
+        self.state.out.add_port(port);
+        if self.by_port.len() <= port.index() {
+            self.by_port.resize(port.index() + 1, u32::MAX);
+        }
+        let Some(queue) = queue else { return };
+        if let Some(fd) = queue.wake_fd() {
+            let token = mio::Token(port.index());
+            // Without it the port is still polled, only not slept on; the loop's timeout bounds the delay.
+            let _ = self.poll.registry().register(&mut mio::unix::SourceFd(&fd), token, mio::Interest::READABLE);
+        }
+        self.by_port[port.index()] = self.queues.len() as u32;
+        self.queues.push(Owned { port, queue });
+    }
+
+    fn remove_port(&mut self, port: PortSlot) -> Returned {
+        let frames = self.state.out.remove_port(port);
+        let own = self.by_port.get_mut(port.index()).map_or(u32::MAX, |i| std::mem::replace(i, u32::MAX)) as usize;
+        if own >= self.queues.len() {
+            return Returned { port, queue: None, frames };
+        }
+        let owned = self.queues.swap_remove(own);
+        if let Some(moved) = self.queues.get(own) {
+            self.by_port[moved.port.index()] = own as u32;
+        }
+        if let Some(fd) = owned.queue.wake_fd() {
+            let _ = self.poll.registry().deregister(&mut mio::unix::SourceFd(&fd));
+        }
+        Returned { port, queue: Some(owned.queue), frames }
+    }
+
+    /// A little of what must be done now and then.
+    fn keep_house(&mut self, now: u64, turn: &Turn) {
+        let budget = if turn.received > 0 { SWEEP_BUSY } else { SWEEP_IDLE };
+        let timeouts = self.flow_timeouts;
+        self.shared.flows.sweep(&mut self.state.flows, now / 1_000_000, budget, |flow| timeouts.of(flow));
+        self.load.turns.add(1);
+        if turn.received + turn.sent > 0 {
+            self.load.busy_turns.add(1);
+        }
+    }
+}
+
+fn bytes(frames: &[Frame]) -> u64 {
+    frames.iter().map(|frame| frame.len() as u64).sum()
+}

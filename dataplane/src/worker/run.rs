@@ -1,0 +1,73 @@
+//! The loop of a worker's thread.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use super::{Clock, Worker};
+
+/// How a worker waits when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polling {
+    /// It does not: lowest latency, one CPU always busy.
+    Busy,
+    /// Looks for this long, then sleeps until a packet or a message wakes it.
+    Adaptive {
+        /// How long to look before sleeping.
+        spin: Duration,
+    },
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        Self::Adaptive { spin: Duration::from_micros(50) }
+    }
+}
+
+/// Longest sleep: idle flows are still forgotten, and a port without a wake-up descriptor is still looked at.
+const NAP: Duration = Duration::from_millis(100);
+
+/// Sleep while a driver has not confirmed all that was sent.
+const SENDING_NAP: Duration = Duration::from_millis(1);
+
+/// Runs the worker until it is told to stop, and gives it back.
+pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
+    let mut events = mio::Events::with_capacity(256);
+    let mut idle_since = None;
+    loop {
+        let turn = worker.turn(clock);
+        if turn.stop {
+            return worker;
+        }
+        let Polling::Adaptive { spin } = polling else {
+            std::hint::spin_loop();
+            continue;
+        };
+        if turn.received + turn.sent > 0 {
+            idle_since = None;
+            continue;
+        }
+        let since = *idle_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < spin {
+            std::hint::spin_loop();
+            continue;
+        }
+        sleep(&mut worker, &mut events, if turn.sending { SENDING_NAP } else { NAP });
+        idle_since = None;
+    }
+}
+
+/// Sleeps until a packet, a message or the timeout. Wake-ups are edges, so a packet that came since the last look is one.
+fn sleep(worker: &mut Worker, events: &mut mio::Events, longest: Duration) {
+    let core = &mut worker.core;
+    let mailbox = &core.mailboxes[core.index];
+    mailbox.sleeping.store(true, Ordering::SeqCst);
+    // Whoever knocked before `sleeping` was set did not wake us: look once more.
+    if !mailbox.mail.load(Ordering::SeqCst) {
+        core.load.sleeps.add(1);
+        // An interrupted sleep is a short one.
+        let _ = core.poll.poll(events, Some(longest));
+    }
+    mailbox.sleeping.store(false, Ordering::SeqCst);
+}
