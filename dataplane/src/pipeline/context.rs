@@ -13,7 +13,7 @@ use crate::{
     tables::{
         Tables,
         flow::{FlowOwner, FlowTable},
-        learned::LearnedMacs,
+        learned::LearnedTable,
         slots::{PortSlot, VrfSlot},
     },
 };
@@ -36,7 +36,11 @@ impl Punt {
         let len = frame.len().min(PUNT_BYTES);
         let mut bytes = [0; PUNT_BYTES];
         bytes[..len].copy_from_slice(&frame[..len]);
-        Self { port, len: len as u8, bytes }
+        Self {
+            port,
+            len: len as u8,
+            bytes,
+        }
     }
 
     /// The head of the frame.
@@ -51,7 +55,7 @@ pub struct Shared {
     /// Flows.
     pub flows: FlowTable,
     /// MACs found by learning.
-    pub learned: LearnedMacs,
+    pub learned: LearnedTable,
     /// Counters, one block per worker.
     pub counters: Box<[Counters]>,
     /// Frames for the control side. When it is full, frames are dropped: the underlay asks again.

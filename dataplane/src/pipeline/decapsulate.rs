@@ -15,15 +15,11 @@ use crate::{
         port::Role,
         slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
     },
-    wire::{Ecn, Fragment, IpKind, Mac, Parsed, checksum, ecn, ethertype, parse, parse_ip, proto},
+    wire::{Ecn, Fragment, IpKind, Mac, Parsed, checksum, ecn, ethertype, parse, parse_ip, proto, udp},
 };
 
-/// UDP port of VXLAN (RFC 7348).
-pub const VXLAN_PORT: u16 = 4789;
-/// UDP port of MPLS over UDP (RFC 7510).
-pub const MPLS_UDP_PORT: u16 = 6635;
 /// UDP port that old Tungsten Fabric releases use for MPLS over UDP; accepted, never sent to.
-pub const MPLS_UDP_PORT_OLD: u16 = 51234;
+const PORT_MPLS_OLD: u16 = 51234;
 
 const UDP_HEADER: u16 = 8;
 const VXLAN_HEADER: u16 = 8;
@@ -48,7 +44,7 @@ pub(super) fn from_uplink(context: &mut Context<'_>, port: PortSlot, frame: Fram
     };
     let outer_ecn = outer_ecn(&frame, &parsed);
     match parsed.dst_port {
-        VXLAN_PORT => vxlan(context, port, frame, &parsed, remote, outer_ecn),
+        udp::PORT_VXLAN => vxlan(context, port, frame, &parsed, remote, outer_ecn),
         _ => mpls(context, port, frame, &parsed, outer_ecn),
     }
 }
@@ -62,13 +58,19 @@ fn check_outer(context: &Context<'_>, frame: &Frame, parsed: &Parsed) -> Result<
     let (remote, ours) = match (parsed.kind, ip.first_chunk::<40>(), ip.first_chunk::<20>()) {
         (IpKind::V4, _, Some(h)) => {
             let [source, destination] = [[h[12], h[13], h[14], h[15]], [h[16], h[17], h[18], h[19]]];
-            (IpAddr::from(source), context.tables.vtep4.is_some_and(|v| v.octets() == destination))
+            (
+                IpAddr::from(source),
+                context.tables.vtep4.is_some_and(|v| v.octets() == destination),
+            )
         }
         (IpKind::V6, Some(h), _) => {
             let (mut source, mut destination) = ([0; 16], [0; 16]);
             source.copy_from_slice(&h[8..24]);
             destination.copy_from_slice(&h[24..40]);
-            (IpAddr::from(source), context.tables.vtep6.is_some_and(|v| v.octets() == destination))
+            (
+                IpAddr::from(source),
+                context.tables.vtep6.is_some_and(|v| v.octets() == destination),
+            )
         }
         _ => return Err(DropReason::NotATunnel),
     };
@@ -81,10 +83,12 @@ fn check_outer(context: &Context<'_>, frame: &Frame, parsed: &Parsed) -> Result<
     if parsed.fragment != Fragment::No {
         return Err(DropReason::FragmentedTunnel);
     }
-    if !matches!(parsed.dst_port, VXLAN_PORT | MPLS_UDP_PORT | MPLS_UDP_PORT_OLD) {
+    if !matches!(parsed.dst_port, udp::PORT_VXLAN | udp::PORT_MPLS | PORT_MPLS_OLD) {
         return Err(DropReason::NotATunnel);
     }
-    let datagram = data.get(l4..parsed.end as usize).ok_or(DropReason::TruncatedTransport)?;
+    let datagram = data
+        .get(l4..parsed.end as usize)
+        .ok_or(DropReason::TruncatedTransport)?;
     let header = datagram.first_chunk::<8>().ok_or(DropReason::TruncatedTransport)?;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
     // Bytes behind the UDP length would be taken for payload.
@@ -212,7 +216,9 @@ fn mpls(context: &mut Context<'_>, port: PortSlot, mut frame: Frame, outer: &Par
 
 /// The VRF of the workload that a next hop delivers to.
 fn vrf_behind(context: &Context<'_>, next_hop: NextHopSlot) -> Option<VrfSlot> {
-    let Action::Port(hop) = &context.tables.next_hop(next_hop)?.action else { return None };
+    let Action::Port(hop) = &context.tables.next_hop(next_hop)?.action else {
+        return None;
+    };
     match context.tables.port(hop.port)?.role {
         Role::Routed { vrf } => Some(vrf),
         Role::Bridged { bridge } => context.tables.bridge(bridge)?.vrf,
@@ -246,7 +252,9 @@ fn combine_ecn(frame: &mut Frame, parsed: &Parsed, outer: Ecn) -> bool {
         return true;
     }
     let v6 = parsed.kind == IpKind::V6;
-    let Some(ip) = frame.data_mut().get_mut(usize::from(parsed.l3)..) else { return false };
+    let Some(ip) = frame.data_mut().get_mut(usize::from(parsed.l3)..) else {
+        return false;
+    };
     let class = rewrite::traffic_class(ip, v6);
     let inner = Ecn::from_tos(class);
     match ecn::decapsulate(inner, outer) {

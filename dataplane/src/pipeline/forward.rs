@@ -43,7 +43,12 @@ pub(super) fn forward(context: &mut Context<'_>, packet: Packet, next_hop: NextH
                     to_tunnel(context, packet, path);
                 }
             }
-            None => local::fail(context, packet, DropReason::UnderlayUnresolved, IcmpError::AddressUnreachable),
+            None => local::fail(
+                context,
+                packet,
+                DropReason::UnderlayUnresolved,
+                IcmpError::AddressUnreachable,
+            ),
         },
         Some(Action::Local) => local::deliver(context, packet),
         _ => context.drop_packet(packet, DropReason::NextHopDrop),
@@ -53,7 +58,13 @@ pub(super) fn forward(context: &mut Context<'_>, packet: Packet, next_hop: NextH
 /// Delivers a routed packet to a workload.
 #[inline]
 fn to_port(context: &mut Context<'_>, packet: Packet, hop: &PortHop, to: &Port) {
-    let Packet { mut frame, parsed, port, vrf, .. } = packet;
+    let Packet {
+        mut frame,
+        parsed,
+        port,
+        vrf,
+        ..
+    } = packet;
     // The MAC that the workload knows as its gateway's.
     let source = match &to.role {
         Role::Bridged { bridge } => context.tables.bridge(*bridge).map_or(Mac::GATEWAY, |b| b.gateway_mac),
@@ -124,9 +135,10 @@ fn wrap(
     fields: &PerPacket,
 ) {
     let len = template.len();
-    let wrapped = frame
-        .prepend(len as u16)
-        .is_ok_and(|data| data.get_mut(..len).is_some_and(|header| template.apply(header, fields).is_ok()));
+    let wrapped = frame.prepend(len as u16).is_ok_and(|data| {
+        data.get_mut(..len)
+            .is_some_and(|header| template.apply(header, fields).is_ok())
+    });
     if !wrapped {
         context.drop_frame(port, vrf, frame, DropReason::NoHeadroom);
         return;
@@ -172,7 +184,12 @@ fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu
         Fragmenter::new(packet.frame.data(), mtu).ok()
     };
     let Some(mut cutter) = cutter else {
-        local::fail(context, packet, DropReason::TooBig, IcmpError::TooBig { mtu: u32::from(mtu) });
+        local::fail(
+            context,
+            packet,
+            DropReason::TooBig,
+            IcmpError::TooBig { mtu: u32::from(mtu) },
+        );
         return;
     };
     while !cutter.is_done() {
@@ -180,12 +197,22 @@ fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu
             context.count_drop(packet.port, Some(packet.vrf), DropReason::NoFrame);
             break;
         };
-        let parsed = cutter.write_next(&mut frame).ok().and_then(|()| parse_ip(frame.data()).ok());
+        let parsed = cutter
+            .write_next(&mut frame)
+            .ok()
+            .and_then(|()| parse_ip(frame.data()).ok());
         let Some(parsed) = parsed else {
             context.drop_frame(packet.port, Some(packet.vrf), frame, DropReason::NoFrame);
             break;
         };
-        match Packet::new(frame, parsed, packet.port, packet.vrf, packet.origin, context.shared.seed) {
+        match Packet::new(
+            frame,
+            parsed,
+            packet.port,
+            packet.vrf,
+            packet.origin,
+            context.shared.seed,
+        ) {
             Ok(fragment) => forward(context, fragment, next_hop),
             Err(frame) => context.drop_frame(packet.port, Some(packet.vrf), frame, DropReason::BadFragment),
         }
@@ -206,7 +233,9 @@ pub(super) fn write_ethernet(data: &mut [u8], destination: Mac, source: Mac, eth
 
 /// DSCP and ECN of the IP packet in an untagged frame; 0 where there is none.
 fn frame_traffic_class(frame: &[u8]) -> u8 {
-    let Some((ethernet, packet)) = frame.split_first_chunk::<14>() else { return 0 };
+    let Some((ethernet, packet)) = frame.split_first_chunk::<14>() else {
+        return 0;
+    };
     match u16::from_be_bytes([ethernet[12], ethernet[13]]) {
         ethertype::IPV4 => rewrite::traffic_class(packet, false),
         ethertype::IPV6 => rewrite::traffic_class(packet, true),

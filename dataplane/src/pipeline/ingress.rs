@@ -21,7 +21,9 @@ use crate::{
 pub(super) fn classify(context: &mut Context<'_>, port: PortSlot, batch: &mut Vec<Frame>, routed: &mut Vec<Packet>) {
     let counters = context.counters.port(port);
     counters.rx_packets.add(batch.len() as u64);
-    counters.rx_bytes.add(batch.iter().map(|frame| frame.len() as u64).sum());
+    counters
+        .rx_bytes
+        .add(batch.iter().map(|frame| frame.len() as u64).sum());
     let tables = context.tables;
     let Some(role) = tables.port(port).map(|p| &p.role) else {
         for frame in batch.drain(..) {
@@ -116,7 +118,12 @@ pub(super) fn destination_mac(frame: &Frame) -> Mac {
 /// Source MAC of a frame that is known to have one.
 #[inline]
 pub(super) fn source_mac(frame: &Frame) -> Mac {
-    frame.data().get(6..).and_then(|rest| rest.first_chunk::<6>()).copied().map_or(Mac::ZERO, Mac)
+    frame
+        .data()
+        .get(6..)
+        .and_then(|rest| rest.first_chunk::<6>())
+        .copied()
+        .map_or(Mac::ZERO, Mac)
 }
 
 /// Why a packet between these addresses is never routed (RFC 1812 section 5.3.7, RFC 4291 section 2.5, 2.7).

@@ -39,7 +39,10 @@ const DUMMY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 0, 8));
 pub(super) fn is_neighbor_discovery(frame: &Frame, parsed: &Parsed) -> bool {
     parsed.proto == proto::ICMPV6
         && !parsed.is_fragment()
-        && frame.data().get(usize::from(parsed.l4)).is_some_and(|kind| (133..=137).contains(kind))
+        && frame
+            .data()
+            .get(usize::from(parsed.l4))
+            .is_some_and(|kind| (133..=137).contains(kind))
 }
 
 /// ARP in a routed network: the router answers for every address but the workload's own, because everything is reached
@@ -67,9 +70,13 @@ pub(super) fn arp_bridged(
     mut frame: Frame,
     side: Side,
 ) -> Option<Frame> {
-    let Ok(request) = arp::parse_request(frame.data()) else { return Some(frame) };
+    let Ok(request) = arp::parse_request(frame.data()) else {
+        return Some(frame);
+    };
     let target = IpAddr::V4(request.target_ip);
-    let Some(mac) = answer_in_bridge(context, slot, bridge, target, request.sender_mac, side) else { return Some(frame) };
+    let Some(mac) = answer_in_bridge(context, slot, bridge, target, request.sender_mac, side) else {
+        return Some(frame);
+    };
     if request.is_gratuitous() || arp::reply(&mut frame, mac).is_err() {
         return Some(frame);
     }
@@ -80,12 +87,20 @@ pub(super) fn arp_bridged(
 /// Neighbour discovery in a routed network, as [`arp_routed`]; router solicitations get an advertisement.
 pub(super) fn nd_routed(context: &mut Context<'_>, port: PortSlot, vrf: VrfSlot, mut frame: Frame) {
     let answered = match nd::parse(frame.data()) {
-        Ok(Nd { message: Message::NeighborSolicitation { target, .. }, .. }) => {
+        Ok(Nd {
+            message: Message::NeighborSolicitation { target, .. },
+            ..
+        }) => {
             !is_own(context, port, vrf, target.into())
                 && (!target.is_unicast_link_local() || IpAddr::V6(target) == LINK_LOCAL)
                 && nd::neighbor_advertisement(&mut frame, Mac::GATEWAY, true).is_ok()
         }
-        Ok(asked @ Nd { message: Message::RouterSolicitation { .. }, .. }) => context
+        Ok(
+            asked @ Nd {
+                message: Message::RouterSolicitation { .. },
+                ..
+            },
+        ) => context
             .tables
             .port(port)
             .is_some_and(|p| advertise(&mut frame, &asked, Mac::GATEWAY, &p.gateways, p.mtu)),
@@ -109,16 +124,22 @@ pub(super) fn nd_bridged(
 ) -> Option<Frame> {
     let sender = super::ingress::source_mac(&frame);
     match nd::parse(frame.data()) {
-        Ok(Nd { message: Message::NeighborSolicitation { target, .. }, .. }) => {
+        Ok(Nd {
+            message: Message::NeighborSolicitation { target, .. },
+            ..
+        }) => {
             let mac = answer_in_bridge(context, slot, bridge, target.into(), sender, side);
             let Some(mac) = mac else { return Some(frame) };
             if nd::neighbor_advertisement(&mut frame, mac, mac == bridge.gateway_mac).is_err() {
                 return Some(frame);
             }
         }
-        Ok(asked @ Nd { message: Message::RouterSolicitation { .. }, .. })
-            if side == Side::Local && bridge.gateway(true).is_some() =>
-        {
+        Ok(
+            asked @ Nd {
+                message: Message::RouterSolicitation { .. },
+                ..
+            },
+        ) if side == Side::Local && bridge.gateway(true).is_some() => {
             let mtu = context.tables.port(port).map_or(0, |p| p.mtu);
             if !advertise(&mut frame, &asked, bridge.gateway_mac, &bridge.gateways, mtu) {
                 return Some(frame);
@@ -141,7 +162,9 @@ fn answer_in_bridge(
 ) -> Option<Mac> {
     // Every node is the gateway for its own workloads. What comes from a tunnel was already answered at its own node, unless
     // that is no vrouter: then this one answers for the gateway, too.
-    if bridge.is_gateway(target) || (target == IpAddr::V6(bridge.gateway_mac.link_local()) && bridge.gateway(true).is_some()) {
+    if bridge.is_gateway(target)
+        || (target == IpAddr::V6(bridge.gateway_mac.link_local()) && bridge.gateway(true).is_some())
+    {
         return Some(bridge.gateway_mac);
     }
     let known = context.tables.neighbors.get(&(slot, target)).copied()?;
@@ -185,7 +208,10 @@ fn advertise(frame: &mut Frame, asked: &Nd, mac: Mac, gateways: &[Gateway], mtu:
 /// The address is the workload's own: its route leads back to the port it asks from.
 fn is_own(context: &Context<'_>, port: PortSlot, vrf: VrfSlot, address: IpAddr) -> bool {
     let tables = context.tables;
-    let next_hop = tables.vrf(vrf).and_then(|vrf| tables.route(vrf, address)).and_then(|slot| tables.next_hop(slot));
+    let next_hop = tables
+        .vrf(vrf)
+        .and_then(|vrf| tables.route(vrf, address))
+        .and_then(|slot| tables.next_hop(slot));
     matches!(next_hop.map(|n| &n.action), Some(Action::Port(hop)) if hop.port == port)
 }
 
@@ -287,7 +313,13 @@ fn own_address(context: &Context<'_>, packet: &Packet) -> Option<IpAddr> {
         Role::Routed { .. } => port.gateway(v6),
         Role::Uplink => None,
     };
-    let of_vrf = |vrf: &Vrf| if v6 { vrf.gateway6.map(IpAddr::V6) } else { vrf.gateway4.map(IpAddr::V4) };
+    let of_vrf = |vrf: &Vrf| {
+        if v6 {
+            vrf.gateway6.map(IpAddr::V6)
+        } else {
+            vrf.gateway4.map(IpAddr::V4)
+        }
+    };
     tables
         .port(packet.port)
         .and_then(of_port)

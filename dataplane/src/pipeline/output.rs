@@ -41,9 +41,15 @@ impl Outputs {
 
     #[inline]
     pub(super) fn push(&mut self, port: PortSlot, frame: Frame) -> Result<(), Refused> {
-        let Some(list) = self.lists.get_mut(port.index()) else { return Err(Refused::NoPort(frame)) };
+        let Some(list) = self.lists.get_mut(port.index()) else {
+            return Err(Refused::NoPort(frame));
+        };
         if list.len() == list.capacity() {
-            return Err(if list.capacity() == 0 { Refused::NoPort(frame) } else { Refused::Full(frame) });
+            return Err(if list.capacity() == 0 {
+                Refused::NoPort(frame)
+            } else {
+                Refused::Full(frame)
+            });
         }
         if list.is_empty() {
             self.dirty.push(port);
@@ -57,7 +63,8 @@ impl Outputs {
     /// # Errors
     /// Gives the frame back when the port is not known here or its list is full.
     pub fn offer(&mut self, port: PortSlot, frame: Frame) -> Result<(), Frame> {
-        self.push(port, frame).map_err(|(Refused::NoPort(frame) | Refused::Full(frame))| frame)
+        self.push(port, frame)
+            .map_err(|(Refused::NoPort(frame) | Refused::Full(frame))| frame)
     }
 
     /// One port that has frames to send, and its list. The caller empties the list.

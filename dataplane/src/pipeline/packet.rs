@@ -57,7 +57,15 @@ impl Packet {
         let key = flow_key(frame.data(), &parsed, u32::from(vrf.raw()));
         let Some(key) = key else { return Err(frame) };
         let hash = key.hash(seed);
-        Ok(Self { frame, parsed, key, hash, port, vrf, origin })
+        Ok(Self {
+            frame,
+            parsed,
+            key,
+            hash,
+            port,
+            vrf,
+            origin,
+        })
     }
 
     /// IPv6, not IPv4.
@@ -83,18 +91,36 @@ impl Packet {
 /// not IP.
 #[inline]
 pub(super) fn flow_key(ip: &[u8], parsed: &Parsed, context: u32) -> Option<FlowKey> {
-    let (source_port, destination_port) = if parsed.is_fragment() { (0, 0) } else { (parsed.src_port, parsed.dst_port) };
+    let (source_port, destination_port) = if parsed.is_fragment() {
+        (0, 0)
+    } else {
+        (parsed.src_port, parsed.dst_port)
+    };
     match parsed.kind {
         IpKind::V4 => {
             let h = ip.first_chunk::<20>()?;
             let source = Ipv4Addr::new(h[12], h[13], h[14], h[15]);
             let destination = Ipv4Addr::new(h[16], h[17], h[18], h[19]);
-            Some(FlowKey::v4(context, source, destination, parsed.proto, source_port, destination_port))
+            Some(FlowKey::v4(
+                context,
+                source,
+                destination,
+                parsed.proto,
+                source_port,
+                destination_port,
+            ))
         }
         IpKind::V6 => {
             let (source, rest) = ip.get(8..)?.split_first_chunk::<16>()?;
             let (source, destination) = (Ipv6Addr::from(*source), Ipv6Addr::from(*rest.first_chunk::<16>()?));
-            Some(FlowKey::v6(context, source, destination, parsed.proto, source_port, destination_port))
+            Some(FlowKey::v6(
+                context,
+                source,
+                destination,
+                parsed.proto,
+                source_port,
+                destination_port,
+            ))
         }
         IpKind::None => None,
     }

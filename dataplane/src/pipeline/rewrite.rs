@@ -14,7 +14,10 @@ pub(super) fn complete_checksum(frame: &mut Frame, parsed: &Parsed) {
     }
     let (l3, l4, end) = (usize::from(parsed.l3), usize::from(parsed.l4), parsed.end as usize);
     let data = frame.data_mut();
-    let Some((ip, transport)) = data.get_mut(l3..end).and_then(|packet| packet.split_at_mut_checked(l4 - l3)) else {
+    let Some((ip, transport)) = data
+        .get_mut(l3..end)
+        .and_then(|packet| packet.split_at_mut_checked(l4 - l3))
+    else {
         return;
     };
     let pseudo = pseudo_header(parsed.kind, ip, parsed.proto, transport.len());
@@ -30,7 +33,9 @@ pub(super) fn pseudo_header(kind: IpKind, ip: &[u8], proto: u8, len: usize) -> c
         IpKind::V6 => ip.get(8..40),
         _ => ip.get(12..20),
     };
-    checksum::Sum::of(addresses.unwrap_or_default()).add_u32(len as u32).add_u16(u16::from(proto))
+    checksum::Sum::of(addresses.unwrap_or_default())
+        .add_u32(len as u32)
+        .add_u16(u16::from(proto))
 }
 
 /// The TTL or hop limit of an IP packet.

@@ -3,8 +3,6 @@
 //! A packet whose flow is known and was decided under today's stamp is forwarded at once. A new flow, or one whose stamp is
 //! old, is decided here, on the worker, by the tables of this revision: destination, route, next hop, member of a group.
 
-use std::net::IpAddr;
-
 use super::{
     context::Context,
     forward, local,
@@ -35,7 +33,9 @@ impl FlowAction {
     }
 
     pub(crate) fn unpack(words: [u64; 3]) -> Self {
-        Self { next_hop: NextHopSlot::from_raw(words[0] as u32 & NextHopSlot::MAX.raw()) }
+        Self {
+            next_hop: NextHopSlot::from_raw(words[0] as u32 & NextHopSlot::MAX.raw()),
+        }
     }
 }
 
@@ -64,7 +64,10 @@ fn one(context: &mut Context<'_>, packet: Packet) {
     let hit = context.shared.flows.lookup(&packet.key, packet.hash);
     match hit {
         Some(hit) if hit.epoch == stamp => {
-            context.shared.flows.touch(hit.flow, context.now_ms(), packet.frame.len() as u64);
+            context
+                .shared
+                .flows
+                .touch(hit.flow, context.now_ms(), packet.frame.len() as u64);
             forward::forward(context, packet, FlowAction::unpack(hit.action).next_hop);
         }
         _ => decide_and_forward(context, packet, vrf, stamp, hit),
@@ -101,9 +104,9 @@ pub(super) fn decide(
 ) -> Option<NextHopSlot> {
     let slot = tables.route(vrf, key.dst())?;
     Some(match tables.next_hop(slot).map(|n| &n.action) {
-        Some(Action::Group(group)) => {
-            before.filter(|before| group.members.iter().any(|m| m.0 == *before)).unwrap_or_else(|| group.pick(hash))
-        }
+        Some(Action::Group(group)) => before
+            .filter(|before| group.members.iter().any(|m| m.0 == *before))
+            .unwrap_or_else(|| group.pick(hash)),
         _ => slot,
     })
 }
@@ -116,12 +119,26 @@ fn remember(context: &mut Context<'_>, packet: &Packet, stamp: u64, hit: Option<
     let settled = match hit {
         Some(hit) => Some(hit.flow),
         None => {
-            let forward = NewDirection { key: packet.key, hash: packet.hash, epoch: stamp, action };
+            let forward = NewDirection {
+                key: packet.key,
+                hash: packet.hash,
+                epoch: stamp,
+                action,
+            };
             // The way back is decided by the first packet that takes it.
             let key = packet.key.reversed();
-            let reverse = NewDirection { key, hash: shared.flows.hash(&key), epoch: STALE, action: [0; 3] };
+            let reverse = NewDirection {
+                key,
+                hash: shared.flows.hash(&key),
+                epoch: STALE,
+                action: [0; 3],
+            };
             let port = charged_to(context.tables, packet, next_hop).raw();
-            let flow = NewFlow { forward, reverse: Some(reverse), port };
+            let flow = NewFlow {
+                forward,
+                reverse: Some(reverse),
+                port,
+            };
             match shared.flows.insert(&mut context.state.flows, &flow, now) {
                 Ok(hit) => {
                     shared.flows.touch(hit.flow, now, bytes);

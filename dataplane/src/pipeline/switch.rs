@@ -12,7 +12,7 @@ use crate::{
     packet::{DropReason, Frame, key::hash_words},
     tables::{
         forwarding::Bridge,
-        learned::Location,
+        learned::Place,
         next_hop::Action,
         slots::{BridgeSlot, NextHopSlot, PortSlot},
     },
@@ -46,7 +46,17 @@ pub(super) fn from_workload(
     if let Ok(parsed) = &parsed {
         rewrite::complete_checksum(&mut frame, parsed);
     }
-    enter(context, slot, Switched { frame, port, side: Side::Local }, Some(Location::Port(port)), parsed.ok())
+    enter(
+        context,
+        slot,
+        Switched {
+            frame,
+            port,
+            side: Side::Local,
+        },
+        Some(Place::Port(port.raw())),
+        parsed.ok(),
+    )
 }
 
 /// A frame out of a tunnel, from the remote VTEP behind `from` (unknown VTEPs are heard, but nothing is learned of them).
@@ -58,14 +68,24 @@ pub(super) fn from_tunnel(
     from: Option<NextHopSlot>,
 ) -> Option<Packet> {
     let parsed = parse(frame.data()).ok();
-    enter(context, slot, Switched { frame, port, side: Side::Remote }, from.map(Location::NextHop), parsed)
+    enter(
+        context,
+        slot,
+        Switched {
+            frame,
+            port,
+            side: Side::Remote,
+        },
+        from.map(|slot| Place::NextHop(slot.raw())),
+        parsed,
+    )
 }
 
 fn enter(
     context: &mut Context<'_>,
     slot: BridgeSlot,
     switched: Switched,
-    location: Option<Location>,
+    location: Option<Place>,
     parsed: Option<Parsed>,
 ) -> Option<Packet> {
     let Switched { frame, port, side } = switched;
@@ -84,11 +104,16 @@ fn enter(
     }
     if let Some(location) = location.filter(|_| bridge.learn && source != bridge.gateway_mac) {
         if !context.tables.macs.contains_key(&(slot, source)) {
-            context.shared.learned.learn(slot, source, location, context.now_s());
+            context
+                .shared
+                .learned
+                .learn(slot.raw(), source.0, location, context.now_s());
         }
     }
     let switched = Switched { frame, port, side };
-    let Some(parsed) = parsed else { return switch(context, slot, bridge, switched, destination) };
+    let Some(parsed) = parsed else {
+        return switch(context, slot, bridge, switched, destination);
+    };
     if parsed.ethertype == ethertype::ARP {
         if let Some(frame) = local::arp_bridged(context, port, slot, bridge, switched.frame, side) {
             flood(context, bridge, Switched { frame, ..switched });
@@ -103,7 +128,11 @@ fn enter(
     }
     if destination == bridge.gateway_mac && parsed.kind != IpKind::None && parsed.vlan.is_none() {
         if let Some(vrf) = bridge.vrf {
-            let origin = if side == Side::Local { Origin::Port } else { Origin::Tunnel };
+            let origin = if side == Side::Local {
+                Origin::Port
+            } else {
+                Origin::Tunnel
+            };
             return ingress::to_router(context, port, vrf, switched.frame, parsed, origin);
         }
     }
@@ -119,7 +148,17 @@ pub(super) fn from_router(
     frame: Frame,
     to: Mac,
 ) {
-    switch(context, slot, bridge, Switched { frame, port, side: Side::Local }, to);
+    switch(
+        context,
+        slot,
+        bridge,
+        Switched {
+            frame,
+            port,
+            side: Side::Local,
+        },
+        to,
+    );
 }
 
 /// Sends a frame on by its destination MAC.
@@ -136,9 +175,9 @@ fn switch(
     } else if let Some(next_hop) = tables.macs.get(&(slot, destination)) {
         to_next_hop(context, bridge, switched, *next_hop);
     } else {
-        match learned.lookup(slot, destination, context.now_s(), bridge.aging_seconds) {
-            Some(Location::Port(port)) => to_port(context, bridge, switched, port),
-            Some(Location::NextHop(next_hop)) => to_next_hop(context, bridge, switched, next_hop),
+        match learned.lookup(slot.raw(), destination.0, context.now_s(), bridge.aging_seconds) {
+            Some(Place::Port(port)) => to_port(context, bridge, switched, PortSlot::from_raw(port)),
+            Some(Place::NextHop(slot)) => to_next_hop(context, bridge, switched, NextHopSlot::from_raw(slot)),
             None => flood(context, bridge, switched),
         }
     }
@@ -186,21 +225,48 @@ enum Target {
 /// Sends the frame to every other port of the bridge, and, if it came from one, to every other node. The last recipient gets
 /// the frame itself, the others copies.
 fn flood(context: &mut Context<'_>, bridge: &Bridge, switched: Switched) {
-    let Switched { frame, port: from, side } = switched;
+    let Switched {
+        frame,
+        port: from,
+        side,
+    } = switched;
     let tables = context.tables;
     let remotes = match bridge.flood.and_then(|flood| tables.next_hop(flood)).map(|n| &n.action) {
         Some(Action::Flood(members)) if side == Side::Local => &members[..],
         _ => &[],
     };
-    let ports = bridge.ports.iter().copied().filter(|port| *port != from).map(Target::Port);
+    let ports = bridge
+        .ports
+        .iter()
+        .copied()
+        .filter(|port| *port != from)
+        .map(Target::Port);
     let mut targets = ports.chain(remotes.iter().copied().map(Target::NextHop)).peekable();
     while let Some(target) = targets.next() {
         if targets.peek().is_none() {
-            to_target(context, bridge, Switched { frame, port: from, side }, target);
+            to_target(
+                context,
+                bridge,
+                Switched {
+                    frame,
+                    port: from,
+                    side,
+                },
+                target,
+            );
             return;
         }
         if let Some(copy) = copy(context, from, bridge, &frame) {
-            to_target(context, bridge, Switched { frame: copy, port: from, side }, target);
+            to_target(
+                context,
+                bridge,
+                Switched {
+                    frame: copy,
+                    port: from,
+                    side,
+                },
+                target,
+            );
         }
     }
     context.drop_frame(from, bridge.vrf, frame, DropReason::NoFloodTarget);
@@ -241,7 +307,9 @@ fn frame_tags(frame: &Frame) -> usize {
 /// Spreads a bridge's frames over paths of the underlay: by flow for IP, else by the two MACs.
 fn frame_hash(context: &Context<'_>, frame: &Frame) -> u64 {
     let data = frame.data();
-    let key = parse(data).ok().and_then(|parsed| flow_key(data.get(usize::from(parsed.l3)..)?, &parsed, 0));
+    let key = parse(data)
+        .ok()
+        .and_then(|parsed| flow_key(data.get(usize::from(parsed.l3)..)?, &parsed, 0));
     match key {
         Some(key) => key.hash(context.shared.seed),
         None => {

@@ -43,31 +43,56 @@ pub struct Refusal {
 impl Refusal {
     /// A field's value is wrong.
     pub fn invalid(field: &'static str, message: impl Into<String>) -> Self {
-        Self { code: Code::Invalid, field, message: message.into() }
+        Self {
+            code: Code::Invalid,
+            field,
+            message: message.into(),
+        }
     }
 
     /// What the field refers to does not exist.
     pub fn not_found(field: &'static str, message: impl Into<String>) -> Self {
-        Self { code: Code::NotFound, field, message: message.into() }
+        Self {
+            code: Code::NotFound,
+            field,
+            message: message.into(),
+        }
     }
 
     /// What the field names is still referred to, or taken.
     pub fn in_use(field: &'static str, message: impl Into<String>) -> Self {
-        Self { code: Code::InUse, field, message: message.into() }
+        Self {
+            code: Code::InUse,
+            field,
+            message: message.into(),
+        }
     }
 
     /// There is no room for more.
     pub fn exhausted(field: &'static str, message: impl Into<String>) -> Self {
-        Self { code: Code::Exhausted, field, message: message.into() }
+        Self {
+            code: Code::Exhausted,
+            field,
+            message: message.into(),
+        }
     }
 
     /// The machine refused.
     pub fn refused(field: &'static str, message: impl Into<String>) -> Self {
-        Self { code: Code::Refused, field, message: message.into() }
+        Self {
+            code: Code::Refused,
+            field,
+            message: message.into(),
+        }
     }
 
     /// As a problem of the operation at this index.
     pub fn at(self, operation: usize) -> Problem {
-        Problem { operation, code: self.code, field: self.field, message: self.message }
+        Problem {
+            operation,
+            code: self.code,
+            field: self.field,
+            message: self.message,
+        }
     }
 }

@@ -19,7 +19,9 @@ pub struct CowArray<T> {
 
 impl<T> Clone for CowArray<T> {
     fn clone(&self) -> Self {
-        Self { spine: self.spine.clone() }
+        Self {
+            spine: self.spine.clone(),
+        }
     }
 }
 
@@ -48,7 +50,13 @@ impl<T: Clone> CowArray<T> {
         if index / CHUNK >= self.spine.len() {
             // Doubling keeps the cost of growing one by one linear in sum.
             let len = (index / CHUNK + 1).next_power_of_two();
-            self.spine = self.spine.iter().cloned().chain(std::iter::repeat(None)).take(len).collect();
+            self.spine = self
+                .spine
+                .iter()
+                .cloned()
+                .chain(std::iter::repeat(None))
+                .take(len)
+                .collect();
         }
         let chunk = Arc::make_mut(&mut self.spine)[index / CHUNK]
             .get_or_insert_with(|| Arc::new(std::array::from_fn(|_| None)));
@@ -64,9 +72,16 @@ impl<T: Clone> CowArray<T> {
 
     /// All elements with their indices, in order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        self.spine.iter().enumerate().filter_map(|(high, chunk)| Some((high, chunk.as_ref()?))).flat_map(|(high, chunk)| {
-            chunk.iter().enumerate().filter_map(move |(low, value)| Some((high * CHUNK + low, value.as_ref()?)))
-        })
+        self.spine
+            .iter()
+            .enumerate()
+            .filter_map(|(high, chunk)| Some((high, chunk.as_ref()?)))
+            .flat_map(|(high, chunk)| {
+                chunk
+                    .iter()
+                    .enumerate()
+                    .filter_map(move |(low, value)| Some((high * CHUNK + low, value.as_ref()?)))
+            })
     }
 }
 

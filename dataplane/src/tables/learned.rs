@@ -124,6 +124,14 @@ pub struct LearnedTable {
     seed: u64,
 }
 
+impl std::fmt::Debug for LearnedTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LearnedTable")
+            .field("buckets", &self.buckets.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl LearnedTable {
     /// A table with room for `capacity` addresses, at most `per_bridge` of them of one bridge, bridge slots `0..bridges`. `seed` should
     /// be random and secret.

@@ -122,7 +122,10 @@ impl GroupHop {
                 *owner = slot;
             }
         }
-        Some(Self { members: members.iter().map(|(slot, _, weight)| (*slot, *weight)).collect(), buckets })
+        Some(Self {
+            members: members.iter().map(|(slot, _, weight)| (*slot, *weight)).collect(),
+            buckets,
+        })
     }
 
     /// The member for a flow with this hash.
@@ -167,7 +170,9 @@ mod tests {
     }
 
     fn owners(group: &GroupHop) -> Vec<NextHopSlot> {
-        (0..GROUP_BUCKETS as u64).map(|bucket| group.pick(bucket << 40)).collect()
+        (0..GROUP_BUCKETS as u64)
+            .map(|bucket| group.pick(bucket << 40))
+            .collect()
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::{net::IpAddr, sync::Arc};
 use super::slots::{BridgeSlot, VrfSlot};
 use crate::wire::Mac;
 
-
 /// An address of the router with the length of its subnet's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gateway {

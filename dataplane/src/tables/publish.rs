@@ -166,6 +166,14 @@ pub struct Reader<T> {
     not_sync: PhantomData<Cell<()>>,
 }
 
+impl<T> std::fmt::Debug for Reader<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<T> Reader<T> {
     /// Pins the current snapshot: it stays whole until the guard is dropped. Lock-free: it goes round again only when the writer
     /// published in the same instant. A reader holds one pin at a time, hence `&mut`.

@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    route::RouteValue,
     cow::CowArray,
     forwarding::{Bridge, Vrf},
     lpm::Arena,
     next_hop::{LabelTarget, NextHop, VniTarget},
     port::Port,
+    route::RouteValue,
     slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
 };
 use crate::wire::Mac;

@@ -76,7 +76,15 @@ impl Fleet {
                 },
             })
             .collect();
-        Ok((Self { queues: vec![0; mailboxes.len()], mailboxes, loads, owners: Vec::new() }, workers))
+        Ok((
+            Self {
+                queues: vec![0; mailboxes.len()],
+                mailboxes,
+                loads,
+                owners: Vec::new(),
+            },
+            workers,
+        ))
     }
 
     /// How many workers there are.
@@ -132,7 +140,10 @@ impl Fleet {
 
     /// What workers have given up since the last call.
     pub fn returned(&self) -> Vec<Returned> {
-        self.mailboxes.iter().flat_map(|m| std::iter::from_fn(|| m.returned.pop())).collect()
+        self.mailboxes
+            .iter()
+            .flat_map(|m| std::iter::from_fn(|| m.returned.pop()))
+            .collect()
     }
 
     /// Leaves a frame to be sent by a port that the worker owns.
@@ -140,7 +151,9 @@ impl Fleet {
     /// # Errors
     /// Gives the frame back when there is no such worker or it does not keep up.
     pub fn send(&self, worker: usize, port: PortSlot, frame: Frame) -> Result<(), Frame> {
-        let Some(mailbox) = self.mailboxes.get(worker) else { return Err(frame) };
+        let Some(mailbox) = self.mailboxes.get(worker) else {
+            return Err(frame);
+        };
         mailbox.hand_off(port, frame)?;
         mailbox.knock();
         Ok(())

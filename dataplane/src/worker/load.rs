@@ -25,7 +25,11 @@ impl Recorder {
     pub(super) fn record(&self, value: u64) {
         let value = value.min((1 << (POWERS + 4)) - 1);
         let power = (63 - (value | (SUB as u64 - 1)).leading_zeros() as usize).saturating_sub(3);
-        let index = if power == 0 { value as usize } else { power * SUB + ((value >> (power - 1)) as usize & (SUB - 1)) };
+        let index = if power == 0 {
+            value as usize
+        } else {
+            power * SUB + ((value >> (power - 1)) as usize & (SUB - 1))
+        };
         if let Some(counter) = self.0.get(index) {
             counter.add(1);
         }
@@ -37,7 +41,11 @@ impl Recorder {
         let mut histogram = Histogram::new(2).unwrap_or_else(|_| unreachable!("2 significant digits are supported"));
         for (index, counter) in self.0.iter().enumerate().filter(|(_, c)| c.get() > 0) {
             let (power, sub) = (index / SUB, (index % SUB) as u64);
-            let highest = if power == 0 { sub } else { ((SUB as u64 + sub + 1) << (power - 1)) - 1 };
+            let highest = if power == 0 {
+                sub
+            } else {
+                ((SUB as u64 + sub + 1) << (power - 1)) - 1
+            };
             histogram.saturating_record_n(highest, counter.get());
         }
         histogram
@@ -83,7 +91,10 @@ mod tests {
             recorder.record(value);
             let seen = recorder.histogram().max();
             // The library rounds up within its own two digits, too.
-            assert!(seen >= value && seen <= value + value / 12 + 1, "{value} read as {seen}");
+            assert!(
+                seen >= value && seen <= value + value / 12 + 1,
+                "{value} read as {seen}"
+            );
         }
     }
 }

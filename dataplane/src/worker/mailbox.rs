@@ -50,7 +50,10 @@ pub struct Mailbox {
 
 impl std::fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mailbox").field("commands", &self.commands.len()).field("handoff", &self.handoff.len()).finish()
+        f.debug_struct("Mailbox")
+            .field("commands", &self.commands.len())
+            .field("handoff", &self.handoff.len())
+            .finish()
     }
 }
 

@@ -94,14 +94,18 @@ pub struct FlowTimeouts {
 
 impl Default for FlowTimeouts {
     fn default() -> Self {
-        Self { tcp: 300_000, udp: 60_000, other: 30_000 }
+        Self {
+            tcp: 300_000,
+            udp: 60_000,
+            other: 30_000,
+        }
     }
 }
 
 impl FlowTimeouts {
     /// The timeout of a flow.
-    pub fn of(&self, flow: &FlowView) -> u64 {
-        match flow.key.protocol() {
+    pub fn of(&self, flow: &FlowView<'_>) -> u64 {
+        match flow.key().protocol() {
             crate::wire::proto::TCP => self.tcp,
             crate::wire::proto::UDP => self.udp,
             _ => self.other,
@@ -151,7 +155,10 @@ impl Core {
     #[inline]
     fn receive(&mut self, index: usize, turn: &mut Turn) -> bool {
         let owned = &mut self.queues[index];
-        let received = owned.queue.receive(&mut self.state.frames, &mut self.batch, BATCH).frames;
+        let received = owned
+            .queue
+            .receive(&mut self.state.frames, &mut self.batch, BATCH)
+            .frames;
         turn.received += received;
         if received == 0 && owned.queue.sending() {
             owned.queue.flush(&mut self.state.frames);
@@ -164,7 +171,13 @@ impl Core {
     fn carry(&mut self, index: usize, tables: &Tables, clock: &impl Clock, turn: &mut Turn) {
         let (port, start, count) = (self.queues[index].port, clock.now(), self.batch.len());
         let counters = &self.shared.counters[self.index];
-        let mut context = Context { tables, shared: &self.shared, counters, state: &mut self.state, now: start };
+        let mut context = Context {
+            tables,
+            shared: &self.shared,
+            counters,
+            state: &mut self.state,
+            now: start,
+        };
         pipeline::process(&mut context, port, &mut self.batch);
         turn.sent += self.send(tables);
         self.load.batch_size.record(count as u64);
@@ -191,8 +204,10 @@ impl Core {
                 counters.tx_bytes.add(bytes - self::bytes(list));
                 sent += before - list.len();
                 DropReason::TransmitQueueFull
-            } else if let Some(owner) =
-                tables.port(port).and_then(|p| p.sender(self.index)).and_then(|w| self.mailboxes.get(w))
+            } else if let Some(owner) = tables
+                .port(port)
+                .and_then(|p| p.sender(self.index))
+                .and_then(|w| self.mailboxes.get(w))
             {
                 let before = list.len();
                 owner.hand_off_all(port, list);
@@ -233,9 +248,14 @@ impl Core {
     fn take_handoff(&mut self, tables: &Tables) -> usize {
         let mailbox = &self.mailboxes[self.index];
         for _ in 0..BATCH {
-            let Some((port, frame)) = mailbox.handoff.pop() else { break };
+            let Some((port, frame)) = mailbox.handoff.pop() else {
+                break;
+            };
             if let Err(frame) = self.state.out.offer(port, frame) {
-                self.shared.counters[self.index].port(port).drops.count(DropReason::PortDown);
+                self.shared.counters[self.index]
+                    .port(port)
+                    .drops
+                    .count(DropReason::PortDown);
                 self.state.frames.free(frame);
             }
         }
@@ -254,7 +274,10 @@ impl Core {
         if let Some(fd) = queue.wake_fd() {
             let token = mio::Token(port.index());
             // Without it the port is still polled, only not slept on; the loop's timeout bounds the delay.
-            let _ = self.poll.registry().register(&mut mio::unix::SourceFd(&fd), token, mio::Interest::READABLE);
+            let _ = self
+                .poll
+                .registry()
+                .register(&mut mio::unix::SourceFd(&fd), token, mio::Interest::READABLE);
         }
         self.by_port[port.index()] = self.queues.len() as u32;
         self.queues.push(Owned { port, queue });
@@ -262,9 +285,16 @@ impl Core {
 
     fn remove_port(&mut self, port: PortSlot) -> Returned {
         let frames = self.state.out.remove_port(port);
-        let own = self.by_port.get_mut(port.index()).map_or(u32::MAX, |i| std::mem::replace(i, u32::MAX)) as usize;
+        let own = self
+            .by_port
+            .get_mut(port.index())
+            .map_or(u32::MAX, |i| std::mem::replace(i, u32::MAX)) as usize;
         if own >= self.queues.len() {
-            return Returned { port, queue: None, frames };
+            return Returned {
+                port,
+                queue: None,
+                frames,
+            };
         }
         let owned = self.queues.swap_remove(own);
         if let Some(moved) = self.queues.get(own) {
@@ -273,14 +303,20 @@ impl Core {
         if let Some(fd) = owned.queue.wake_fd() {
             let _ = self.poll.registry().deregister(&mut mio::unix::SourceFd(&fd));
         }
-        Returned { port, queue: Some(owned.queue), frames }
+        Returned {
+            port,
+            queue: Some(owned.queue),
+            frames,
+        }
     }
 
     /// A little of what must be done now and then.
     fn keep_house(&mut self, now: u64, turn: &Turn) {
         let budget = if turn.received > 0 { SWEEP_BUSY } else { SWEEP_IDLE };
         let timeouts = self.flow_timeouts;
-        self.shared.flows.sweep(&mut self.state.flows, now / 1_000_000, budget, |flow| timeouts.of(flow));
+        self.shared
+            .flows
+            .sweep(&mut self.state.flows, now / 1_000_000, budget, |flow| timeouts.of(flow));
         self.load.turns.add(1);
         if turn.received + turn.sent > 0 {
             self.load.busy_turns.add(1);

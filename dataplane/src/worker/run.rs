@@ -21,7 +21,9 @@ pub enum Polling {
 
 impl Default for Polling {
     fn default() -> Self {
-        Self::Adaptive { spin: Duration::from_micros(50) }
+        Self::Adaptive {
+            spin: Duration::from_micros(50),
+        }
     }
 }
 

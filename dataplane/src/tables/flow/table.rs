@@ -47,6 +47,15 @@ pub struct FlowTable {
     seed: u64,
 }
 
+impl std::fmt::Debug for FlowTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FlowTable")
+            .field("capacity", &self.capacity())
+            .field("used", &self.used())
+            .finish_non_exhaustive()
+    }
+}
+
 impl FlowTable {
     /// A table for `capacity_pairs` flows, divided evenly among `workers`, with port slots `0..max_ports`, and the owner of each
     /// worker's region. `seed` should be random and secret: it keeps senders from aiming flows at one bucket. Takes 256 bytes per flow

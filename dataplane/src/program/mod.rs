@@ -1,0 +1,3 @@
+//! wip
+pub mod object;
+pub mod problem;
