@@ -185,7 +185,8 @@ impl OpenError {
     /// Explains a failed call of libbpf.
     pub(super) fn from_libbpf(doing: &'static str, source: libbpf_rs::Error) -> Self {
         match source.kind() {
-            libbpf_rs::ErrorKind::PermissionDenied => Self::permission(doing),
+            // Also what the verifier says when it does not like a program.
+            libbpf_rs::ErrorKind::PermissionDenied if !missing_capabilities().is_empty() => Self::permission(doing),
             _ => Self::Program { doing, source },
         }
     }
@@ -218,7 +219,7 @@ fn missing_capabilities() -> Vec<&'static str> {
     NEEDED
         .into_iter()
         // What CAP_BPF allows, CAP_SYS_ADMIN allows too.
-        .filter(|&(name, bit)| !has(bit) && !(name == "CAP_BPF" && has(SYS_ADMIN)))
+        .filter(|&(name, bit)| !has(bit) && (name != "CAP_BPF" || !has(SYS_ADMIN)))
         .map(|(name, _)| name)
         .collect()
 }

@@ -104,7 +104,7 @@ impl XdpQueue {
     fn kick(&mut self) -> bool {
         let mut waiting = self.socket.tx.waiting();
         let mut progress = false;
-        while waiting > 0 && !(self.socket.zero_copy() && !self.socket.tx.needs_wakeup()) {
+        while waiting > 0 && (!self.socket.zero_copy() || self.socket.tx.needs_wakeup()) {
             let answer = self.socket.kick_transmit();
             if let Err(error) = &answer
                 && error.raw_os_error() == Some(libc::EBUSY)

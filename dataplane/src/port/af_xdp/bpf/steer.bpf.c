@@ -96,13 +96,16 @@ struct {
 // Copies the start of the frame for the router. The copy is lost when the router does not keep up; the host has the frame.
 static __always_inline int show_to_router(struct xdp_md *context)
 {
-	__u32 length = context->data_end - context->data;
+	__u64 length = context->data_end - context->data;
 	struct neighbour_copy *copy = bpf_ringbuf_reserve(&neighbours, sizeof(*copy), 0);
 
 	if (!copy)
 		return XDP_PASS;
+	// The verifier has to see the bounds on the very register that is passed on.
+	asm volatile("" : "+r"(length));
 	if (length > COPY_BYTES)
 		length = COPY_BYTES;
+	asm volatile("" : "+r"(length));
 	if (length < 1 || bpf_xdp_load_bytes(context, 0, copy->bytes, length) < 0) {
 		bpf_ringbuf_discard(copy, 0);
 		return XDP_PASS;

@@ -1,89 +1,16 @@
-//! Linux interfaces as ports, on veths between network namespaces.
-#![cfg(target_os = "linux")]
-#![allow(missing_docs)]
+//! Ports that belong to vrouter alone.
 
-mod namespaces;
+use std::time::Instant;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use namespaces::{Pair, TEST_ETHERTYPE, number_of, test_frame};
 use vrouter_dataplane::{
-    packet::{Frame, FrameCache, FramePool, frame::HEADROOM},
-    port::{
-        Queue,
-        af_xdp::{AfXdp, AttachMode, Mode, OpenPort, RingSizes},
-    },
+    packet::frame::HEADROOM,
+    port::af_xdp::{AttachMode, Mode, RingSizes},
 };
 
-const PATIENCE: Duration = Duration::from_secs(5);
-
-struct Bed {
-    pair: Pair,
-    pool: Arc<FramePool>,
-    afxdp: AfXdp,
-    frames: FrameCache,
-}
-
-impl Bed {
-    fn new() -> Option<Self> {
-        Self::on(Pair::new()?, 4096, 2048)
-    }
-
-    fn on(pair: Pair, frames: u32, chunk: u16) -> Option<Self> {
-        let pool = FramePool::new(frames, chunk).unwrap();
-        let afxdp = AfXdp::new(pool.clone()).unwrap();
-        Some(Self {
-            pair,
-            frames: pool.cache(),
-            pool,
-            afxdp,
-        })
-    }
-
-    fn open(&self, mode: Mode) -> OpenPort {
-        self.pair
-            .inside
-            .enter(|| self.afxdp.open_access("in0", mode, RingSizes::ACCESS))
-            .unwrap()
-    }
-
-    fn free(&mut self, frames: impl IntoIterator<Item = Frame>) {
-        frames.into_iter().for_each(|frame| self.frames.free(frame));
-    }
-
-    fn close(&mut self, port: OpenPort) {
-        let OpenPort { queues, .. } = port;
-        queues.into_iter().for_each(|queue| queue.close(&mut self.frames));
-        assert_eq!(self.pool.free(), self.pool.total() as usize, "frames are missing");
-    }
-}
-
-/// Receives test frames until there are `count` of them or patience ends; frees all others.
-fn receive(queue: &mut dyn Queue, frames: &mut FrameCache, count: usize) -> Vec<Frame> {
-    let start = Instant::now();
-    let (mut got, mut batch) = (Vec::new(), Vec::new());
-    while got.len() < count && start.elapsed() < PATIENCE {
-        queue.receive(frames, &mut batch, 64);
-        for frame in batch.drain(..) {
-            if frame.data().get(12..14) == Some(&TEST_ETHERTYPE) {
-                got.push(frame);
-            } else {
-                frames.free(frame);
-            }
-        }
-        std::thread::yield_now();
-    }
-    got
-}
-
-fn frame_with(frames: &mut FrameCache, packet: &[u8]) -> Frame {
-    let mut frame = frames.take().unwrap();
-    frame.copy_from(packet).unwrap();
-    frame
-}
+use crate::{
+    Bed, PATIENCE, SILENCE,
+    namespaces::{self, Pair, TEST_ETHERTYPE, number_of, test_frame},
+};
 
 #[test]
 fn frames_cross_in_native_and_generic_mode() {
@@ -97,7 +24,7 @@ fn frames_cross_in_native_and_generic_mode() {
         for length in [60, 1000, 1514] {
             let sent = test_frame(7, length);
             raw.send(&sent);
-            let mut got = receive(port.queues[0].as_mut(), &mut bed.frames, 1);
+            let mut got = bed.receive_test_frames(port.queues[0].as_mut(), 1);
             assert_eq!(got.len(), 1, "{mode}, {length} bytes");
             assert_eq!((got[0].start(), got[0].data()), (HEADROOM, &sent[..]));
 
@@ -131,7 +58,7 @@ fn paced_frames_are_never_lost() {
         while next < COUNT {
             let burst = next..COUNT.min(next + 100);
             burst.clone().for_each(|number| raw.send(&test_frame(number, 200)));
-            let got = receive(queue.as_mut(), &mut bed.frames, burst.len());
+            let got = bed.receive_test_frames(queue.as_mut(), burst.len());
             assert!(got.iter().map(|f| number_of(f.data())).eq(burst.clone()), "{mode}");
             got.into_iter().for_each(|frame| bed.frames.free(frame));
             next = burst.end;
@@ -141,11 +68,7 @@ fn paced_frames_are_never_lost() {
         let mut batch = Vec::new();
         for start in (0..COUNT).step_by(500) {
             let numbers = start..start + 500;
-            batch.extend(
-                numbers
-                    .clone()
-                    .map(|n| frame_with(&mut bed.frames, &test_frame(n, 200))),
-            );
+            batch.extend(numbers.clone().map(|n| bed.frame_with(&test_frame(n, 200))));
             while !batch.is_empty() {
                 queue.transmit(&mut bed.frames, &mut batch);
                 queue.flush(&mut bed.frames);
@@ -172,7 +95,7 @@ fn a_frame_goes_from_port_to_port_without_a_copy() {
         .enter(|| bed.afxdp.open_access("in0", Mode::Auto, RingSizes::ACCESS))
         .unwrap();
     raw_in.send(&test_frame(1, 100));
-    let mut got = receive(first.queues[0].as_mut(), &mut bed.frames, 1);
+    let mut got = bed.receive_test_frames(first.queues[0].as_mut(), 1);
     let address = got[0].data().as_ptr();
     assert!(bed.pool.memory().0.as_ptr().cast_const() <= address);
     second.queues[0].transmit(&mut bed.frames, &mut got);
@@ -190,9 +113,7 @@ fn ports_come_and_go_and_no_frame_is_missing() {
         let mut port = bed.open(if round % 2 == 0 { Mode::Native } else { Mode::Generic });
         // Frames in every place a frame can be: received and not fetched, being sent, in the fill ring.
         (0..20).for_each(|number| raw.send(&test_frame(number, 100)));
-        let mut batch = (0..20)
-            .map(|n| frame_with(&mut bed.frames, &test_frame(n, 100)))
-            .collect();
+        let mut batch = (0..20).map(|n| bed.frame_with(&test_frame(n, 100))).collect();
         port.queues[0].transmit(&mut bed.frames, &mut batch);
         bed.free(batch);
         if round % 5 == 0 {
@@ -284,7 +205,7 @@ fn a_worker_is_woken_by_the_descriptor() {
     let fd = port.queues[0].wake_fd().unwrap();
     raw.send(&test_frame(1, 100));
     assert!(namespaces::readable(fd, PATIENCE));
-    let got = receive(port.queues[0].as_mut(), &mut bed.frames, 1);
+    let got = bed.receive_test_frames(port.queues[0].as_mut(), 1);
     assert_eq!(got.len(), 1);
     bed.free(got);
     bed.close(port);
@@ -343,12 +264,7 @@ fn a_foreign_program_is_named() {
             .pair
             .inside
             .enter(|| namespaces::attach_foreign_program("in0", generic));
-        let text = bed
-            .pair
-            .inside
-            .enter(|| bed.afxdp.open_access("in0", Mode::Auto, RingSizes::ACCESS))
-            .unwrap_err()
-            .to_string();
+        let text = bed.refusal(Mode::Auto);
         let mode = if generic { "generic" } else { "native" };
         assert!(text.contains("'firewall'") && text.contains(mode), "{text}");
     }
@@ -356,17 +272,13 @@ fn a_foreign_program_is_named() {
 
 #[test]
 fn an_mtu_that_does_not_fit_is_explained() {
-    let Some(bed) = Bed::new() else { return };
+    let Some(mut bed) = Bed::new() else { return };
     bed.pair.inside.ip("link set dev in0 mtu 1775");
-    let open = || {
-        bed.pair
-            .inside
-            .enter(|| bed.afxdp.open_access("in0", Mode::Auto, RingSizes::ACCESS))
-    };
-    let text = open().unwrap_err().to_string();
+    let text = bed.refusal(Mode::Auto);
     assert!(text.contains("an MTU of 1775") && text.contains("mtu 1774"), "{text}");
     bed.pair.inside.ip("link set dev in0 mtu 1774");
-    open().unwrap();
+    let port = bed.open(Mode::Auto);
+    bed.close(port);
 }
 
 #[test]
@@ -378,22 +290,12 @@ fn the_drivers_refusal_is_passed_on() {
     // More than native XDP on a veth carries in one page, less than a chunk.
     bed.pair.inside.ip("link set dev in0 mtu 3800");
     bed.pair.outside.ip("link set dev out0 mtu 3800");
-    let text = bed
-        .pair
-        .inside
-        .enter(|| bed.afxdp.open_access("in0", Mode::Native, RingSizes::ACCESS))
-        .unwrap_err()
-        .to_string();
+    let text = bed.refusal(Mode::Native);
     assert!(
         text.contains("driver veth") && text.contains("MTU is too large"),
         "{text}"
     );
-    let text = bed
-        .pair
-        .inside
-        .enter(|| bed.afxdp.open_access("in0", Mode::NativeZeroCopy, RingSizes::ACCESS))
-        .unwrap_err()
-        .to_string();
+    let text = bed.refusal(Mode::NativeZeroCopy);
     assert!(text.contains("native-zc"), "{text}");
     // Left to itself, it finds another way and says why.
     let mut port = bed.open(Mode::Auto);
@@ -406,7 +308,7 @@ fn the_drivers_refusal_is_passed_on() {
     let raw = bed.pair.raw();
     let sent = test_frame(3, 3814);
     raw.send(&sent);
-    let got = receive(port.queues[0].as_mut(), &mut bed.frames, 1);
+    let got = bed.receive_test_frames(port.queues[0].as_mut(), 1);
     assert_eq!(got[0].data(), sent);
     bed.free(got);
     bed.close(port);
@@ -415,12 +317,7 @@ fn the_drivers_refusal_is_passed_on() {
 #[test]
 fn zero_copy_is_refused_in_words_where_there_is_none() {
     let Some(mut bed) = Bed::new() else { return };
-    let text = bed
-        .pair
-        .inside
-        .enter(|| bed.afxdp.open_access("in0", Mode::NativeZeroCopy, RingSizes::ACCESS))
-        .unwrap_err()
-        .to_string();
+    let text = bed.refusal(Mode::NativeZeroCopy);
     assert!(text.contains("native-zc: driver veth has no zero-copy"), "{text}");
     let port = bed.open(Mode::Auto);
     assert_eq!(
@@ -442,7 +339,7 @@ fn an_interface_that_goes_away_hurts_nobody() {
         }
         assert!(!port.link_up());
         let mut batch = (0..400)
-            .map(|n| frame_with(&mut bed.frames, &test_frame(n, 100)))
+            .map(|n| bed.frame_with(&test_frame(n, 100)))
             .collect::<Vec<_>>();
         for _ in 0..100 {
             port.queues[0].transmit(&mut bed.frames, &mut batch);
@@ -467,4 +364,21 @@ fn a_port_detaches_when_it_is_dropped() {
     assert!(attached(&bed));
     bed.close(port);
     assert!(!attached(&bed));
+}
+
+#[test]
+fn without_a_socket_nothing_passes() {
+    let Some(mut bed) = Bed::new() else { return };
+    let raw = bed.pair.raw();
+    let host = bed.pair.tap();
+    let mut port = bed.open(Mode::Native);
+    for queue in port.queues.drain(..) {
+        queue.close(&mut bed.frames);
+    }
+    raw.send(&test_frame(1, 100));
+    assert_eq!(host.receive_test_frame(SILENCE), None);
+    // As a check that the host would have seen it.
+    drop(port);
+    raw.send(&test_frame(2, 100));
+    assert_eq!(host.receive_test_frame(PATIENCE), Some(test_frame(2, 100)));
 }

@@ -58,22 +58,32 @@ impl Namespace {
         run(&format!("ip netns exec {} {command}", self.0))
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
     /// Runs `work` on a thread in it.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let file = File::open(format!("/var/run/netns/{}", self.0)).unwrap();
-        thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                // SAFETY: changes the namespace of this thread alone, which ends with `work`.
-                let status = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
-                assert_eq!(status, 0, "{}", io::Error::last_os_error());
-                work()
-            });
-            match thread.join() {
-                Ok(value) => value,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
+        enter(&self.0, work)
     }
+}
+
+/// Runs `work` on a thread in the namespace of this name.
+pub(crate) fn enter<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
+    let file = File::open(format!("/var/run/netns/{namespace}")).unwrap();
+    thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            // SAFETY: changes the namespace of this thread alone, which ends with `work`.
+            let status = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(status, 0, "{}", io::Error::last_os_error());
+            work()
+        });
+        match thread.join() {
+            Ok(value) => value,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 impl Drop for Namespace {
@@ -130,6 +140,11 @@ impl Pair {
     /// A raw socket at the outer end.
     pub(crate) fn raw(&self) -> Raw {
         self.outside.enter(|| Raw::open("out0"))
+    }
+
+    /// A raw socket at the inner end: sees what reaches the host's stack, behind XDP.
+    pub(crate) fn tap(&self) -> Raw {
+        self.inside.enter(|| Raw::open("in0"))
     }
 }
 
