@@ -281,7 +281,9 @@ impl FlowTable {
         if key == forward.words {
             return Some(hit(sibling, self.record(sibling).read_generation(generation)?));
         }
+        // Not ourselves, who may be in the index by now.
         self.find(&forward.words, forward.hash)
+            .filter(|hit| hit.flow.direction != forward.direction)
     }
 
     /// Replaces the decision of a flow; counters, age and connection state stay. Any worker may. False if the flow is gone or
