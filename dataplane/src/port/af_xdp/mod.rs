@@ -12,15 +12,21 @@
 //! This room stands on libxdp-sys and not on xsk-rs: that one hides the addresses of descriptors, and encapsulation in place
 //! has to move a frame's start. What is in the frames is none of this room's business, except to the steering program.
 //!
-//! Unsafe code is in `ring` (shared memory), `socket`, `interface`, `link` and `refusal` (system calls) and `umem` (whose
-//! ledger decides who owns a chunk); all else is built on what these say in safe terms.
+//! Unsafe code is in `ring` (shared memory), `ledger` (who owns a chunk), `umem`, `socket`, `interface`, `link` and `refusal`
+//! (system calls); all else is built on what these say in safe terms.
+//!
+//! What a queue costs: the kernel keeps about 128 bytes for every frame of the pool, for each queue of each interface (Linux 6.18;
+//! `xp_create_and_assign_umem`). A hundred ports over 65,536 frames are 800 MiB that no tool shows as ours: make pools no
+//! larger than needed.
 //!
 //! A word on veth: native XDP at the host's end makes the container send segments of the MTU's size. Its packets come with
 //! checksums that are summed over the pseudo header only, and AF_XDP does not say so. An 802.1Q tag that the container's
 //! stack leaves to the device ("tx-vlan-offload") never reaches an XDP program; switch that off in the container to send tags.
 
+mod attempt;
 mod error;
 mod interface;
+mod ledger;
 mod link;
 mod mode;
 mod program;
@@ -30,23 +36,16 @@ mod ring;
 mod socket;
 mod umem;
 
-use std::{
-    io,
-    net::IpAddr,
-    os::fd::{AsFd, BorrowedFd},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{fmt, net::IpAddr, sync::Arc};
 
+use attempt::{Attempt, check_vacant};
 pub use error::OpenError;
 use interface::Interface;
-use link::XdpState;
+use link::{Link, XdpState};
 pub use mode::{AttachMode, Attachment, Mode, RingSizes, UnknownMode};
 pub use program::UplinkControl;
-use program::{Kind, NAME_PREFIX, Program, Slot};
+use program::{Kind, Program};
 use queue::XdpQueue;
-use socket::{Bind, Socket};
 use umem::Umem;
 
 use super::Queue;
@@ -55,10 +54,6 @@ use crate::packet::{FramePool, frame::HEADROOM};
 /// Bytes of a frame that are not counted in the MTU: an Ethernet header with one VLAN tag.
 const LINK_HEADER: u32 = 18;
 
-/// How long opening waits for a busy queue, and how long before it looks again.
-const BUSY_PATIENCE: Duration = Duration::from_millis(500);
-const BUSY_STEP: Duration = Duration::from_millis(5);
-
 /// A pool of frames, registered with the kernel.
 #[derive(Debug)]
 pub struct AfXdp {
@@ -66,7 +61,6 @@ pub struct AfXdp {
 }
 
 /// An interface that is open. Dropping it lets the interface go; the queues must be closed by whoever has them.
-#[derive(Debug)]
 pub struct OpenPort {
     /// How it was opened.
     pub attachment: Attachment,
@@ -74,14 +68,19 @@ pub struct OpenPort {
     pub queues: Vec<Box<dyn Queue>>,
     /// What neighbours say, on an uplink.
     pub control: Option<UplinkControl>,
-    program: Program,
+    link: Link,
+    /// On an uplink.
+    steering: Option<Program>,
     interface: Interface,
-    kind: Kind,
 }
 
-impl std::fmt::Debug for dyn Queue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").finish_non_exhaustive()
+impl fmt::Debug for OpenPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenPort")
+            .field("attachment", &self.attachment)
+            .field("link", &self.link)
+            .field("steering", &self.steering)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,9 +90,9 @@ impl OpenPort {
     /// # Errors
     /// [`OpenError::NotAnUplink`], [`OpenError::TooManyVteps`], or what the kernel says.
     pub fn set_vteps(&mut self, vteps: &[IpAddr]) -> Result<(), OpenError> {
-        match self.kind {
-            Kind::Access => Err(OpenError::NotAnUplink),
-            Kind::Steer => self.program.set_vteps(vteps),
+        match &mut self.steering {
+            None => Err(OpenError::NotAnUplink),
+            Some(program) => program.set_vteps(vteps),
         }
     }
 
@@ -106,12 +105,6 @@ impl OpenPort {
     pub fn mtu(&self) -> Option<u32> {
         self.interface.mtu().ok()
     }
-}
-
-/// Sockets of all queues, and whether without a copy.
-struct Sockets {
-    sockets: Vec<Socket>,
-    zero_copy: bool,
 }
 
 impl AfXdp {
@@ -172,28 +165,30 @@ impl AfXdp {
         let mut program = Program::load(kind, queues)?;
         program.set_vteps(vteps)?;
         let driver = interface.driver();
-        let mut attempt = Attempt {
-            afxdp: self,
+        let opened = Attempt {
+            umem: &self.umem,
             interface: &interface,
             driver: &driver,
             state: &state,
+            program: &program,
             queues,
             sizes,
             notes: Vec::new(),
-        };
-        let (attach_mode, opened) = attempt.run(&mut program, mode)?;
-        let why = attempt.why(attach_mode, opened.zero_copy);
+        }
+        .run(mode)?;
 
         let mut frames = self.umem.pool().cache();
         let mut boxes: Vec<Box<dyn Queue>> = Vec::with_capacity(opened.sockets.len());
         let slots = program.slots()?;
         for (number, socket) in opened.sockets.into_iter().enumerate() {
-            let slot = Slot::set(slots.clone(), number as u32, socket.raw_fd())?;
-            boxes.push(Box::new(XdpQueue::new(slot, socket, sizes.fill, &mut frames)));
+            let mut queue = XdpQueue::new(socket, sizes.fill, &mut frames);
+            queue.start(slots.clone(), number as u32)?;
+            boxes.push(Box::new(queue));
         }
-        let control = match kind {
-            Kind::Access => None,
-            Kind::Steer => Some(program.control()?),
+        let (control, steering) = match kind {
+            // The attached program lives on in the kernel without our hold on its parts.
+            Kind::Access => (None, None),
+            Kind::Steer => (Some(program.control()?), Some(program)),
         };
         Ok(OpenPort {
             attachment: Attachment {
@@ -202,16 +197,16 @@ impl AfXdp {
                 driver,
                 mac: interface.mac,
                 mtu,
-                mode: attach_mode,
+                mode: opened.mode,
                 zero_copy: opened.zero_copy,
                 queues,
-                why,
+                why: opened.why,
             },
             queues: boxes,
             control,
-            program,
+            link: opened.link,
+            steering,
             interface,
-            kind,
         })
     }
 
@@ -228,172 +223,4 @@ impl AfXdp {
         }
         Ok(())
     }
-}
-
-fn check_vacant(name: &str, state: &XdpState) -> Result<(), OpenError> {
-    let Some((id, program, mode)) = state.attached.clone() else {
-        return Ok(());
-    };
-    let name = name.to_owned();
-    Err(if program.starts_with(NAME_PREFIX) {
-        OpenError::AlreadyOurs {
-            name,
-            program,
-            id,
-            mode,
-        }
-    } else {
-        OpenError::Occupied {
-            name,
-            program,
-            id,
-            mode,
-        }
-    })
-}
-
-/// Tries one way after the other to attach and to bind, and notes why it went on to the next.
-struct Attempt<'a> {
-    afxdp: &'a AfXdp,
-    interface: &'a Interface,
-    driver: &'a str,
-    state: &'a XdpState,
-    queues: u32,
-    sizes: RingSizes,
-    notes: Vec<String>,
-}
-
-impl Attempt<'_> {
-    fn run(&mut self, program: &mut Program, mode: Mode) -> Result<(AttachMode, Sockets), OpenError> {
-        if mode != Mode::Generic && self.attach(program, AttachMode::Native)? {
-            if mode == Mode::NativeZeroCopy || (mode == Mode::Auto && self.claims_zero_copy()) {
-                match self.bind(true) {
-                    Ok(sockets) => return Ok((AttachMode::Native, sockets)),
-                    Err(e @ (OpenError::QueueBusy { .. } | OpenError::Permission { .. })) => return Err(e),
-                    Err(OpenError::System { source, .. }) if source.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-                        self.notes.push(format!("driver {} has no zero-copy", self.driver));
-                    }
-                    Err(e) => self.notes.push(format!("no zero-copy: {e}")),
-                }
-            }
-            if mode != Mode::NativeZeroCopy {
-                return Ok((AttachMode::Native, self.bind(false)?));
-            }
-            program.detach();
-        }
-        if matches!(mode, Mode::Auto | Mode::Generic) && self.attach(program, AttachMode::Generic)? {
-            return Ok((AttachMode::Generic, self.bind(false)?));
-        }
-        Err(OpenError::Refused {
-            name: self.interface.name.clone(),
-            driver: self.driver.into(),
-            mode,
-            why: self.notes.join("; "),
-        })
-    }
-
-    fn claims_zero_copy(&mut self) -> bool {
-        let claims = self.state.has_zero_copy();
-        if !claims {
-            self.notes.push(format!("driver {} has no zero-copy", self.driver));
-        }
-        claims
-    }
-
-    /// Attaches; `false` when the driver refuses, with its reason noted.
-    fn attach(&mut self, program: &mut Program, mode: AttachMode) -> Result<bool, OpenError> {
-        let name = &self.interface.name;
-        if mode == AttachMode::Native && self.state.lacks_native() {
-            self.notes.push(format!("driver {} runs no XDP programs", self.driver));
-            return Ok(false);
-        }
-        let Err(error) = program.attach(self.interface.index, mode) else {
-            return Ok(true);
-        };
-        match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES | libc::ENODEV) => {
-                Err(OpenError::from_call("attach the XDP program", name, error))
-            }
-            // Somebody was faster since we looked.
-            Some(libc::EBUSY | libc::EEXIST) => {
-                check_vacant(name, &XdpState::query(self.interface.index, name)?)?;
-                Err(OpenError::from_call("attach the XDP program", name, error))
-            }
-            _ => {
-                let words = program.refusal(self.interface.index, mode);
-                let words = words.unwrap_or_else(|| hint(&error));
-                self.notes.push(format!("{mode} mode refused: {words}"));
-                Ok(false)
-            }
-        }
-    }
-
-    fn bind(&self, zero_copy: bool) -> Result<Sockets, OpenError> {
-        let mut sockets: Vec<Socket> = Vec::new();
-        for queue in 0..self.queues {
-            let socket = self.bind_queue(queue, zero_copy, sockets.first().and_then(Socket::fd))?;
-            sockets.push(socket);
-        }
-        Ok(Sockets { sockets, zero_copy })
-    }
-
-    /// The kernel frees a queue some milliseconds after its socket was closed: what is busy now may have been ours.
-    fn bind_queue(&self, queue: u32, zero_copy: bool, first: Option<BorrowedFd<'_>>) -> Result<Socket, OpenError> {
-        let name = &self.interface.name;
-        let mut patience = BUSY_PATIENCE;
-        loop {
-            let fd = umem::new_socket(name)?;
-            let memory = match (zero_copy, first) {
-                (false, _) => Bind::Shared(self.afxdp.umem.anchor()),
-                (true, Some(first)) => Bind::Shared(first),
-                (true, None) => {
-                    umem::register(fd.as_fd(), self.afxdp.umem.pool())?;
-                    Bind::OwnZeroCopy
-                }
-            };
-            match Socket::open(fd, self.interface.index, queue, memory, zero_copy, &self.sizes) {
-                Ok(socket) => return Ok(socket),
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && !patience.is_zero() => {
-                    thread::sleep(BUSY_STEP);
-                    patience = patience.saturating_sub(BUSY_STEP);
-                }
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                    return Err(OpenError::QueueBusy {
-                        name: name.clone(),
-                        queue,
-                    });
-                }
-                Err(error) => return Err(OpenError::from_call("bind an AF_XDP socket", name, error)),
-            }
-        }
-    }
-
-    /// The choice in words.
-    fn why(&self, mode: AttachMode, zero_copy: bool) -> String {
-        let copy = if zero_copy { "zero-copy" } else { "copy" };
-        let plural = if self.queues == 1 { "" } else { "s" };
-        let mut words = format!("{mode}, {copy}, {} queue{plural}", self.queues);
-        for (index, note) in self.notes.iter().enumerate() {
-            words += if index == 0 { ": " } else { "; " };
-            words += note;
-        }
-        if mode == AttachMode::Generic {
-            words += if self.notes.is_empty() { ": " } else { "; " };
-            words +=
-                "segments larger than a frame are lost, so the sender's tso, gso and the interface's gro should be off";
-        }
-        words
-    }
-}
-
-/// What an errno of attaching usually means, for drivers that say no more.
-fn hint(error: &io::Error) -> String {
-    let meaning = match error.raw_os_error() {
-        Some(libc::EOPNOTSUPP) => "the driver runs no XDP programs",
-        Some(libc::ERANGE) => "the MTU is too large for XDP in this driver",
-        Some(libc::ENOSPC | libc::ENOMEM) => "too few queues, or no memory for more",
-        Some(libc::EINVAL) => "the interface's settings (MTU, LRO, number of queues) do not allow XDP",
-        _ => return error.to_string(),
-    };
-    format!("{meaning} ({error})")
 }

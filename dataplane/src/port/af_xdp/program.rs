@@ -12,7 +12,12 @@ use libbpf_rs::{
     Map, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenMapMut, PrintLevel, RingBuffer, RingBufferBuilder,
 };
 
-use super::{AttachMode, error::OpenError, link, refusal};
+use super::{
+    AttachMode,
+    error::OpenError,
+    link::{self, Link},
+    refusal,
+};
 
 /// The names of both programs start so.
 pub(super) const NAME_PREFIX: &str = "vrouter_";
@@ -36,10 +41,8 @@ pub(super) enum Kind {
     Steer,
 }
 
-/// A program in the kernel, not yet or already attached.
+/// A program in the kernel.
 pub(super) struct Program {
-    // First, so that the interface is let go before the maps are.
-    link: Option<link::Link>,
     object: Object,
     vteps: HashSet<IpAddr>,
 }
@@ -47,7 +50,6 @@ pub(super) struct Program {
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Program")
-            .field("attached", &self.link.is_some())
             .field("vteps", &self.vteps)
             .finish_non_exhaustive()
     }
@@ -73,7 +75,6 @@ impl Program {
             sockets.set_max_entries(queues).map_err(failed)?;
         }
         Ok(Self {
-            link: None,
             object: open.load().map_err(failed)?,
             vteps: HashSet::new(),
         })
@@ -89,16 +90,10 @@ impl Program {
             })
     }
 
-    /// Attaches to an interface, for as long as this lives.
-    pub(super) fn attach(&mut self, ifindex: u32, mode: AttachMode) -> io::Result<()> {
+    /// Attaches to an interface, for as long as the link lives.
+    pub(super) fn attach(&self, ifindex: u32, mode: AttachMode) -> io::Result<Link> {
         let program = self.object.progs().next().ok_or(io::ErrorKind::NotFound)?;
-        self.link = Some(link::attach(program.as_fd(), ifindex, mode)?);
-        Ok(())
-    }
-
-    /// Detaches.
-    pub(super) fn detach(&mut self) {
-        self.link = None;
+        link::attach(program.as_fd(), ifindex, mode)
     }
 
     /// Why the driver has just refused to attach, in its own words.

@@ -1,10 +1,11 @@
 //! One receive queue of an interface, as the worker sees it.
 
-use std::os::fd::RawFd;
+use std::{os::fd::RawFd, sync::Arc, thread, time::Duration};
 
+use libbpf_rs::MapHandle;
 use libxdp_sys::xdp_desc;
 
-use super::{program::Slot, socket::Socket, umem::Ledger};
+use super::{error::OpenError, ledger::Ledger, program::Slot, socket::Socket};
 use crate::{
     packet::{Frame, FrameCache},
     port::{Queue, Received},
@@ -27,7 +28,7 @@ const CLOSE_PATIENCE: u32 = 20;
 #[derive(Debug)]
 pub(super) struct XdpQueue {
     // Dropped in this order: nothing is received any more, the kernel lets go of the frames, the ledger frees them.
-    slot: Slot,
+    slot: Option<Slot>,
     socket: Socket,
     ledger: Ledger,
     /// Frames that the kernel may have at most, to receive into.
@@ -42,10 +43,10 @@ pub(super) struct XdpQueue {
 }
 
 impl XdpQueue {
-    /// Takes over a socket in its slot and gives the kernel its first empty frames, so that it can receive at once.
-    pub(super) fn new(slot: Slot, socket: Socket, fill_size: u32, frames: &mut FrameCache) -> Self {
+    /// Takes over a socket and gives the kernel its first empty frames.
+    pub(super) fn new(socket: Socket, fill_size: u32, frames: &mut FrameCache) -> Self {
         let mut queue = Self {
-            slot,
+            slot: None,
             socket,
             ledger: Ledger::new(frames.pool().clone()),
             fill_size,
@@ -56,6 +57,12 @@ impl XdpQueue {
         };
         queue.fill(frames);
         queue
+    }
+
+    /// From now on the program sends here what comes in by the queue of this number.
+    pub(super) fn start(&mut self, sockets: Arc<MapHandle>, number: u32) -> Result<(), OpenError> {
+        self.slot = Some(Slot::set(sockets, number, self.socket.raw_fd())?);
+        Ok(())
     }
 
     /// Gives the kernel empty frames until it has its share.
@@ -239,7 +246,7 @@ impl Queue for XdpQueue {
             if self.sending == 0 {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
         let Self {
             slot,

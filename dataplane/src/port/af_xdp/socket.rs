@@ -326,12 +326,13 @@ impl End {
         }
         let page = Box::new(Page { _bytes: [0; 4096] });
         let socket = new()?;
-        let registration = libxdp_sys::xdp_umem_reg {
+        let registration = libc::xdp_umem_reg {
             addr: ptr::from_ref(page.as_ref()) as u64,
             len: 4096,
             chunk_size: 4096,
             headroom: 0,
             flags: 0,
+            tx_metadata_len: 0,
         };
         // SAFETY: the struct is what this option takes. The kernel is lent no chunk of it, so it writes nothing.
         unsafe { set_option(socket.as_fd(), libxdp_sys::XDP_UMEM_REG, &registration) }?;
