@@ -1,0 +1,119 @@
+//! Compute nodes and the wires that join them.
+//!
+//! A node is a namespace with one end of a wire as its uplink, `uplink0`, addressed in both families. Two nodes are joined by
+//! one veth pair; more by a namespace in the middle with a bridge, like a switch.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Result, ensure};
+
+use crate::{netns::Netns, topology::Topology};
+
+/// Name of every node's uplink.
+pub const UPLINK: &str = "uplink0";
+/// The IP MTU of a wire unless said otherwise: what Ethernet carries.
+pub const WIRE_MTU: u32 = 1500;
+
+/// Address family of an underlay or of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+/// A compute node.
+#[derive(Debug)]
+pub struct Node {
+    /// Name, as the daemons are told.
+    pub name: String,
+    /// Where it lives.
+    pub netns: Netns,
+    number: u8,
+}
+
+impl Node {
+    /// A node without a wire. `number` makes its addresses: 192.0.2.`number` and 2001:db8:2::`number`.
+    ///
+    /// # Errors
+    /// When the namespace cannot be made.
+    pub fn new(topology: &Topology, name: &str, number: u8) -> Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            netns: topology.netns(name)?,
+            number,
+        })
+    }
+
+    /// Its address on the wire.
+    #[must_use]
+    pub fn underlay(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => Ipv4Addr::new(192, 0, 2, self.number).into(),
+            Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, self.number.into()).into(),
+        }
+    }
+
+    /// Its address on the wire with prefix length.
+    #[must_use]
+    pub fn underlay_cidr(&self, family: Family) -> String {
+        let length = match family {
+            Family::V4 => 24,
+            Family::V6 => 64,
+        };
+        format!("{}/{length}", self.underlay(family))
+    }
+
+    fn connect(&self) -> Result<()> {
+        for family in Family::BOTH {
+            self.netns.address(UPLINK, &self.underlay_cidr(family))?;
+        }
+        Ok(())
+    }
+}
+
+/// What joins nodes.
+#[derive(Debug)]
+pub struct Wire {
+    /// The switch, when there are more than two nodes.
+    pub switch: Option<Netns>,
+}
+
+impl Wire {
+    /// Joins nodes by their uplinks and gives them their addresses.
+    ///
+    /// # Errors
+    /// With fewer than two nodes, or when the kernel refuses.
+    pub fn join(topology: &Topology, nodes: &[&Node], mtu: u32) -> Result<Self> {
+        ensure!(nodes.len() >= 2, "a wire has two ends or more");
+        let switch = if let [left, right] = nodes {
+            left.netns.veth(UPLINK, &right.netns, UPLINK, mtu)?;
+            None
+        } else {
+            let switch = topology.netns("wire")?;
+            switch.bridge("wire", &[])?;
+            for node in nodes {
+                let link = format!("to-{}", node.number);
+                switch.veth(&link, &node.netns, UPLINK, mtu)?;
+                switch.ip(&format!("link set {link} master wire"))?;
+            }
+            Some(switch)
+        };
+        for node in nodes {
+            node.connect()?;
+        }
+        Ok(Self { switch })
+    }
+}

@@ -1,0 +1,120 @@
+//! What a test needs of the machine. A test whose needs are not met says so loudly and is skipped, or fails where
+//! `VROUTER_TESTS_REQUIRE=1` says that nothing may be skipped.
+
+use std::{
+    env, fs,
+    io::{self, Write as _},
+    path::Path,
+    process::Command,
+    thread,
+};
+
+use crate::{daemon, run, sys};
+
+/// One thing a test needs.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// Root, with the right to make network namespaces.
+    Root,
+    /// VXLAN devices of the kernel.
+    KernelVxlan,
+    /// `tcpdump` and `tshark`.
+    Tshark,
+    /// Python 3 with scapy.
+    Scapy,
+    /// `iperf3`.
+    Iperf,
+    /// The built daemons and `vrctl`.
+    Daemons,
+}
+
+impl Need {
+    /// Why it is not met, or `None` when it is.
+    fn lack(self) -> Option<String> {
+        match self {
+            Self::Root => {
+                if !sys::is_root() {
+                    return Some("root".to_owned());
+                }
+                let attempt = thread::spawn(sys::unshare_netns).join().ok()?;
+                let error = attempt.err()?;
+                Some(format!("the right to make network namespaces (CAP_SYS_ADMIN): {error}"))
+            }
+            Self::KernelVxlan => lack_of_vxlan(),
+            Self::Tshark => lack_of_tool("tshark").or_else(|| lack_of_tool("tcpdump")),
+            Self::Iperf => lack_of_tool("iperf3"),
+            Self::Scapy => {
+                let output = run::output(Command::new("/usr/bin/python3").args(["-c", "import scapy"]));
+                match output {
+                    Ok(output) if output.status.success() => None,
+                    _ => Some("scapy for /usr/bin/python3 (package python3-scapy)".to_owned()),
+                }
+            }
+            Self::Daemons => daemon::binaries().err().map(|error| error.to_string()),
+        }
+    }
+}
+
+fn lack_of_tool(name: &str) -> Option<String> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let mut found = directories
+        .map(|directory| directory.join(name))
+        .filter(|file| Path::is_file(file));
+    found
+        .next()
+        .is_none()
+        .then(|| format!("the program {name} (run deploy/install-deps.sh)"))
+}
+
+fn lack_of_vxlan() -> Option<String> {
+    let attempt = thread::spawn(|| {
+        sys::unshare_netns().ok()?;
+        // A child of this thread lives in this thread's new namespace, which ends with it.
+        let line = ["link", "add", "probe", "type", "vxlan", "id", "1", "dstport", "4789"];
+        let output = run::output(Command::new("ip").args(line)).ok()?;
+        output.status.success().then_some(())
+    });
+    match attempt.join() {
+        Ok(Some(())) => None,
+        _ => Some("VXLAN devices in the kernel (module vxlan)".to_owned()),
+    }
+}
+
+/// Whether all needs of a test are met; what is missing is printed. Used through [`require!`](crate::require!).
+///
+/// # Panics
+/// With `VROUTER_TESTS_REQUIRE=1`, when something is missing.
+#[must_use]
+#[allow(clippy::panic)]
+pub fn met(test: &str, needs: &[Need]) -> bool {
+    let lacking: Vec<_> = needs.iter().filter_map(|need| need.lack()).collect();
+    if lacking.is_empty() {
+        return true;
+    }
+    let lacking = lacking.join("; ");
+    if env::var("VROUTER_TESTS_REQUIRE").is_ok_and(|value| value == "1") {
+        panic!("{test} may not be skipped here (VROUTER_TESTS_REQUIRE=1), but this is missing: {lacking}");
+    }
+    let line = format!("#### SKIPPED {test}: missing: {lacking}\n");
+    // Written past the capture of the test harness, which shows nothing of tests that pass; and for harnesses that capture
+    // the whole process, into a file that whoever started them shows at the end.
+    let _ = io::stderr().write_all(line.as_bytes());
+    if let Some(file) = env::var_os("VROUTER_TESTS_SKIPPED") {
+        let file = fs::OpenOptions::new().create(true).append(true).open(file);
+        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    }
+    false
+}
+
+/// Skips the test it stands in, with a loud line, unless the machine has everything named: `require!(Root, Tshark);`. For
+/// tests that return `anyhow::Result<()>`.
+#[macro_export]
+macro_rules! require {
+    ($($need:ident),+ $(,)?) => {
+        let test = std::thread::current().name().unwrap_or(module_path!()).to_owned();
+        if !$crate::require::met(&test, &[$($crate::require::Need::$need),+]) {
+            return Ok(());
+        }
+    };
+}

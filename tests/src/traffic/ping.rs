@@ -1,0 +1,88 @@
+//! `ping`, with its summary understood.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{netns::Netns, run};
+
+/// What came of some pings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pings {
+    /// Requests sent.
+    pub sent: u32,
+    /// Replies received.
+    pub received: u32,
+    /// Replies that came twice.
+    pub duplicates: u32,
+    /// All that ping wrote: errors from routers are in it.
+    pub text: String,
+}
+
+/// Pings `count` times and says what came of it, whatever it is. `options` go to ping: `["-s", "1400", "-M", "do"]`.
+///
+/// # Errors
+/// When ping does not run or writes no summary.
+pub fn pings(from: &Netns, to: IpAddr, count: u32, options: &[&str]) -> Result<Pings> {
+    let mut command = from.command("ping");
+    command.args(["-n", "-i", "0.02", "-W", "2", "-c", &count.to_string()]);
+    command.args(options).arg(to.to_string());
+    let output = run::output(&mut command)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    summary(&text).with_context(|| format!("{}: {}\n{text}", run::words(&command), output.status))
+}
+
+fn summary(text: &str) -> Option<Pings> {
+    let line = text.lines().find(|line| line.contains("packets transmitted"))?;
+    let number = |what: &str| {
+        let part = line.split(", ").find(|part| part.contains(what))?;
+        part.trim_start_matches('+').split(' ').next()?.parse().ok()
+    };
+    Some(Pings {
+        sent: number("transmitted")?,
+        received: number("received")?,
+        duplicates: number("duplicates").unwrap_or(0),
+        text: text.to_owned(),
+    })
+}
+
+/// Pings `count` times; every one must be answered, once.
+///
+/// # Errors
+/// When not.
+pub fn ping(from: &Netns, to: IpAddr, count: u32) -> Result<()> {
+    ping_with(from, to, count, &[])
+}
+
+/// As [`ping`], with options for ping.
+///
+/// # Errors
+/// When not every one is answered, once.
+pub fn ping_with(from: &Netns, to: IpAddr, count: u32, options: &[&str]) -> Result<()> {
+    let pings = pings(from, to, count, options)?;
+    ensure!(
+        pings.sent == count && pings.received == count && pings.duplicates == 0,
+        "ping from {} to {to}: {} sent, {} received, {} duplicates\n{}",
+        from.name(),
+        pings.sent,
+        pings.received,
+        pings.duplicates,
+        pings.text
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_are_understood() {
+        let pings =
+            summary("x\n3 packets transmitted, 2 received, +1 duplicates, 33% packet loss, time 41ms\n").unwrap();
+        assert_eq!((pings.sent, pings.received, pings.duplicates), (3, 2, 1));
+        let pings = summary("3 packets transmitted, 0 received, +3 errors, 100% packet loss, time 41ms").unwrap();
+        assert_eq!((pings.sent, pings.received, pings.duplicates), (3, 0, 0));
+        assert_eq!(summary("ping: unknown host"), None);
+    }
+}

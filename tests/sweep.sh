@@ -1,0 +1,34 @@
+#!/bin/sh
+# Removes what tests left behind: processes in their namespaces, the namespaces, their state directories.
+#
+#   sweep.sh PREFIX   everything whose name begins with PREFIX
+#   sweep.sh          everything of tests whose process is gone (names are vrt-PID-...)
+#   sweep.sh -        waits for the end of standard input, then removes the prefix given as second argument (the reaper)
+
+sweep() {
+  for mount in /run/netns/"$1"*; do
+    [ -e "$mount" ] || continue
+    namespace=${mount##*/}
+    for process in $(ip netns pids "$namespace" 2>/dev/null); do kill -KILL "$process" 2>/dev/null; done
+    ip netns delete "$namespace" 2>/dev/null
+    [ -z "$VERBOSE" ] || echo "swept namespace $namespace"
+  done
+  for directory in "${TMPDIR:-/tmp}/$1"*; do
+    [ -d "$directory" ] || continue
+    rm -rf -- "$directory"
+    [ -z "$VERBOSE" ] || echo "swept $directory"
+  done
+}
+
+case ${1:-} in
+  -) cat >/dev/null; sweep "$2" ;;
+  '')
+    for left in /run/netns/vrt-* "${TMPDIR:-/tmp}"/vrt-*; do
+      [ -e "$left" ] || continue
+      owner=${left##*/vrt-}
+      owner=${owner%%-*}
+      [ -d "/proc/$owner" ] || sweep "vrt-$owner-"
+    done ;;
+  *) sweep "$1" ;;
+esac
+exit 0
