@@ -120,10 +120,10 @@ impl Netns {
     /// When the kernel refuses.
     pub fn veth(&self, link: &str, peer: &Self, peer_link: &str, mtu: u32) -> Result<()> {
         self.ip(&format!(
-            "link add {link} mtu {mtu} type veth peer name {peer_link} mtu {mtu} netns {}\nlink set {link} up",
+            "link add name {link} mtu {mtu} type veth peer name {peer_link} mtu {mtu} netns {}\nlink set dev {link} up",
             peer.name
         ))?;
-        peer.ip(&format!("link set {peer_link} up"))
+        peer.ip(&format!("link set dev {peer_link} up"))
     }
 
     /// Adds an address with prefix length ("10.0.0.1/24"), usable at once.
@@ -159,9 +159,9 @@ impl Netns {
     /// # Errors
     /// When the kernel refuses.
     pub fn bridge(&self, name: &str, links: &[&str]) -> Result<()> {
-        let mut lines = format!("link add {name} type bridge mcast_snooping 0\nlink set {name} up");
+        let mut lines = format!("link add name {name} type bridge mcast_snooping 0\nlink set dev {name} up");
         for link in links {
-            lines.push_str(&format!("\nlink set {link} master {name} up"));
+            lines.push_str(&format!("\nlink set dev {link} master {name} up"));
         }
         self.ip(&lines)
     }

@@ -107,7 +107,7 @@ impl Wire {
             for node in nodes {
                 let link = format!("to-{}", node.number);
                 switch.veth(&link, &node.netns, UPLINK, mtu)?;
-                switch.ip(&format!("link set {link} master wire"))?;
+                switch.ip(&format!("link set dev {link} master wire"))?;
             }
             Some(switch)
         };

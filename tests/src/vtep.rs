@@ -52,7 +52,7 @@ impl<'a> KernelVtep<'a> {
     /// When the kernel refuses.
     pub fn container(&self, name: &str, addresses: &[&str], mtu: u32) -> Result<Container> {
         let mut container = Container::new(self.node, name)?;
-        self.node.netns.ip(&format!("link set {name} master {BRIDGE}"))?;
+        self.node.netns.ip(&format!("link set dev {name} master {BRIDGE}"))?;
         container.mtu(mtu)?;
         for address in addresses {
             container.address(address)?;

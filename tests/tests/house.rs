@@ -242,7 +242,7 @@ from scapy.all import *
 from scapy.contrib.mpls import MPLS
 import sys
 conf.verb = 0
-inner = bytes(IP(src='10.0.0.1', dst='10.0.0.2') / ICMP() / b'x' * 20)
+inner = bytes(IP(src='10.0.0.1', dst='10.0.0.2') / ICMP() / (b'x' * 20))
 outer = lambda payload: Ether(dst='ff:ff:ff:ff:ff:ff') / IP(src='192.0.2.1', dst='192.0.2.2') / UDP(sport=50000, dport=6635) / MPLS(label=100, s=1, ttl=64) / Raw(payload)
 sendp(outer(inner), iface='eth0')
 if sys.argv[1] == 'bad':
