@@ -5,6 +5,7 @@
 //! go), [`service`] (what the router says itself), [`pipeline`] (the stages of a batch), [`worker`] (one pinned thread),
 //! [`program`] (the one writer of tables).
 
+pub mod engine;
 pub mod packet;
 pub mod pipeline;
 pub mod port;

@@ -21,6 +21,7 @@ mod switch;
 
 pub use context::{Context, Punt, Shared, State};
 pub use output::Outputs;
+pub use route::FlowAction;
 
 use crate::{packet::Frame, tables::slots::PortSlot};
 

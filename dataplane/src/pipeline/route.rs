@@ -22,17 +22,19 @@ use crate::{
 
 /// What a flow does with the packets of one direction, as the flow table keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FlowAction {
+pub struct FlowAction {
     /// Where packets go: a port or a tunnel, never a group.
-    pub(crate) next_hop: NextHopSlot,
+    pub next_hop: NextHopSlot,
 }
 
 impl FlowAction {
-    pub(crate) fn pack(self) -> [u64; 3] {
+    /// As the words of the flow table.
+    pub fn pack(self) -> [u64; 3] {
         [u64::from(self.next_hop.raw()), 0, 0]
     }
 
-    pub(crate) fn unpack(words: [u64; 3]) -> Self {
+    /// From the words of the flow table.
+    pub fn unpack(words: [u64; 3]) -> Self {
         Self {
             next_hop: NextHopSlot::from_raw(words[0] as u32 & NextHopSlot::MAX.raw()),
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
-use crate::tables::slots::{BridgeSlot, PortSlot, VrfSlot};
+use crate::tables::slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot};
 
 /// Consequences of the operations of one batch, gathered as they are staged.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(super) struct Effects {
     pub(super) unwanted: Vec<IpAddr>,
     /// VRFs in which decisions may have changed.
     pub(super) vrfs: HashSet<VrfSlot>,
+    /// Next hops that are gone: what was learned behind them is forgotten.
+    pub(super) forgotten: Vec<NextHopSlot>,
     /// A next hop was changed or removed: decisions in every VRF may have changed.
     pub(super) next_hops: bool,
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Seconds until an unseen MAC is forgotten, unless said otherwise (IEEE 802.1Q, 8.8.3).
-pub const DEFAULT_AGING: u32 = 300;
+const DEFAULT_AGING: u32 = 300;
 
 pub(super) fn put_vrf(state: &mut State, spec: VrfSpec) -> Result<(), Refusal> {
     check_id("vrf.id", spec.id.into())?;
@@ -39,7 +39,18 @@ pub(super) fn put_vrf(state: &mut State, spec: VrfSpec) -> Result<(), Refusal> {
             // Epochs go on where the slot's last user left them: nothing decided then may look current now.
             let epoch = state.vrf_epochs.count(slot.index()) + 1;
             let (v4, v6): (Root4, Root6) = (Root::EMPTY, Root::EMPTY);
-            state.tables.vrfs.set(slot.index(), Vrf { id, name, epoch, v4, v6, gateway4: None, gateway6: None });
+            state.tables.vrfs.set(
+                slot.index(),
+                Vrf {
+                    id,
+                    name,
+                    epoch,
+                    v4,
+                    v6,
+                    gateway4: None,
+                    gateway6: None,
+                },
+            );
             slot
         }
     };
@@ -48,11 +59,15 @@ pub(super) fn put_vrf(state: &mut State, spec: VrfSpec) -> Result<(), Refusal> {
 }
 
 pub(super) fn delete_vrf(state: &mut State, id: u32) -> Result<(), Refusal> {
-    let Some((slot, spec)) = state.vrfs.get(&id).cloned() else { return Ok(()) };
+    let Some((slot, spec)) = state.vrfs.get(&id).cloned() else {
+        return Ok(());
+    };
     let uses = state.vrf_uses.count(slot.index());
     if uses > 0 {
-        let message =
-            format!("{uses} ports, bridges, routes, VNIs or labels refer to VRF {id} ({}); delete them first", spec.name);
+        let message = format!(
+            "{uses} ports, bridges, routes, VNIs or labels refer to VRF {id} ({}); delete them first",
+            spec.name
+        );
         return Err(Refusal::in_use("vrf", message));
     }
     if let Some(vrf) = state.tables.vrfs.remove(slot.index()) {
@@ -83,11 +98,17 @@ pub(super) fn put_bridge(state: &mut State, effects: &mut Effects, spec: BridgeS
         None => {
             let taken = state.bridge_slots.take().and_then(BridgeSlot::new);
             taken.ok_or_else(|| {
-                Refusal::exhausted("bridge", format!("all {} bridges are in use", state.bridge_slots.limit()))
+                Refusal::exhausted(
+                    "bridge",
+                    format!("all {} bridges are in use", state.bridge_slots.limit()),
+                )
             })?
         }
     };
-    let ports = state.tables.bridge(slot).map_or_else(|| Arc::from([]), |b| b.ports.clone());
+    let ports = state
+        .tables
+        .bridge(slot)
+        .map_or_else(|| Arc::from([]), |b| b.ports.clone());
     let bridge = Bridge {
         id: spec.id,
         name: spec.name.clone(),
@@ -95,7 +116,11 @@ pub(super) fn put_bridge(state: &mut State, effects: &mut Effects, spec: BridgeS
         gateway_mac: spec.gateway_mac,
         gateways: spec.gateways.clone(),
         learn: spec.learn,
-        aging_seconds: if spec.aging_seconds == 0 { DEFAULT_AGING } else { spec.aging_seconds },
+        aging_seconds: if spec.aging_seconds == 0 {
+            DEFAULT_AGING
+        } else {
+            spec.aging_seconds
+        },
         flood,
         ports,
     };
@@ -117,11 +142,15 @@ pub(super) fn put_bridge(state: &mut State, effects: &mut Effects, spec: BridgeS
 }
 
 pub(super) fn delete_bridge(state: &mut State, effects: &mut Effects, id: u32) -> Result<(), Refusal> {
-    let Some((slot, spec)) = state.bridges.get(&id).cloned() else { return Ok(()) };
+    let Some((slot, spec)) = state.bridges.get(&id).cloned() else {
+        return Ok(());
+    };
     let uses = state.bridge_uses.count(slot.index());
     if uses > 0 {
-        let message =
-            format!("{uses} ports, MACs, neighbors or VNIs refer to bridge {id} ({}); delete them first", spec.name);
+        let message = format!(
+            "{uses} ports, MACs, neighbors or VNIs refer to bridge {id} ({}); delete them first",
+            spec.name
+        );
         return Err(Refusal::in_use("bridge", message));
     }
     if let Some(old) = state.tables.bridges.remove(slot.index()) {
@@ -145,7 +174,10 @@ fn forget_references(state: &mut State, bridge: &Bridge) {
 pub(super) fn put_mac(state: &mut State, spec: MacSpec) -> Result<(), Refusal> {
     let bridge = state.bridge("mac.bridge", spec.bridge)?;
     if spec.mac.is_multicast() || spec.mac == Mac::ZERO {
-        return Err(Refusal::invalid("mac.mac", format!("{} is not the address of one station", spec.mac)));
+        return Err(Refusal::invalid(
+            "mac.mac",
+            format!("{} is not the address of one station", spec.mac),
+        ));
     }
     let next_hop = state.next_hop("mac.next_hop", spec.next_hop)?;
     if !carries_frames(state, next_hop) {
@@ -161,7 +193,9 @@ pub(super) fn put_mac(state: &mut State, spec: MacSpec) -> Result<(), Refusal> {
 }
 
 pub(super) fn delete_mac(state: &mut State, bridge: u32, mac: Mac) {
-    let Some((slot, _)) = state.bridges.get(&bridge).cloned() else { return };
+    let Some((slot, _)) = state.bridges.get(&bridge).cloned() else {
+        return;
+    };
     if let Some(old) = state.tables.macs.remove(&(slot, mac)) {
         state.next_hop_uses.remove(old.index());
         state.bridge_uses.remove(slot.index());
@@ -179,20 +213,33 @@ pub(super) fn carries_frames(state: &State, next_hop: NextHopSlot) -> bool {
 
 pub(super) fn put_neighbor(state: &mut State, spec: &NeighborSpec) -> Result<(), Refusal> {
     if spec.bridge == 0 {
-        return Err(Refusal::invalid("neighbor.bridge", "neighbors of the underlay are found by the router itself"));
+        return Err(Refusal::invalid(
+            "neighbor.bridge",
+            "neighbors of the underlay are found by the router itself",
+        ));
     }
     let bridge = state.bridge("neighbor.bridge", spec.bridge)?;
     if spec.mac.is_multicast() || spec.mac == Mac::ZERO {
-        return Err(Refusal::invalid("neighbor.mac", format!("{} is not the address of one station", spec.mac)));
+        return Err(Refusal::invalid(
+            "neighbor.mac",
+            format!("{} is not the address of one station", spec.mac),
+        ));
     }
-    if state.tables.neighbors.insert((bridge, spec.address), spec.mac).is_none() {
+    if state
+        .tables
+        .neighbors
+        .insert((bridge, spec.address), spec.mac)
+        .is_none()
+    {
         state.bridge_uses.add(bridge.index());
     }
     Ok(())
 }
 
 pub(super) fn delete_neighbor(state: &mut State, bridge: u32, address: std::net::IpAddr) {
-    let Some((slot, _)) = state.bridges.get(&bridge).cloned() else { return };
+    let Some((slot, _)) = state.bridges.get(&bridge).cloned() else {
+        return;
+    };
     if state.tables.neighbors.remove(&(slot, address)).is_some() {
         state.bridge_uses.remove(slot.index());
     }

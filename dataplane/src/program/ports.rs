@@ -48,7 +48,10 @@ pub struct Attached {
 
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opened").field("mtu", &self.mtu).field("attachment", &self.attachment).finish_non_exhaustive()
+        f.debug_struct("Opened")
+            .field("mtu", &self.mtu)
+            .field("attachment", &self.attachment)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,25 +80,41 @@ pub(super) fn put(
 ) -> Result<(), Refusal> {
     check_id("port.id", spec.id.into())?;
     if spec.id >= FIRST_UPLINK_ID {
-        return Err(Refusal::invalid("port.id", format!("{} is an uplink's; use less than {FIRST_UPLINK_ID}", spec.id)));
+        return Err(Refusal::invalid(
+            "port.id",
+            format!("{} is an uplink's; use less than {FIRST_UPLINK_ID}", spec.id),
+        ));
     }
     if spec.mtu != 0 && !MTU.contains(&spec.mtu) {
         let (least, most) = (MTU.start(), MTU.end());
-        return Err(Refusal::invalid("port.mtu", format!("{} is not between {least} and {most} (0: as the interface)", spec.mtu)));
+        return Err(Refusal::invalid(
+            "port.mtu",
+            format!("{} is not between {least} and {most} (0: as the interface)", spec.mtu),
+        ));
     }
     if spec.mac.is_multicast() || spec.mac == Mac::ZERO {
-        return Err(Refusal::invalid("port.mac", format!("{} is not the address of one station", spec.mac)));
+        return Err(Refusal::invalid(
+            "port.mac",
+            format!("{} is not the address of one station", spec.mac),
+        ));
     }
     let role = match spec.attachment {
-        Attachment::Vrf(id) => Role::Routed { vrf: state.vrf("port.vrf", id)? },
-        Attachment::Bridge(id) => Role::Bridged { bridge: state.bridge("port.bridge", id)? },
+        Attachment::Vrf(id) => Role::Routed {
+            vrf: state.vrf("port.vrf", id)?,
+        },
+        Attachment::Bridge(id) => Role::Bridged {
+            bridge: state.bridge("port.bridge", id)?,
+        },
     };
     let before = state.ports.get(&spec.id).cloned();
     let (slot, (mtu, workers)) = match &before {
         Some((_, old)) if old.interface != spec.interface || old.mode != spec.mode => {
             return Err(Refusal::invalid(
                 "port.interface",
-                format!("port {} is attached to {}: delete it before it attaches otherwise", spec.id, old.interface),
+                format!(
+                    "port {} is attached to {}: delete it before it attaches otherwise",
+                    spec.id, old.interface
+                ),
             ));
         }
         Some((slot, _)) => (*slot, host.opened(*slot).unwrap_or((*MTU.start(), 0))),
@@ -117,7 +136,11 @@ pub(super) fn put(
         leave(state, *slot, &old.attachment);
     }
     enter(state, slot, &role);
-    let mtu = if spec.mtu == 0 { mtu.clamp(*MTU.start(), *MTU.end()) } else { spec.mtu };
+    let mtu = if spec.mtu == 0 {
+        mtu.clamp(*MTU.start(), *MTU.end())
+    } else {
+        spec.mtu
+    };
     let port = Port {
         id: spec.id,
         name: spec.name.clone(),
@@ -138,13 +161,19 @@ pub(super) fn put(
 pub(super) fn delete(state: &mut State, effects: &mut Effects, id: u32) -> Result<(), Refusal> {
     let Some((slot, spec)) = state.ports.get(&id).cloned() else {
         if id >= FIRST_UPLINK_ID {
-            return Err(Refusal::invalid("port", "uplinks are configured on vrouterd and cannot be deleted here"));
+            return Err(Refusal::invalid(
+                "port",
+                "uplinks are configured on vrouterd and cannot be deleted here",
+            ));
         }
         return Ok(());
     };
     let uses = state.port_uses.count(slot.index());
     if uses > 0 {
-        return Err(Refusal::in_use("port", format!("{uses} next hops lead to port {id} ({}); delete them first", spec.name)));
+        return Err(Refusal::in_use(
+            "port",
+            format!("{uses} next hops lead to port {id} ({}); delete them first", spec.name),
+        ));
     }
     leave(state, slot, &spec.attachment);
     state.tables.ports.remove(slot.index());

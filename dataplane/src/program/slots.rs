@@ -17,7 +17,13 @@ pub(super) struct SlotPool {
 impl SlotPool {
     /// Slots `0..limit`.
     pub(super) fn new(limit: usize) -> Self {
-        Self { next: 0, limit, free: Map::default(), head: 0, tail: 0 }
+        Self {
+            next: 0,
+            limit,
+            free: Map::default(),
+            head: 0,
+            tail: 0,
+        }
     }
 
     /// A slot that nobody has, never-used ones first. `None` when all are taken.

@@ -75,7 +75,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { ports: 4096, vrfs: 4096, bridges: 4096, next_hops: 1 << 20, route_bytes: 1 << 30 }
+        Self {
+            ports: 4096,
+            vrfs: 4096,
+            bridges: 4096,
+            next_hops: 1 << 20,
+            route_bytes: 1 << 30,
+        }
     }
 }
 
@@ -140,22 +146,36 @@ impl State {
 
     pub(super) fn bridge(&self, field: &'static str, id: u32) -> Result<BridgeSlot, Refusal> {
         let found = self.bridges.get(&id).map(|(slot, _)| *slot);
-        found.ok_or_else(|| Refusal::not_found(field, format!("there is no bridge {id}; put it before what refers to it")))
+        found.ok_or_else(|| {
+            Refusal::not_found(
+                field,
+                format!("there is no bridge {id}; put it before what refers to it"),
+            )
+        })
     }
 
     pub(super) fn port(&self, field: &'static str, id: u32) -> Result<PortSlot, Refusal> {
         let found = self.ports.get(&id).map(|(slot, _)| *slot);
-        found.ok_or_else(|| Refusal::not_found(field, format!("there is no port {id}; put it before what refers to it")))
+        found
+            .ok_or_else(|| Refusal::not_found(field, format!("there is no port {id}; put it before what refers to it")))
     }
 
     pub(super) fn next_hop(&self, field: &'static str, id: u64) -> Result<NextHopSlot, Refusal> {
         let found = self.next_hops.get(&id).map(|(slot, _)| *slot);
-        found
-            .ok_or_else(|| Refusal::not_found(field, format!("there is no next hop {id}; put it before what refers to it")))
+        found.ok_or_else(|| {
+            Refusal::not_found(
+                field,
+                format!("there is no next hop {id}; put it before what refers to it"),
+            )
+        })
     }
 }
 
 /// Identifiers are never 0.
 pub(super) fn check_id(field: &'static str, id: u64) -> Result<(), Refusal> {
-    if id == 0 { Err(Refusal::invalid(field, "0 is not an identifier; choose 1 or more")) } else { Ok(()) }
+    if id == 0 {
+        Err(Refusal::invalid(field, "0 is not an identifier; choose 1 or more"))
+    } else {
+        Ok(())
+    }
 }

@@ -1,0 +1,419 @@
+//! Everything programmed, as it is shown: objects with their names and numbers, and what became of them.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use super::{
+    host::PortStatus,
+    object::{
+        Attachment, BridgeSpec, LabelSpec, MacSpec, Mode, NeighborSpec, NextHopSpec, PortSpec, RouteSpec, VniSpec,
+        VrfSpec,
+    },
+    state::State,
+};
+use crate::{
+    pipeline::FlowAction,
+    service::underlay::NeighborInfo,
+    tables::{
+        flow::FlowEntry,
+        learned::{LearnedEntry, Place},
+        next_hop::Action,
+        port::Role,
+        route::RouteValue,
+        slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
+    },
+    wire::{IpPrefix, Mac},
+};
+
+/// One object, with what is only known here.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Dumped {
+    /// A port.
+    Port {
+        /// What was asked for; of an uplink: what it is (its attachment means nothing).
+        spec: PortSpec,
+        /// An uplink.
+        uplink: bool,
+        /// MTU in force, bytes.
+        mtu: u16,
+        /// How it is attached.
+        status: Option<PortStatus>,
+    },
+    /// A VRF.
+    Vrf(VrfSpec),
+    /// A bridge.
+    Bridge(BridgeSpec),
+    /// A next hop.
+    NextHop {
+        /// What was asked for.
+        spec: NextHopSpec,
+        /// What became of it.
+        status: NextHopStatus,
+    },
+    /// A route.
+    Route {
+        /// What was asked for.
+        spec: RouteSpec,
+        /// It is the best of its prefix.
+        active: bool,
+    },
+    /// A programmed MAC.
+    Mac(MacSpec),
+    /// A learned MAC.
+    LearnedMac {
+        /// Bridge, identifier.
+        bridge: u32,
+        /// The address.
+        mac: Mac,
+        /// Identifier of the port it is behind; 0: behind a tunnel.
+        port: u32,
+        /// Identifier of the next hop it is behind; 0: behind a port.
+        next_hop: u64,
+        /// The remote VTEP it is behind.
+        vtep: Option<IpAddr>,
+        /// When it was last seen, in the seconds of the workers' clock.
+        last_seen_s: u32,
+    },
+    /// A programmed neighbour in a bridge.
+    Neighbor(NeighborSpec),
+    /// A neighbour on the underlay.
+    Underlay(NeighborState),
+    /// A VNI.
+    Vni(VniSpec),
+    /// A label.
+    Label(LabelSpec),
+}
+
+/// What became of a next hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextHopStatus {
+    /// Packets can leave.
+    pub resolved: bool,
+    /// Why not, or via whom.
+    pub detail: Arc<str>,
+    /// Largest IP packet, bytes; 0 where that has no meaning.
+    pub mtu: u16,
+}
+
+/// A neighbour on the underlay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeighborState {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its MAC, if known.
+    pub mac: Option<Mac>,
+    /// In words.
+    pub state: &'static str,
+    /// Interface it is on.
+    pub interface: String,
+}
+
+/// A direction of a flow, with identifiers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DumpedFlow {
+    /// The flow.
+    pub entry: FlowEntry,
+    /// VRF, identifier; 0 if it is gone.
+    pub vrf: u32,
+    /// Port that pays for it, identifier; 0 if it is gone.
+    pub port: u32,
+    /// Next hop, identifier; 0 while undecided or if it is gone.
+    pub next_hop: u64,
+}
+
+/// Everything programmed, from one revision.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    revision: u64,
+    state: State,
+    neighbors: Arc<[NeighborInfo]>,
+    ports: Arc<HashMap<PortSlot, PortStatus>>,
+    /// Keeps the routes' memory from being reused.
+    _lease: Arc<()>,
+}
+
+impl Snapshot {
+    pub(super) fn new(
+        revision: u64,
+        state: State,
+        neighbors: Arc<[NeighborInfo]>,
+        ports: HashMap<PortSlot, PortStatus>,
+        lease: Arc<()>,
+    ) -> Self {
+        Self {
+            revision,
+            state,
+            neighbors,
+            ports: Arc::new(ports),
+            _lease: lease,
+        }
+    }
+
+    /// The revision.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Ports and uplinks.
+    pub fn ports(&self) -> impl Iterator<Item = Dumped> + '_ {
+        let programmed = self
+            .state
+            .ports
+            .values()
+            .map(|(slot, spec)| (*slot, (**spec).clone(), false));
+        let uplinks = self
+            .state
+            .tables
+            .ports
+            .iter()
+            .filter(|(_, port)| port.role == Role::Uplink)
+            .filter_map(|(slot, port)| {
+                let spec = PortSpec {
+                    id: port.id,
+                    name: port.name.clone(),
+                    interface: port.name.clone(),
+                    mode: Mode::Auto,
+                    attachment: Attachment::Vrf(0),
+                    mac: port.mac,
+                    gateways: Arc::from([]),
+                    mtu: port.mtu,
+                    max_flows: 0,
+                };
+                Some((PortSlot::new(slot)?, spec, true))
+            });
+        programmed.chain(uplinks).map(|(slot, spec, uplink)| Dumped::Port {
+            mtu: self.state.tables.port(slot).map_or(0, |p| p.mtu),
+            status: self.ports.get(&slot).cloned(),
+            spec,
+            uplink,
+        })
+    }
+
+    /// VRFs.
+    pub fn vrfs(&self) -> impl Iterator<Item = Dumped> + '_ {
+        self.state.vrfs.values().map(|(_, spec)| Dumped::Vrf((**spec).clone()))
+    }
+
+    /// Bridges.
+    pub fn bridges(&self) -> impl Iterator<Item = Dumped> + '_ {
+        self.state
+            .bridges
+            .values()
+            .map(|(_, spec)| Dumped::Bridge((**spec).clone()))
+    }
+
+    /// Next hops.
+    pub fn next_hops(&self) -> impl Iterator<Item = Dumped> + '_ {
+        self.state.next_hops.values().map(|(slot, spec)| Dumped::NextHop {
+            spec: (**spec).clone(),
+            status: self.next_hop_status(*slot),
+        })
+    }
+
+    fn next_hop_status(&self, slot: NextHopSlot) -> NextHopStatus {
+        let always = |mtu| NextHopStatus {
+            resolved: true,
+            detail: Arc::from(""),
+            mtu,
+        };
+        match self.state.tables.next_hop(slot).map(|n| &n.action) {
+            Some(Action::Tunnel(tunnel)) => NextHopStatus {
+                resolved: tunnel.path.is_some(),
+                detail: tunnel.detail.clone(),
+                mtu: tunnel.path.as_ref().map_or(0, |p| p.mtu),
+            },
+            Some(Action::Port(hop)) => always(self.state.tables.port(hop.port).map_or(0, |p| p.mtu)),
+            _ => always(0),
+        }
+    }
+
+    /// Routes of a VRF (identifier), or of all, each offer for itself.
+    pub fn routes(&self, vrf: Option<u32>) -> impl Iterator<Item = Dumped> + '_ {
+        let arena = &self.state.tables.routes;
+        let tables = self
+            .state
+            .vrfs
+            .iter()
+            .filter(move |(id, _)| vrf.is_none_or(|vrf| vrf == **id))
+            .filter_map(|(id, (slot, _))| Some((*id, *slot, self.state.tables.vrf(*slot)?)));
+        tables.flat_map(move |(id, slot, table)| {
+            let v4 = arena
+                .iter(table.v4)
+                .map(|(p, v)| (IpAddr::V4(p.address().into()), p.length(), v));
+            let v6 = arena
+                .iter(table.v6)
+                .map(|(p, v)| (IpAddr::V6(p.address().into()), p.length(), v));
+            v4.chain(v6)
+                .filter_map(|(address, len, value)| Some((IpPrefix::new(address, len).ok()?, value)))
+                .flat_map(move |(prefix, value)| {
+                    let others = self.state.other_routes.get(&(slot, prefix)).map_or(&[][..], |o| o);
+                    let best = std::iter::once((RouteValue::from_raw(value), true));
+                    best.chain(others.iter().map(|other| (*other, false)))
+                        .map(move |(value, active)| {
+                            let next_hop = self.next_hop_id(value.next_hop());
+                            let (source, preference) = (value.source(), value.preference());
+                            Dumped::Route {
+                                spec: RouteSpec {
+                                    vrf: id,
+                                    prefix,
+                                    next_hop,
+                                    source,
+                                    preference,
+                                },
+                                active,
+                            }
+                        })
+                })
+        })
+    }
+
+    /// Programmed MACs.
+    pub fn macs(&self) -> impl Iterator<Item = Dumped> + '_ {
+        self.state.tables.macs.iter().map(|((bridge, mac), next_hop)| {
+            Dumped::Mac(MacSpec {
+                bridge: self.bridge_id(*bridge),
+                mac: *mac,
+                next_hop: self.next_hop_id(*next_hop),
+            })
+        })
+    }
+
+    /// A learned MAC, with identifiers.
+    pub fn learned(&self, entry: &LearnedEntry) -> Dumped {
+        let (port, next_hop) = match entry.place {
+            Place::Port(slot) => (self.port_id(PortSlot::from_raw(slot)), 0),
+            Place::NextHop(slot) => (0, self.next_hop_id(NextHopSlot::from_raw(slot))),
+        };
+        let vtep = match entry.place {
+            Place::NextHop(slot) => match self
+                .state
+                .tables
+                .next_hop(NextHopSlot::from_raw(slot))
+                .map(|n| &n.action)
+            {
+                Some(Action::Tunnel(tunnel)) => Some(tunnel.remote),
+                _ => None,
+            },
+            Place::Port(_) => None,
+        };
+        let (bridge, mac) = (self.bridge_id(BridgeSlot::from_raw(entry.bridge)), Mac(entry.mac));
+        Dumped::LearnedMac {
+            bridge,
+            mac,
+            port,
+            next_hop,
+            vtep,
+            last_seen_s: entry.last_seen_s,
+        }
+    }
+
+    /// Programmed neighbours within bridges, and neighbours of the underlay.
+    pub fn neighbors(&self) -> impl Iterator<Item = Dumped> + '_ {
+        let programmed = self.state.tables.neighbors.iter().map(|((bridge, address), mac)| {
+            Dumped::Neighbor(NeighborSpec {
+                bridge: self.bridge_id(*bridge),
+                address: *address,
+                mac: *mac,
+            })
+        });
+        programmed.chain(self.neighbors.iter().map(|n| {
+            let (state, interface) = (n.state, n.interface.clone());
+            Dumped::Underlay(NeighborState {
+                address: n.address,
+                mac: n.mac,
+                state,
+                interface,
+            })
+        }))
+    }
+
+    /// VNIs.
+    pub fn vnis(&self) -> impl Iterator<Item = Dumped> + '_ {
+        self.state.vnis.values().map(|spec| Dumped::Vni((**spec).clone()))
+    }
+
+    /// Labels.
+    pub fn labels(&self) -> impl Iterator<Item = Dumped> + '_ {
+        self.state.labels.values().map(|spec| Dumped::Label((**spec).clone()))
+    }
+
+    /// A direction of a flow, with identifiers.
+    pub fn flow(&self, entry: FlowEntry) -> DumpedFlow {
+        let vrf = VrfSlot::new(entry.key.context() as usize).map_or(0, |slot| self.vrf_id(slot));
+        let decided = entry.epoch != crate::tables::flow::STALE;
+        let next_hop = if decided {
+            self.next_hop_id(FlowAction::unpack(entry.action).next_hop)
+        } else {
+            0
+        };
+        DumpedFlow {
+            vrf,
+            port: self.port_id(PortSlot::from_raw(entry.port)),
+            next_hop,
+            entry,
+        }
+    }
+
+    /// Identifier and name of the port at a slot.
+    pub fn port_at(&self, slot: PortSlot) -> Option<(u32, Arc<str>)> {
+        self.state.tables.port(slot).map(|p| (p.id, p.name.clone()))
+    }
+
+    /// Identifier and name of the VRF at a slot.
+    pub fn vrf_at(&self, slot: VrfSlot) -> Option<(u32, Arc<str>)> {
+        self.state.tables.vrf(slot).map(|v| (v.id, v.name.clone()))
+    }
+
+    /// Slots of all ports.
+    pub fn port_slots(&self) -> impl Iterator<Item = PortSlot> + '_ {
+        self.state
+            .tables
+            .ports
+            .iter()
+            .filter_map(|(index, _)| PortSlot::new(index))
+    }
+
+    /// Slots of all VRFs.
+    pub fn vrf_slots(&self) -> impl Iterator<Item = VrfSlot> + '_ {
+        self.state
+            .tables
+            .vrfs
+            .iter()
+            .filter_map(|(index, _)| VrfSlot::new(index))
+    }
+
+    /// Slot of a port by identifier, uplinks too.
+    pub fn port_slot(&self, id: u32) -> Option<PortSlot> {
+        self.state
+            .tables
+            .ports
+            .iter()
+            .find(|(_, p)| p.id == id)
+            .and_then(|(index, _)| PortSlot::new(index))
+    }
+
+    /// Slot of a VRF by identifier.
+    pub fn vrf_slot(&self, id: u32) -> Option<VrfSlot> {
+        self.state.vrfs.get(&id).map(|(slot, _)| *slot)
+    }
+
+    fn port_id(&self, slot: PortSlot) -> u32 {
+        self.state.tables.port(slot).map_or(0, |p| p.id)
+    }
+
+    fn vrf_id(&self, slot: VrfSlot) -> u32 {
+        self.state.tables.vrf(slot).map_or(0, |v| v.id)
+    }
+
+    fn bridge_id(&self, slot: BridgeSlot) -> u32 {
+        self.state.tables.bridge(slot).map_or(0, |b| b.id)
+    }
+
+    fn next_hop_id(&self, slot: NextHopSlot) -> u64 {
+        self.state.tables.next_hop(slot).map_or(0, |n| n.id)
+    }
+
+    /// Number of routes, every offer counted.
+    pub fn route_count(&self) -> u64 {
+        self.state.route_count
+    }
+}
