@@ -4,6 +4,7 @@
 
 mod access;
 mod namespaces;
+mod permissions;
 mod uplink;
 
 use std::{

@@ -19,6 +19,9 @@ use super::{AttachMode, error::OpenError};
 const FEATURE_NATIVE: u64 = 1;
 const FEATURE_ZERO_COPY: u64 = 1 << 3;
 
+/// In place of a program's name, which the kernel tells only to those with this capability.
+const NAME_HIDDEN: &str = "name hidden without CAP_SYS_ADMIN";
+
 /// What the kernel says of XDP on an interface.
 #[derive(Debug)]
 pub(super) struct XdpState {
@@ -53,7 +56,7 @@ impl XdpState {
             } else {
                 id
             };
-            (id != 0).then(|| (id, program_name(id).unwrap_or_else(|| "?".into()), mode))
+            (id != 0).then(|| (id, program_name(id).unwrap_or_else(|| NAME_HIDDEN.into()), mode))
         });
         Ok(Self {
             attached,

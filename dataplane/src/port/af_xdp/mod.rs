@@ -15,6 +15,9 @@
 //! Unsafe code is in `ring` (shared memory), `ledger` (who owns a chunk), `umem`, `socket`, `interface`, `link` and `refusal`
 //! (system calls); all else is built on what these say in safe terms.
 //!
+//! What it takes: CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; CAP_IPC_LOCK or a limit of locked memory that holds the pool; Linux 5.18.
+//! With CAP_SYS_ADMIN several processes can share a network namespace (see `umem`), and programs in the way have names.
+//!
 //! What a queue costs: the kernel keeps about 128 bytes for every frame of the pool, for each queue of each interface (Linux 6.18;
 //! `xp_create_and_assign_umem`). A hundred ports over 65,536 frames are 800 MiB that no tool shows as ours: make pools no
 //! larger than needed.

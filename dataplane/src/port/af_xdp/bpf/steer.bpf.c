@@ -96,7 +96,7 @@ struct {
 // Copies the start of the frame for the router. The copy is lost when the router does not keep up; the host has the frame.
 static __always_inline int show_to_router(struct xdp_md *context)
 {
-	__u64 length = context->data_end - context->data;
+	__u64 length = bpf_xdp_get_buff_len(context);
 	struct neighbour_copy *copy = bpf_ringbuf_reserve(&neighbours, sizeof(*copy), 0);
 
 	if (!copy)
@@ -115,11 +115,9 @@ static __always_inline int show_to_router(struct xdp_md *context)
 	return XDP_PASS;
 }
 
-static __always_inline int from_udp(struct xdp_md *context, struct udphdr *udp, void *end)
+static __always_inline int to_port(struct xdp_md *context, __be16 port)
 {
-	if ((void *)(udp + 1) > end)
-		return XDP_PASS;
-	switch (bpf_ntohs(udp->dest)) {
+	switch (bpf_ntohs(port)) {
 	case VXLAN_PORT:
 	case MPLS_PORT:
 	case OLD_MPLS_PORT:
@@ -127,6 +125,13 @@ static __always_inline int from_udp(struct xdp_md *context, struct udphdr *udp, 
 	default:
 		return XDP_PASS;
 	}
+}
+
+static __always_inline int from_udp(struct xdp_md *context, struct udphdr *udp, void *end)
+{
+	if ((void *)(udp + 1) > end)
+		return XDP_PASS;
+	return to_port(context, udp->dest);
 }
 
 static __always_inline int from_arp(struct xdp_md *context, struct arp_start *arp, void *end)
@@ -138,8 +143,12 @@ static __always_inline int from_arp(struct xdp_md *context, struct arp_start *ar
 	return show_to_router(context);
 }
 
-static __always_inline int from_ipv4(struct xdp_md *context, struct iphdr *ip, void *end)
+// `at` is where in the frame the header is. Options are skipped by a helper: without CAP_PERFMON, the verifier forbids to add a
+// variable to a packet pointer.
+static __always_inline int from_ipv4(struct xdp_md *context, struct iphdr *ip, void *end, __u32 at)
 {
+	struct udphdr udp;
+
 	if ((void *)(ip + 1) > end || ip->ihl < 5 || ip->protocol != IPPROTO_UDP)
 		return XDP_PASS;
 	// Not the first fragment: no UDP header here.
@@ -147,7 +156,11 @@ static __always_inline int from_ipv4(struct xdp_md *context, struct iphdr *ip, v
 		return XDP_PASS;
 	if (!bpf_map_lookup_elem(&vteps_v4, &ip->daddr))
 		return XDP_PASS;
-	return from_udp(context, (void *)ip + ip->ihl * 4, end);
+	if (ip->ihl == 5)
+		return from_udp(context, (void *)(ip + 1), end);
+	if (bpf_xdp_load_bytes(context, at + ip->ihl * 4, &udp, sizeof(udp)) < 0)
+		return XDP_PASS;
+	return to_port(context, udp.dest);
 }
 
 static __always_inline int from_ipv6(struct xdp_md *context, struct ipv6hdr *ip, void *end)
@@ -188,6 +201,7 @@ int vrouter_steer(struct xdp_md *context)
 	void *end = (void *)(long)context->data_end;
 	struct ethhdr *ethernet = start;
 	void *next = ethernet + 1;
+	__u32 at = sizeof(*ethernet);
 	__be16 ethertype;
 
 	if (next > end)
@@ -200,9 +214,10 @@ int vrouter_steer(struct xdp_md *context)
 			return XDP_PASS;
 		ethertype = tag->ethertype;
 		next = tag + 1;
+		at += sizeof(*tag);
 	}
 	if (ethertype == bpf_htons(ETH_P_IP))
-		return from_ipv4(context, next, end);
+		return from_ipv4(context, next, end, at);
 	if (ethertype == bpf_htons(ETH_P_IPV6))
 		return from_ipv6(context, next, end);
 	if (ethertype == bpf_htons(ETH_P_ARP))
