@@ -1,5 +1,36 @@
-//! From wish to dataplane objects, pure.
+//! From what is wished to the objects of one dataplane: a pure function of the state and a node's name.
+//!
+//! What becomes of what:
+//!
+//! | intent | objects on a node that hosts the network |
+//! |---|---|
+//! | network, routed | VRF; VNI and MPLS label, both bound to the VRF whatever the encapsulation, so that it can change under traffic |
+//! | network, bridged | VRF and bridge; VNI bound to the bridge; flood next hop to every node that hosts the network or is external |
+//! | subnet | local route to the gateway; gateway address of ports (routed) or of the bridge (bridged) |
+//! | endpoint here | port, next hop to it, host routes; routed: MPLS label bound to the next hop; bridged: MAC and neighbours |
+//! | endpoint elsewhere | host routes; bridged: MAC and neighbours |
+//! | another node hosting the network | one tunnel next hop per network, shared by its endpoints |
+//!
+//! A node hosts a network when an attached endpoint of it lives there; other networks are not programmed. Next hops of one endpoint elsewhere
+//! exist in two cases. MPLS: the remote has bound a label per endpoint, which takes the packet straight to the port without a second route
+//! lookup; a next hop costs little, so every remote endpoint gets one, unless its number is beyond the label space (917,504 endpoints), where
+//! the shared per-network label serves. Bridged: a routed packet needs the endpoint's own MAC as inner destination.
+//!
+//! [`Compiler`] gives the same as [`compile`], but remembers what it made of each network and endpoint and makes only what changed.
 
+mod endpoint;
+mod frame;
+mod ids;
+mod key;
+mod memo;
 mod mtu;
+mod network;
+mod objects;
 
+pub use ids::{is_ours, shared_tunnel};
+pub use key::ObjectKey;
+pub use memo::{Compiler, Owner, Plan, Planned, compile};
 pub use mtu::workload_mtu;
+
+#[cfg(test)]
+mod tests;

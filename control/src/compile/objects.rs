@@ -1,0 +1,205 @@
+//! Dataplane objects, spelled out: what has a default is given explicitly, so that a dump compares equal whether or not the dataplane fills
+//! defaults in.
+
+use std::net::IpAddr;
+
+use vrouter_proto::dataplane::{self as pb, next_hop::Action, object::Object};
+
+use super::ids;
+use crate::model::{Encapsulation, Endpoint, Mac, Network, Node};
+
+/// Seconds that learned MACs are kept.
+const AGING_SECONDS: u32 = 300;
+
+fn object(object: Object) -> pb::Object {
+    pb::Object { object: Some(object) }
+}
+
+fn next_hop(id: u64, name: String, action: Action) -> pb::Object {
+    object(Object::NextHop(pb::NextHop {
+        id,
+        name,
+        action: Some(action),
+        state: None,
+    }))
+}
+
+pub(super) fn local() -> pb::Object {
+    next_hop(ids::LOCAL, "local".to_owned(), Action::Local(pb::next_hop::Local {}))
+}
+
+pub(super) fn vrf(network: &Network) -> pb::Object {
+    object(Object::Vrf(pb::Vrf {
+        id: network.number,
+        name: network.name.to_string(),
+    }))
+}
+
+pub(super) fn bridge(network: &Network, gateways: Vec<String>, flood: u64) -> pb::Object {
+    object(Object::Bridge(pb::Bridge {
+        id: network.number,
+        name: network.name.to_string(),
+        vrf: network.number,
+        gateway_mac: Mac::GATEWAY.to_string(),
+        gateways,
+        learn: true,
+        aging_seconds: AGING_SECONDS,
+        flood,
+    }))
+}
+
+pub(super) fn vni(network: &Network) -> pb::Object {
+    let target = if network.bridged {
+        pb::vni::Target::Bridge(network.number)
+    } else {
+        pb::vni::Target::Vrf(network.number)
+    };
+    object(Object::Vni(pb::Vni {
+        vni: network.vni,
+        name: network.name.to_string(),
+        target: Some(target),
+    }))
+}
+
+pub(super) fn network_label(network: &Network) -> pb::Object {
+    object(Object::Label(pb::Label {
+        label: ids::network_label(network.number),
+        name: network.name.to_string(),
+        target: Some(pb::label::Target::Vrf(network.number)),
+    }))
+}
+
+pub(super) fn endpoint_label(endpoint: &Endpoint, label: u32) -> pb::Object {
+    object(Object::Label(pb::Label {
+        label,
+        name: full_name(endpoint),
+        target: Some(pb::label::Target::NextHop(ids::port(endpoint.number))),
+    }))
+}
+
+pub(super) fn flood(network: &Network, next_hops: Vec<u64>) -> pb::Object {
+    let flood = pb::next_hop::Flood { next_hops };
+    next_hop(
+        ids::flood(network.number),
+        format!("flood {}", network.name),
+        Action::Flood(flood),
+    )
+}
+
+/// The tunnel that all endpoints of a network on a node share.
+pub(super) fn shared_tunnel(network: &Network, node: &Node, remote: IpAddr) -> pb::Object {
+    let tunnel = match network.encapsulation {
+        Encapsulation::Vxlan => vxlan(network, remote, Mac::GATEWAY),
+        Encapsulation::MplsUdp => mpls(remote, ids::network_label(network.number)),
+    };
+    let id = ids::shared_tunnel(network.number, node.number);
+    next_hop(id, format!("{} to {}", network.name, node.name), Action::Tunnel(tunnel))
+}
+
+/// MPLS: the tunnel to one endpoint's label.
+pub(super) fn label_tunnel(endpoint: &Endpoint, remote: IpAddr, label: u32) -> pb::Object {
+    next_hop(
+        ids::elsewhere(endpoint.number),
+        full_name(endpoint),
+        Action::Tunnel(mpls(remote, label)),
+    )
+}
+
+/// Bridged: the tunnel for packets that are routed to one endpoint.
+pub(super) fn mac_tunnel(network: &Network, endpoint: &Endpoint, remote: IpAddr) -> pb::Object {
+    let tunnel = vxlan(network, remote, endpoint.mac);
+    next_hop(
+        ids::elsewhere(endpoint.number),
+        full_name(endpoint),
+        Action::Tunnel(tunnel),
+    )
+}
+
+fn vxlan(network: &Network, remote: IpAddr, inner_mac: Mac) -> pb::next_hop::Tunnel {
+    pb::next_hop::Tunnel {
+        encapsulation: pb::next_hop::Encapsulation::Vxlan.into(),
+        remote: remote.to_string(),
+        vni: network.vni,
+        label: 0,
+        inner_mac: inner_mac.to_string(),
+    }
+}
+
+fn mpls(remote: IpAddr, label: u32) -> pb::next_hop::Tunnel {
+    pb::next_hop::Tunnel {
+        encapsulation: pb::next_hop::Encapsulation::MplsUdp.into(),
+        remote: remote.to_string(),
+        vni: 0,
+        label,
+        inner_mac: String::new(),
+    }
+}
+
+pub(super) fn port(network: &Network, endpoint: &Endpoint, interface: &str, gateways: Vec<String>) -> pb::Object {
+    let (vrf, bridge) = if network.bridged {
+        (0, network.number)
+    } else {
+        (network.number, 0)
+    };
+    object(Object::Port(pb::Port {
+        id: endpoint.number,
+        name: full_name(endpoint),
+        interface: interface.to_owned(),
+        mode: pb::port::Mode::Auto.into(),
+        vrf,
+        bridge,
+        mac: endpoint.mac.to_string(),
+        gateways,
+        mtu: network.mtu.map_or(0, |mtu| mtu.bytes()),
+        max_flows: 0,
+        uplink: false,
+        state: None,
+    }))
+}
+
+pub(super) fn to_port(endpoint: &Endpoint) -> pb::Object {
+    let action = pb::next_hop::ToPort {
+        port: endpoint.number,
+        mac: endpoint.mac.to_string(),
+    };
+    next_hop(ids::port(endpoint.number), full_name(endpoint), Action::Port(action))
+}
+
+/// A host route: /32 or /128.
+pub(super) fn host_route(vrf: u32, address: IpAddr, next_hop: u64) -> pb::Object {
+    let length = if address.is_ipv4() { 32 } else { 128 };
+    object(Object::Route(pb::Route {
+        vrf,
+        prefix: format!("{address}/{length}"),
+        next_hop,
+        source: 0,
+        preference: 0,
+        active: false,
+    }))
+}
+
+pub(super) fn mac(network: &Network, endpoint: &Endpoint, next_hop: u64) -> pb::Object {
+    object(Object::Mac(pb::Mac {
+        bridge: network.number,
+        mac: endpoint.mac.to_string(),
+        next_hop,
+        learned: false,
+        age_seconds: 0,
+        port: 0,
+        vtep: String::new(),
+    }))
+}
+
+pub(super) fn neighbor(network: &Network, endpoint: &Endpoint, address: IpAddr) -> pb::Object {
+    object(Object::Neighbor(pb::Neighbor {
+        bridge: network.number,
+        address: address.to_string(),
+        mac: endpoint.mac.to_string(),
+        state: String::new(),
+        interface: String::new(),
+    }))
+}
+
+fn full_name(endpoint: &Endpoint) -> String {
+    format!("{}/{}", endpoint.network, endpoint.name)
+}

@@ -1,0 +1,198 @@
+//! What small worlds are compiled into, and what holds for all of them.
+
+mod laws;
+mod worlds;
+
+use std::collections::BTreeSet;
+
+use vrouter_proto::{
+    control as intent_pb,
+    dataplane::{self as pb, next_hop::Action, object::Object},
+};
+
+use super::{ObjectKey, Plan};
+use crate::{
+    intent::{self, Refusal},
+    model::{EndpointWish, Mask, Name, NetworkWish, NodeWish, SubnetWish},
+    state::{State, Transaction},
+};
+
+/// A state made by the same rules as in production.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) state: State,
+}
+
+impl World {
+    pub(crate) fn apply<T>(&mut self, work: impl FnOnce(&mut Transaction) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let mut transaction = Transaction::new(self.state.clone());
+        let made = work(&mut transaction)?;
+        if let Some((_, state)) = transaction.finish() {
+            self.state = state;
+        }
+        Ok(made)
+    }
+
+    pub(crate) fn node(&mut self, name: &str, vteps: &[&str], external: bool) {
+        let vtep_addresses = vteps.iter().map(ToString::to_string).collect();
+        let node = intent_pb::Node {
+            name: name.into(),
+            vtep_addresses,
+            external,
+            ..Default::default()
+        };
+        self.apply(|t| intent::create_node(t, NodeWish::from_proto(Some(node))?))
+            .unwrap();
+    }
+
+    pub(crate) fn network(&mut self, network: intent_pb::Network) {
+        self.apply(|t| intent::create_network(t, NetworkWish::from_proto(Some(network))?))
+            .unwrap();
+    }
+
+    pub(crate) fn subnet(&mut self, network: &str, name: &str, cidr: &str) {
+        let subnet = intent_pb::Subnet {
+            network: network.into(),
+            name: name.into(),
+            cidr: cidr.into(),
+            ..Default::default()
+        };
+        self.apply(|t| intent::create_subnet(t, SubnetWish::from_proto(Some(subnet))?))
+            .unwrap();
+    }
+
+    pub(crate) fn endpoint(&mut self, network: &str, name: &str, node: &str, interface: &str) {
+        self.try_endpoint(network, name, node, interface).unwrap();
+    }
+
+    pub(crate) fn try_endpoint(
+        &mut self,
+        network: &str,
+        name: &str,
+        node: &str,
+        interface: &str,
+    ) -> Result<(), Refusal> {
+        let endpoint = intent_pb::Endpoint {
+            network: network.into(),
+            name: name.into(),
+            node: node.into(),
+            interface: interface.into(),
+            ..Default::default()
+        };
+        self.apply(|t| intent::create_endpoint(t, EndpointWish::from_proto(Some(endpoint))?))
+            .map(drop)
+    }
+
+    pub(crate) fn place(&mut self, network: &str, name: &str, node: &str, interface: &str) -> Result<(), Refusal> {
+        let endpoint = intent_pb::Endpoint {
+            network: network.into(),
+            name: name.into(),
+            node: node.into(),
+            interface: interface.into(),
+            ..Default::default()
+        };
+        let mask = Mask::Fields(vec!["node".into(), "interface".into()]);
+        self.apply(|t| intent::update_endpoint(t, EndpointWish::from_proto(Some(endpoint))?, &mask))
+            .map(drop)
+    }
+
+    pub(crate) fn remove_endpoint(&mut self, network: &str, name: &str) {
+        let (network, name) = (Name::new(network).unwrap(), Name::new(name).unwrap());
+        self.apply(|t| intent::delete_endpoint(t, &network, &name)).unwrap();
+    }
+
+    /// "blue" with one IPv4 and one IPv6 subnet, an endpoint on each of node-a, node-b and node-c.
+    pub(crate) fn blue(network: intent_pb::Network) -> Self {
+        let mut world = Self::default();
+        world.node("node-a", &["192.0.2.1", "2001:db8::1"], false);
+        world.node("node-b", &["192.0.2.2", "2001:db8::2"], false);
+        world.node("node-c", &["2001:db8::3"], false);
+        world.network(intent_pb::Network {
+            name: "blue".into(),
+            ..network
+        });
+        world.subnet("blue", "v4", "10.1.0.0/24");
+        world.subnet("blue", "v6", "fd00:1::/64");
+        for (name, node) in [("web", "node-a"), ("db", "node-b"), ("cache", "node-c")] {
+            world.endpoint("blue", name, node, &format!("veth-{name}"));
+        }
+        world
+    }
+}
+
+/// One line for each object, in the order of keys.
+fn describe(plan: &Plan) -> String {
+    let lines: Vec<String> = plan.values().map(|planned| line(&planned.object)).collect();
+    lines.join("\n")
+}
+
+fn line(object: &pb::Object) -> String {
+    match object.object.as_ref().unwrap() {
+        Object::Vrf(o) => format!("vrf {} {}", o.id, o.name),
+        Object::Bridge(o) => format!(
+            "bridge {} {}: vrf {} gateway {} {:?} learn {} aging {} flood {}",
+            o.id, o.name, o.vrf, o.gateway_mac, o.gateways, o.learn, o.aging_seconds, o.flood
+        ),
+        Object::Port(o) => format!(
+            "port {} {}: {} vrf {} bridge {} mac {} gateways {:?} mtu {}",
+            o.id, o.name, o.interface, o.vrf, o.bridge, o.mac, o.gateways, o.mtu
+        ),
+        Object::NextHop(o) => format!("next hop {} {:?}: {}", o.id, o.name, action(o.action.as_ref().unwrap())),
+        Object::Route(o) => format!("route vrf {} {} -> {}", o.vrf, o.prefix, o.next_hop),
+        Object::Mac(o) => format!("mac bridge {} {} -> {}", o.bridge, o.mac, o.next_hop),
+        Object::Neighbor(o) => format!("neighbor bridge {} {} = {}", o.bridge, o.address, o.mac),
+        Object::Vni(o) => format!("vni {} -> {:?}", o.vni, o.target.unwrap()),
+        Object::Label(o) => format!("label {} {} -> {:?}", o.label, o.name, o.target.unwrap()),
+    }
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Local(_) => "local".into(),
+        Action::Drop(_) => "drop".into(),
+        Action::Port(p) => format!("port {} mac {}", p.port, p.mac),
+        Action::Tunnel(t) => format!(
+            "{} {} vni {} label {} mac {:?}",
+            t.encapsulation().as_str_name(),
+            t.remote,
+            t.vni,
+            t.label,
+            t.inner_mac
+        ),
+        Action::Flood(f) => format!("flood {:?}", f.next_hops),
+        Action::Group(g) => format!("group {:?}", g.members),
+    }
+}
+
+/// The keys of all objects that one refers to.
+pub(crate) fn references(object: &pb::Object) -> BTreeSet<ObjectKey> {
+    let nonzero = |id: u32, key: fn(u32) -> ObjectKey| (id != 0).then(|| key(id));
+    match object.object.as_ref().unwrap() {
+        Object::Vrf(_) => BTreeSet::new(),
+        Object::Bridge(o) => nonzero(o.vrf, ObjectKey::Vrf)
+            .into_iter()
+            .chain((o.flood != 0).then_some(ObjectKey::NextHop(o.flood)))
+            .collect(),
+        Object::Port(o) => nonzero(o.vrf, ObjectKey::Vrf)
+            .into_iter()
+            .chain(nonzero(o.bridge, ObjectKey::Bridge))
+            .collect(),
+        Object::NextHop(o) => match o.action.as_ref().unwrap() {
+            Action::Port(p) => [ObjectKey::Port(p.port)].into(),
+            Action::Flood(f) => f.next_hops.iter().map(|id| ObjectKey::NextHop(*id)).collect(),
+            Action::Group(g) => g.members.iter().map(|m| ObjectKey::NextHop(m.next_hop)).collect(),
+            Action::Local(_) | Action::Drop(_) | Action::Tunnel(_) => BTreeSet::new(),
+        },
+        Object::Route(o) => [ObjectKey::Vrf(o.vrf), ObjectKey::NextHop(o.next_hop)].into(),
+        Object::Mac(o) => [ObjectKey::Bridge(o.bridge), ObjectKey::NextHop(o.next_hop)].into(),
+        Object::Neighbor(o) => nonzero(o.bridge, ObjectKey::Bridge).into_iter().collect(),
+        Object::Vni(o) => match o.target.unwrap() {
+            pb::vni::Target::Bridge(id) => [ObjectKey::Bridge(id)].into(),
+            pb::vni::Target::Vrf(id) => [ObjectKey::Vrf(id)].into(),
+        },
+        Object::Label(o) => match o.target.unwrap() {
+            pb::label::Target::Vrf(id) => [ObjectKey::Vrf(id)].into(),
+            pb::label::Target::NextHop(id) => [ObjectKey::NextHop(id)].into(),
+        },
+    }
+}
