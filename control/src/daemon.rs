@@ -2,10 +2,12 @@
 
 use std::{future::Future, io, os::unix::net::UnixDatagram};
 
+use tokio::task::JoinSet;
+
 use crate::{
     api::{ServeError, Server, Service},
     config::Config,
-    reconcile::Board,
+    reconcile::{Board, Driver, Timing},
     store::{Redb, Store, StoreError},
     transport::{ListenError, Listener},
 };
@@ -35,6 +37,17 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         listeners.push(Listener::bind(address).await?);
     }
     let board = Board::default();
+    let mut drivers = JoinSet::new();
+    for (node, address) in &config.dataplanes {
+        let driver = Driver::new(
+            node.clone(),
+            address.clone(),
+            store.clone(),
+            board.clone(),
+            Timing::default(),
+        );
+        drivers.spawn(driver.run());
+    }
     tracing::info!(
         store = %config.store.display(),
         revision = store.state().revision(),
@@ -48,6 +61,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let served = Server::new(Service::new(store.clone(), board), listeners)
         .run(shutdown)
         .await;
+    // Batches are applied whole or not at all, so drivers may stop anywhere.
+    drivers.shutdown().await;
     store.close().await;
     served?;
     tracing::info!("stopped");

@@ -10,6 +10,9 @@ use vrouter_control::{
     daemon,
 };
 
+/// What Linux sends when a file outgrows RLIMIT_FSIZE.
+const SIGXFSZ: i32 = 25;
+
 fn main() -> ExitCode {
     let config = match Config::new(Flags::parse()) {
         Ok(config) => config,
@@ -33,6 +36,8 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
+        // A limit on file sizes is an error to tell of, not a reason to die: a handler turns the signal's default off.
+        let _file_too_large = signal(SignalKind::from_raw(SIGXFSZ)).map_err(|e| e.to_string())?;
         let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -17,7 +17,7 @@ pub(super) fn network(network: &Network) -> pb::Network {
         bridged: network.bridged,
         encapsulation: network.encapsulation.to_proto().into(),
         vni: network.vni,
-        mtu: network.mtu.map_or(0, |mtu| mtu.bytes()),
+        mtu: network.mtu.map_or(0, crate::model::WorkloadMtu::bytes),
         labels: network.labels.clone().into_iter().collect(),
         number: network.number,
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use vrouter_proto::dataplane::{self as pb, key, object};
+use vrouter_proto::dataplane::{self as pb, key, next_hop::Action, object};
 
 /// Names one object of a dataplane, in one spelling. Of routes, those of source 0.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,5 +88,43 @@ impl fmt::Display for ObjectKey {
             Self::Vni(vni) => write!(f, "VNI {vni}"),
             Self::Label(label) => write!(f, "label {label}"),
         }
+    }
+}
+
+/// The keys of all objects that one refers to: they have to be there before it, and to stay as long as it does.
+#[must_use]
+pub fn references(object: &pb::Object) -> Vec<ObjectKey> {
+    fn named(id: u32, key: fn(u32) -> ObjectKey) -> Option<ObjectKey> {
+        (id != 0).then(|| key(id))
+    }
+    match &object.object {
+        None | Some(object::Object::Vrf(_)) => Vec::new(),
+        Some(object::Object::Bridge(o)) => {
+            let flood = (o.flood != 0).then_some(ObjectKey::NextHop(o.flood));
+            named(o.vrf, ObjectKey::Vrf).into_iter().chain(flood).collect()
+        }
+        Some(object::Object::Port(o)) => named(o.vrf, ObjectKey::Vrf)
+            .into_iter()
+            .chain(named(o.bridge, ObjectKey::Bridge))
+            .collect(),
+        Some(object::Object::NextHop(o)) => match &o.action {
+            Some(Action::Port(p)) => vec![ObjectKey::Port(p.port)],
+            Some(Action::Flood(f)) => f.next_hops.iter().map(|id| ObjectKey::NextHop(*id)).collect(),
+            Some(Action::Group(g)) => g.members.iter().map(|m| ObjectKey::NextHop(m.next_hop)).collect(),
+            Some(Action::Local(_) | Action::Drop(_) | Action::Tunnel(_)) | None => Vec::new(),
+        },
+        Some(object::Object::Route(o)) => vec![ObjectKey::Vrf(o.vrf), ObjectKey::NextHop(o.next_hop)],
+        Some(object::Object::Mac(o)) => vec![ObjectKey::Bridge(o.bridge), ObjectKey::NextHop(o.next_hop)],
+        Some(object::Object::Neighbor(o)) => named(o.bridge, ObjectKey::Bridge).into_iter().collect(),
+        Some(object::Object::Vni(o)) => match o.target {
+            Some(pb::vni::Target::Bridge(id)) => vec![ObjectKey::Bridge(id)],
+            Some(pb::vni::Target::Vrf(id)) => vec![ObjectKey::Vrf(id)],
+            None => Vec::new(),
+        },
+        Some(object::Object::Label(o)) => match o.target {
+            Some(pb::label::Target::Vrf(id)) => vec![ObjectKey::Vrf(id)],
+            Some(pb::label::Target::NextHop(id)) => vec![ObjectKey::NextHop(id)],
+            None => Vec::new(),
+        },
     }
 }

@@ -161,9 +161,9 @@ impl Compiler {
             self.shared = shared;
             let unit = Unit::new(Owner::Node, vec![objects::local()]);
             if shared {
-                shift.come.extend(unit.0)
+                shift.come.extend(unit.0);
             } else {
-                shift.gone.extend(unit.0.into_iter().map(|(key, _)| key))
+                shift.gone.extend(unit.0.into_iter().map(|(key, _)| key));
             }
         }
         self.shift(shift)

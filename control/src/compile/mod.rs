@@ -28,9 +28,9 @@ mod network;
 mod objects;
 
 pub use ids::{is_ours, shared_tunnel};
-pub use key::ObjectKey;
+pub use key::{ObjectKey, references};
 pub use memo::{Compiler, Owner, Plan, Planned, compile};
 pub use mtu::workload_mtu;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

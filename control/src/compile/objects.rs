@@ -150,7 +150,7 @@ pub(super) fn port(network: &Network, endpoint: &Endpoint, interface: &str, gate
         bridge,
         mac: endpoint.mac.to_string(),
         gateways,
-        mtu: network.mtu.map_or(0, |mtu| mtu.bytes()),
+        mtu: network.mtu.map_or(0, crate::model::WorkloadMtu::bytes),
         max_flows: 0,
         uplink: false,
         state: None,

@@ -19,9 +19,6 @@ pub use node::{create_node, delete_node, observe_node, update_node};
 pub use refusal::Refusal;
 pub use subnet::{create_subnet, delete_subnet, update_subnet};
 
-#[cfg(test)]
-mod tests;
-
 /// A new uid.
 fn uid() -> String {
     uuid::Uuid::new_v4().to_string()

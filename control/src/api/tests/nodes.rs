@@ -57,7 +57,7 @@ async fn a_node_lives_from_create_to_delete() {
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(list.nodes, [updated.clone()]);
+    assert_eq!(list.nodes, std::slice::from_ref(&updated));
     let get = pb::GetNodeRequest { name: "node-a".into() };
     assert_eq!(house.client.get_node(get.clone()).await.unwrap().into_inner(), updated);
     let delete = pb::DeleteNodeRequest { name: "node-a".into() };

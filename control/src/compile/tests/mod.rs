@@ -3,14 +3,12 @@
 mod laws;
 mod worlds;
 
-use std::collections::BTreeSet;
-
 use vrouter_proto::{
     control as intent_pb,
     dataplane::{self as pb, next_hop::Action, object::Object},
 };
 
-use super::{ObjectKey, Plan};
+use super::{ObjectKey, Plan, references};
 use crate::{
     intent::{self, Refusal},
     model::{EndpointWish, Mask, Name, NetworkWish, NodeWish, SubnetWish},
@@ -161,38 +159,5 @@ fn action(action: &Action) -> String {
         ),
         Action::Flood(f) => format!("flood {:?}", f.next_hops),
         Action::Group(g) => format!("group {:?}", g.members),
-    }
-}
-
-/// The keys of all objects that one refers to.
-pub(crate) fn references(object: &pb::Object) -> BTreeSet<ObjectKey> {
-    let nonzero = |id: u32, key: fn(u32) -> ObjectKey| (id != 0).then(|| key(id));
-    match object.object.as_ref().unwrap() {
-        Object::Vrf(_) => BTreeSet::new(),
-        Object::Bridge(o) => nonzero(o.vrf, ObjectKey::Vrf)
-            .into_iter()
-            .chain((o.flood != 0).then_some(ObjectKey::NextHop(o.flood)))
-            .collect(),
-        Object::Port(o) => nonzero(o.vrf, ObjectKey::Vrf)
-            .into_iter()
-            .chain(nonzero(o.bridge, ObjectKey::Bridge))
-            .collect(),
-        Object::NextHop(o) => match o.action.as_ref().unwrap() {
-            Action::Port(p) => [ObjectKey::Port(p.port)].into(),
-            Action::Flood(f) => f.next_hops.iter().map(|id| ObjectKey::NextHop(*id)).collect(),
-            Action::Group(g) => g.members.iter().map(|m| ObjectKey::NextHop(m.next_hop)).collect(),
-            Action::Local(_) | Action::Drop(_) | Action::Tunnel(_) => BTreeSet::new(),
-        },
-        Object::Route(o) => [ObjectKey::Vrf(o.vrf), ObjectKey::NextHop(o.next_hop)].into(),
-        Object::Mac(o) => [ObjectKey::Bridge(o.bridge), ObjectKey::NextHop(o.next_hop)].into(),
-        Object::Neighbor(o) => nonzero(o.bridge, ObjectKey::Bridge).into_iter().collect(),
-        Object::Vni(o) => match o.target.unwrap() {
-            pb::vni::Target::Bridge(id) => [ObjectKey::Bridge(id)].into(),
-            pb::vni::Target::Vrf(id) => [ObjectKey::Vrf(id)].into(),
-        },
-        Object::Label(o) => match o.target.unwrap() {
-            pb::label::Target::Vrf(id) => [ObjectKey::Vrf(id)].into(),
-            pb::label::Target::NextHop(id) => [ObjectKey::NextHop(id)].into(),
-        },
     }
 }

@@ -1,0 +1,159 @@
+//! The difference between plan and mirror, as steps in an order that is valid at every moment.
+//!
+//! What refers comes after what it refers to, and goes before it:
+//!
+//! 1. Ports that go, or attach to another interface, with all that leads to them: routes, MACs and labels, next hops, then the ports. An
+//!    interface is thus free before another port takes it.
+//! 2. Everything that comes or changes: VRFs, tunnels, floods, bridges, ports, next hops to ports, and what uses them.
+//! 3. Everything else that goes, the other way round.
+//!
+//! A batch is all or nothing and one revision, so the whole order usually takes effect at once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use vrouter_proto::dataplane::{self as pb, next_hop::Action, object::Object};
+
+use super::mirror::Mirror;
+use crate::compile::{ObjectKey, Plan, references};
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Step {
+    pub(super) key: ObjectKey,
+    /// `None`: delete.
+    pub(super) object: Option<Arc<pb::Object>>,
+}
+
+/// Steps that may share batches. Between stages there is to be an answer: an interface has to be let go of before another port takes it.
+pub(super) type Stage = Vec<Step>;
+
+/// What has to be done about `keys`. Keys that agree already give nothing.
+pub(super) fn difference(plan: &Plan, mirror: &Mirror, keys: impl IntoIterator<Item = ObjectKey>) -> Vec<Stage> {
+    let mut puts: BTreeMap<ObjectKey, Arc<pb::Object>> = BTreeMap::new();
+    let mut deletes: BTreeSet<ObjectKey> = BTreeSet::new();
+    for key in keys {
+        match (plan.get(&key), mirror.get(&key)) {
+            (Some(wished), Some(there)) if *wished.object == **there => {}
+            (Some(wished), _) => {
+                puts.insert(key, wished.object.clone());
+            }
+            (None, Some(_)) => {
+                deletes.insert(key);
+            }
+            (None, None) => {}
+        }
+    }
+    let (first, taken_over) = detach(&mut puts, &mut deletes, plan, mirror);
+
+    let mut coming: Vec<Step> = puts
+        .into_iter()
+        .map(|(key, object)| Step {
+            key,
+            object: Some(object),
+        })
+        .collect();
+    coming.sort_by_key(|step| step.object.as_deref().map(rank));
+    let mut going: Vec<Step> = deletes.into_iter().map(|key| Step { key, object: None }).collect();
+    going.sort_by_key(|step| std::cmp::Reverse(mirror.get(&step.key).map(|o| rank(o))));
+    coming.extend(going);
+
+    let stages = if taken_over {
+        vec![first, coming]
+    } else {
+        vec![first.into_iter().chain(coming).collect()]
+    };
+    stages.into_iter().filter(|stage| !stage.is_empty()).collect()
+}
+
+/// Step 1 above: takes ports that go or attach elsewhere out of `deletes`, with all that leads to them; what is to come again is added to
+/// `puts`. Whether an interface passes from one attachment to another.
+fn detach(
+    puts: &mut BTreeMap<ObjectKey, Arc<pb::Object>>,
+    deletes: &mut BTreeSet<ObjectKey>,
+    plan: &Plan,
+    mirror: &Mirror,
+) -> (Stage, bool) {
+    let moved = |key: &ObjectKey| match (
+        puts.get(key).and_then(|o| attachment(o)),
+        mirror.get(key).and_then(|o| attachment(o)),
+    ) {
+        (Some(new), Some(old)) => new != old,
+        _ => false,
+    };
+    let mut leaving: BTreeSet<ObjectKey> = deletes
+        .iter()
+        .filter(|key| matches!(key, ObjectKey::Port(_)))
+        .cloned()
+        .collect();
+    leaving.extend(puts.keys().filter(|key| moved(key)).cloned());
+    if leaving.is_empty() {
+        return (Vec::new(), false);
+    }
+    let freed: BTreeSet<&str> = leaving
+        .iter()
+        .filter_map(|key| Some(attachment(mirror.get(key)?)?.0))
+        .collect();
+    let taken_over = puts
+        .values()
+        .filter_map(|o| attachment(o))
+        .any(|(interface, _)| freed.contains(interface));
+
+    // Two rounds reach everything: next hops lead to ports, and routes, MACs and labels to next hops.
+    for _ in 0..2 {
+        let more: Vec<ObjectKey> = mirror
+            .iter()
+            .filter(|(_, object)| leads_somewhere(object) && references(object).iter().any(|r| leaving.contains(r)))
+            .map(|(key, _)| key.clone())
+            .collect();
+        leaving.extend(more);
+    }
+    let mut first: Stage = Vec::with_capacity(leaving.len());
+    for key in leaving {
+        deletes.remove(&key);
+        if let Some(wished) = plan.get(&key) {
+            puts.insert(key.clone(), wished.object.clone());
+        }
+        first.push(Step { key, object: None });
+    }
+    first.sort_by_key(|step| std::cmp::Reverse(mirror.get(&step.key).map(|o| rank(o))));
+    (first, taken_over)
+}
+
+/// Interface and mode of a port.
+fn attachment(object: &pb::Object) -> Option<(&str, i32)> {
+    match object.object.as_ref()? {
+        Object::Port(port) => Some((&port.interface, port.mode)),
+        _ => None,
+    }
+}
+
+/// Whether it can lead to a port.
+fn leads_somewhere(object: &pb::Object) -> bool {
+    matches!(
+        object.object,
+        Some(Object::NextHop(_) | Object::Route(_) | Object::Mac(_) | Object::Label(_))
+    )
+}
+
+/// Position in the order of coming.
+fn rank(object: &pb::Object) -> u8 {
+    match &object.object {
+        Some(Object::Vrf(_)) | None => 0,
+        Some(Object::NextHop(next_hop)) => match next_hop.action {
+            Some(Action::Flood(_)) => 2,
+            Some(Action::Port(_)) => 5,
+            Some(Action::Group(_)) => 6,
+            Some(Action::Tunnel(_) | Action::Local(_) | Action::Drop(_)) | None => 1,
+        },
+        Some(Object::Bridge(_)) => 3,
+        Some(Object::Port(_)) => 4,
+        Some(Object::Route(_)) => 7,
+        Some(Object::Mac(_)) => 8,
+        Some(Object::Neighbor(_)) => 9,
+        Some(Object::Vni(_)) => 10,
+        Some(Object::Label(_)) => 11,
+    }
+}

@@ -1,0 +1,10 @@
+//! The daemon's parts together: the API, the store and the driver of dataplanes, against a dataplane in the test's own process that
+//! validates as strictly as the interface says.
+
+mod converge;
+mod fake;
+mod full;
+mod house;
+mod kill;
+mod refuse;
+mod scale;
