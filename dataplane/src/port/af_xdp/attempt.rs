@@ -3,8 +3,6 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
-    thread,
-    time::Duration,
 };
 
 use super::{
@@ -15,10 +13,6 @@ use super::{
     socket::{Bind, Socket},
     umem::{self, Umem},
 };
-
-/// How long opening waits for a busy queue, and how long before it looks again.
-const BUSY_PATIENCE: Duration = Duration::from_millis(500);
-const BUSY_STEP: Duration = Duration::from_millis(5);
 
 /// An interface with a program attached and a socket for each queue, which has yet to get its first frames.
 pub(super) struct Opened {
@@ -135,41 +129,26 @@ impl Attempt<'_> {
     fn bind(&self, zero_copy: bool) -> Result<Vec<Socket>, OpenError> {
         let mut sockets: Vec<Socket> = Vec::new();
         for queue in 0..self.queues {
-            let socket = self.bind_queue(queue, zero_copy, sockets.first().and_then(Socket::fd))?;
+            let first = sockets.first().and_then(Socket::fd);
+            let socket = umem::while_busy(|| self.bind_queue(queue, zero_copy, first))?;
             sockets.push(socket);
         }
         Ok(sockets)
     }
 
-    /// The kernel frees a queue some milliseconds after its socket was closed: what is busy now may have been ours.
     fn bind_queue(&self, queue: u32, zero_copy: bool, first: Option<BorrowedFd<'_>>) -> Result<Socket, OpenError> {
         let name = &self.interface.name;
-        let mut patience = BUSY_PATIENCE;
-        loop {
-            let fd = umem::new_socket(name)?;
-            let memory = match (zero_copy, first) {
-                (false, _) => Bind::Shared(self.umem.anchor()),
-                (true, Some(first)) => Bind::Shared(first),
-                (true, None) => {
-                    umem::register(fd.as_fd(), self.umem.pool())?;
-                    Bind::OwnZeroCopy
-                }
-            };
-            match Socket::open(fd, self.interface.index, queue, memory, zero_copy, &self.sizes) {
-                Ok(socket) => return Ok(socket),
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && !patience.is_zero() => {
-                    thread::sleep(BUSY_STEP);
-                    patience = patience.saturating_sub(BUSY_STEP);
-                }
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                    return Err(OpenError::QueueBusy {
-                        name: name.clone(),
-                        queue,
-                    });
-                }
-                Err(error) => return Err(OpenError::from_call("bind an AF_XDP socket", name, error)),
+        let fd = umem::new_socket(name)?;
+        let memory = match (zero_copy, first) {
+            (false, _) => Bind::Shared(self.umem.anchor()),
+            (true, Some(first)) => Bind::Shared(first),
+            (true, None) => {
+                umem::register(fd.as_fd(), self.umem.pool())?;
+                Bind::OwnZeroCopy
             }
-        }
+        };
+        Socket::open(fd, self.interface.index, queue, memory, zero_copy, &self.sizes)
+            .map_err(|error| OpenError::from_bind(name, queue, error))
     }
 
     /// The choice in words.

@@ -182,6 +182,17 @@ impl OpenError {
         }
     }
 
+    /// Explains why a socket could not be bound to a queue.
+    pub(super) fn from_bind(name: &str, queue: u32, source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(libc::EBUSY) => Self::QueueBusy {
+                name: name.into(),
+                queue,
+            },
+            _ => Self::from_call("bind an AF_XDP socket", name, source),
+        }
+    }
+
     /// Explains a failed call of libbpf.
     pub(super) fn from_libbpf(doing: &'static str, source: libbpf_rs::Error) -> Self {
         match source.kind() {

@@ -5,6 +5,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use libc::xdp_umem_reg;
@@ -58,17 +59,30 @@ impl Umem {
 fn anchor(pool: &FramePool) -> Result<OwnedFd, OpenError> {
     const LOOPBACK: &str = "lo";
     let failed = |doing, source| OpenError::from_call(doing, LOOPBACK, source);
-    let socket = new_socket(LOOPBACK)?;
-    register(socket.as_fd(), pool)?;
-    socket::set_ring_sizes(socket.as_fd(), 2, 2, Some(2), None).map_err(|e| failed("set up rings", e))?;
     let ifindex = super::interface::index_of(LOOPBACK).map_err(|e| failed("find the loopback interface", e))?;
-    match socket::bind(socket.as_fd(), ifindex, 0, Bind::OwnCopy) {
-        Ok(()) => Ok(socket),
-        Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Err(OpenError::QueueBusy {
-            name: LOOPBACK.into(),
-            queue: 0,
-        }),
-        Err(e) => Err(failed("bind an AF_XDP socket", e)),
+    while_busy(|| {
+        let socket = new_socket(LOOPBACK)?;
+        register(socket.as_fd(), pool)?;
+        socket::set_ring_sizes(socket.as_fd(), 2, 2, Some(2), None).map_err(|e| failed("set up rings", e))?;
+        socket::bind(socket.as_fd(), ifindex, 0, Bind::OwnCopy).map_err(|e| OpenError::from_bind(LOOPBACK, 0, e))?;
+        Ok(socket)
+    })
+}
+
+/// Tries for as long as the queue is busy, and patience lasts: the kernel frees a queue some milliseconds after its socket was
+/// closed, so what is busy now may have been ours.
+pub(super) fn while_busy<T>(mut bind: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    const STEP: Duration = Duration::from_millis(5);
+    let mut waited = Duration::ZERO;
+    loop {
+        match bind() {
+            Err(OpenError::QueueBusy { .. }) if waited < PATIENCE => {
+                thread::sleep(STEP);
+                waited += STEP;
+            }
+            done => return done,
+        }
     }
 }
 
