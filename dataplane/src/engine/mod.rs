@@ -4,6 +4,8 @@
 //! programmer one of its own; [`memory`] runs all of them step by step on the caller's thread, with the caller's clock.
 
 pub mod clock;
+#[cfg(target_os = "linux")]
+pub mod interfaces;
 pub mod memory;
 
 use std::sync::Arc;
