@@ -41,7 +41,10 @@ impl Interfaces {
     /// # Errors
     /// What the kernel lacks or refuses.
     pub fn new(pool: &Arc<FramePool>, rings: RingSizes) -> Result<Self, OpenError> {
-        Ok(Self { af_xdp: Arc::new(AfXdp::new(pool.clone())?), rings })
+        Ok(Self {
+            af_xdp: Arc::new(AfXdp::new(pool.clone())?),
+            rings,
+        })
     }
 
     /// Opens an uplink, and what tells of its neighbours.
@@ -51,7 +54,9 @@ impl Interfaces {
     pub fn open_uplink(&self, settings: &UplinkSettings) -> Result<(OpenedUplink, Option<UplinkControl>), OpenError> {
         let vteps: Vec<_> = settings.vteps.iter().map(|(address, _)| *address).collect();
         let mode = af_xdp_mode(settings.mode);
-        let mut port = self.af_xdp.open_uplink(&settings.interface, mode, &vteps, settings.rings)?;
+        let mut port = self
+            .af_xdp
+            .open_uplink(&settings.interface, mode, &vteps, settings.rings)?;
         let control = port.control.take();
         let uplink = OpenedUplink {
             name: settings.interface.as_str().into(),
@@ -68,10 +73,16 @@ impl Interfaces {
 impl Opener for Interfaces {
     fn open(&mut self, spec: &PortSpec) -> Result<Opened, Refusal> {
         if spec.mode == Mode::Memory {
-            return Err(Refusal::refused("port.mode", "a memory port has its other end in the same process: not in a daemon"));
+            return Err(Refusal::refused(
+                "port.mode",
+                "a memory port has its other end in the same process: not in a daemon",
+            ));
         }
-        let port = self.af_xdp.open_access(&spec.interface, af_xdp_mode(spec.mode), self.rings);
-        port.map(opened).map_err(|error| Refusal::refused("port.interface", explain(&error)))
+        let port = self
+            .af_xdp
+            .open_access(&spec.interface, af_xdp_mode(spec.mode), self.rings);
+        port.map(opened)
+            .map_err(|error| Refusal::refused("port.interface", explain(&error)))
     }
 }
 
@@ -94,8 +105,17 @@ fn opened(mut port: OpenPort) -> Opened {
         (_, false) => Mode::NativeCopy,
     };
     let (mtu, mac) = (u16::try_from(attachment.mtu).unwrap_or(u16::MAX), Mac(attachment.mac));
-    let attachment = Attached { mode, why: attachment.why.as_str().into() };
-    Opened { queues: std::mem::take(&mut port.queues), mtu, mac, attachment, guard: Box::new(port) }
+    let attachment = Attached {
+        mode,
+        why: attachment.why.as_str().into(),
+    };
+    Opened {
+        queues: std::mem::take(&mut port.queues),
+        mtu,
+        mac,
+        attachment,
+        guard: Box::new(port),
+    }
 }
 
 fn af_xdp_mode(mode: Mode) -> af_xdp::Mode {

@@ -15,6 +15,9 @@ use crate::{
     worker::Fleet,
 };
 
+/// How long opening a port waits for workers to give up the port that had the interface before.
+const CLOSING_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// What is known of an open port, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortStatus {
@@ -30,6 +33,7 @@ pub struct PortStatus {
 
 struct Entry {
     status: PortStatus,
+    interface: Arc<str>,
     /// Queues not yet given to workers.
     waiting: Vec<Box<dyn Queue>>,
     _guard: Box<dyn std::any::Any + Send>,
@@ -60,7 +64,7 @@ impl Hosted {
     }
 
     /// Takes an opened port. Gives the workers that will own its queues, as bits.
-    pub(super) fn adopt(&mut self, slot: PortSlot, opened: Opened) -> u64 {
+    pub(super) fn adopt(&mut self, slot: PortSlot, interface: &Arc<str>, opened: Opened) -> u64 {
         let Opened {
             queues,
             mtu,
@@ -80,6 +84,7 @@ impl Hosted {
             slot,
             Entry {
                 status,
+                interface: interface.clone(),
                 waiting: queues,
                 _guard: guard,
             },
@@ -119,7 +124,7 @@ impl Hosted {
             for frame in returned.frames {
                 self.frames.free(frame);
             }
-            if let Some(queue) = returned.queue {
+            for queue in returned.queues {
                 queue.close(&mut self.frames);
             }
             if let Some((left, _)) = self.closing.get_mut(&returned.port) {
@@ -166,14 +171,25 @@ impl Hosted {
 impl Host for Hosted {
     fn open(&mut self, slot: PortSlot, spec: &PortSpec) -> Result<(u16, u64), Refusal> {
         // A port of the same interface that is being given up must be gone first; workers take microseconds.
-        let patience = std::time::Instant::now() + std::time::Duration::from_millis(500);
-        while !self.closing.is_empty() && std::time::Instant::now() < patience {
+        let patience = std::time::Instant::now() + CLOSING_PATIENCE;
+        while self
+            .closing
+            .values()
+            .any(|(_, entry)| entry.interface == spec.interface)
+        {
             self.freed = self.reap();
+            if std::time::Instant::now() > patience {
+                let message = format!(
+                    "interface {} is still being given up by its port before; try again",
+                    spec.interface
+                );
+                return Err(Refusal::in_use("port.interface", message));
+            }
             std::thread::yield_now();
         }
         let opened = self.opener.open(spec)?;
         let mtu = opened.mtu;
-        Ok((mtu, self.adopt(slot, opened)))
+        Ok((mtu, self.adopt(slot, &spec.interface, opened)))
     }
 
     fn opened(&self, slot: PortSlot) -> Option<(u16, u64)> {

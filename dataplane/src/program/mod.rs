@@ -180,7 +180,7 @@ impl Programmer {
             let slot = slot.ok_or_else(|| Refusal::exhausted("uplink", "no room for ports"))?;
             note_vteps(&mut state.tables, &uplink.addresses)?;
             let (mac, mtu) = (uplink.opened.mac, uplink.opened.mtu);
-            let workers = hosted.adopt(slot, uplink.opened);
+            let workers = hosted.adopt(slot, &uplink.name, uplink.opened);
             let port = Port {
                 id: FIRST_UPLINK_ID + index as u32,
                 name: uplink.name.clone(),

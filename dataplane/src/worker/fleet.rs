@@ -19,6 +19,9 @@ pub const MAX_WORKERS: usize = 64;
 /// Token of a worker's own waker among its poll events; ports use their slot.
 const WAKER: mio::Token = mio::Token(usize::MAX);
 
+/// Wake-ups taken at a time.
+const EVENTS: usize = 256;
+
 /// Handles on all workers: gives them ports, takes ports back, leaves frames to send.
 #[derive(Debug)]
 pub struct Fleet {
@@ -70,6 +73,10 @@ impl Fleet {
                     state: State::new(seat.flows, pool.cache()),
                     queues: Vec::new(),
                     by_port: Vec::new(),
+                    active: Vec::new(),
+                    next_token: 0,
+                    turns_to_roll_call: 0,
+                    events: mio::Events::with_capacity(EVENTS),
                     batch: Vec::with_capacity(BATCH),
                     poll,
                     flow_timeouts,

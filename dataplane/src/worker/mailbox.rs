@@ -28,8 +28,8 @@ pub(super) enum Command {
 pub struct Returned {
     /// The port.
     pub port: PortSlot,
-    /// Its queue, to be closed by a thread that may block.
-    pub queue: Option<Box<dyn Queue>>,
+    /// Its queues that this worker owned, to be closed by a thread that may block.
+    pub queues: Vec<Box<dyn Queue>>,
     /// Frames that waited to be sent by it.
     pub frames: Vec<Frame>,
 }

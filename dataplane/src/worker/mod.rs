@@ -32,10 +32,26 @@ pub trait Clock {
     fn now(&self) -> u64;
 }
 
+/// Turns without a frame after which a queue is no longer looked at, until its descriptor says so.
+const DORMANT_AFTER: u32 = 64;
+
+/// Turns between two looks at the descriptors of dormant queues, while others are busy.
+const ROLL_CALL: u32 = 16;
+
 /// A queue that the worker owns.
 struct Owned {
     port: PortSlot,
     queue: Box<dyn Queue>,
+    /// Names it among poll events. `None`: its descriptor cannot wake us, so it is looked at in every turn.
+    token: Option<mio::Token>,
+    /// Turns since it last gave a frame.
+    idle: u32,
+}
+
+impl Owned {
+    fn is_dormant(&self) -> bool {
+        self.token.is_some() && self.idle > DORMANT_AFTER
+    }
 }
 
 /// What a turn did.
@@ -65,10 +81,15 @@ struct Core {
     load: Arc<Load>,
     state: State,
     queues: Vec<Owned>,
-    /// Index into `queues` by port slot; `u32::MAX`: not ours.
+    /// Index into `queues` by port slot, of the queue to send by; `u32::MAX`: not ours.
     by_port: Vec<u32>,
+    /// Indices of the queues that are looked at in every turn. An idle port costs nothing.
+    active: Vec<u32>,
+    next_token: usize,
+    turns_to_roll_call: u32,
     batch: Vec<Frame>,
     poll: mio::Poll,
+    events: mio::Events,
     flow_timeouts: FlowTimeouts,
 }
 
@@ -122,11 +143,18 @@ impl Worker {
             turn.stop = core.read_mail();
             turn.sent += core.take_handoff(&self.reader.pin());
         }
-        for index in 0..core.queues.len() {
+        core.call_roll();
+        let mut place = 0;
+        while let Some(index) = core.active.get(place).map(|index| *index as usize) {
             if core.receive(index, &mut turn) {
                 // One revision from parse to transmit.
                 let tables = self.reader.pin();
                 core.carry(index, &tables, clock, &mut turn);
+            }
+            if core.queues[index].is_dormant() {
+                core.active.swap_remove(place);
+            } else {
+                place += 1;
             }
         }
         core.keep_house(clock.now(), &turn);
@@ -160,11 +188,47 @@ impl Core {
             .receive(&mut self.state.frames, &mut self.batch, BATCH)
             .frames;
         turn.received += received;
-        if received == 0 && owned.queue.sending() {
+        if received > 0 {
+            owned.idle = 0;
+            return true;
+        }
+        if owned.queue.sending() {
             owned.queue.flush(&mut self.state.frames);
             turn.sending |= owned.queue.sending();
+        } else {
+            owned.idle = owned.idle.saturating_add(1);
         }
-        received > 0
+        false
+    }
+
+    /// Now and then asks which dormant queues have something, all with one system call.
+    #[inline]
+    fn call_roll(&mut self) {
+        if self.active.len() == self.queues.len() {
+            return;
+        }
+        match self.turns_to_roll_call.checked_sub(1) {
+            Some(left) if !self.active.is_empty() => self.turns_to_roll_call = left,
+            _ => {
+                self.turns_to_roll_call = ROLL_CALL;
+                self.wait(std::time::Duration::ZERO);
+            }
+        }
+    }
+
+    /// Waits for a queue to have something, or for a message, at most this long; those queues are active again.
+    fn wait(&mut self, longest: std::time::Duration) {
+        // An interrupted wait is a short one.
+        let _ = self.poll.poll(&mut self.events, Some(longest));
+        for event in &self.events {
+            let found = self.queues.iter().position(|owned| owned.token == Some(event.token()));
+            if let Some((index, owned)) = found.and_then(|index| Some((index, self.queues.get_mut(index)?))) {
+                if owned.is_dormant() {
+                    self.active.push(index as u32);
+                }
+                owned.idle = 0;
+            }
+        }
     }
 
     /// Carries the batch, received from this queue, to the end.
@@ -271,42 +335,48 @@ impl Core {
             self.by_port.resize(port.index() + 1, u32::MAX);
         }
         let Some(queue) = queue else { return };
-        if let Some(fd) = queue.wake_fd() {
-            let token = mio::Token(port.index());
-            // Without it the port is still polled, only not slept on; the loop's timeout bounds the delay.
-            let _ = self
-                .poll
+        let token = mio::Token(self.next_token);
+        self.next_token += 1;
+        // A descriptor that cannot be polled leaves a queue that is looked at in every turn.
+        let token = queue.wake_fd().and_then(|fd| {
+            let mut source = mio::unix::SourceFd(&fd);
+            self.poll
                 .registry()
-                .register(&mut mio::unix::SourceFd(&fd), token, mio::Interest::READABLE);
-        }
-        self.by_port[port.index()] = self.queues.len() as u32;
-        self.queues.push(Owned { port, queue });
+                .register(&mut source, token, mio::Interest::READABLE)
+                .ok()?;
+            Some(token)
+        });
+        self.queues.push(Owned {
+            port,
+            queue,
+            token,
+            idle: 0,
+        });
+        self.reindex();
     }
 
     fn remove_port(&mut self, port: PortSlot) -> Returned {
         let frames = self.state.out.remove_port(port);
-        let own = self
-            .by_port
-            .get_mut(port.index())
-            .map_or(u32::MAX, |i| std::mem::replace(i, u32::MAX)) as usize;
-        if own >= self.queues.len() {
-            return Returned {
-                port,
-                queue: None,
-                frames,
-            };
+        let mut queues = Vec::new();
+        for owned in self.queues.extract_if(.., |owned| owned.port == port) {
+            if let Some(fd) = owned.token.and_then(|_| owned.queue.wake_fd()) {
+                let _ = self.poll.registry().deregister(&mut mio::unix::SourceFd(&fd));
+            }
+            queues.push(owned.queue);
         }
-        let owned = self.queues.swap_remove(own);
-        if let Some(moved) = self.queues.get(own) {
-            self.by_port[moved.port.index()] = own as u32;
-        }
-        if let Some(fd) = owned.queue.wake_fd() {
-            let _ = self.poll.registry().deregister(&mut mio::unix::SourceFd(&fd));
-        }
-        Returned {
-            port,
-            queue: Some(owned.queue),
-            frames,
+        self.reindex();
+        Returned { port, queues, frames }
+    }
+
+    /// After queues came or went: who is where.
+    fn reindex(&mut self) {
+        self.by_port.fill(u32::MAX);
+        self.active.clear();
+        for (index, owned) in self.queues.iter_mut().enumerate() {
+            let place = &mut self.by_port[owned.port.index()];
+            *place = (*place).min(index as u32);
+            owned.idle = 0;
+            self.active.push(index as u32);
         }
     }
 

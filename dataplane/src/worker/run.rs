@@ -35,7 +35,6 @@ const SENDING_NAP: Duration = Duration::from_millis(1);
 
 /// Runs the worker until it is told to stop, and gives it back.
 pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
-    let mut events = mio::Events::with_capacity(256);
     let mut idle_since = None;
     loop {
         let turn = worker.turn(clock);
@@ -55,21 +54,20 @@ pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
             std::hint::spin_loop();
             continue;
         }
-        sleep(&mut worker, &mut events, if turn.sending { SENDING_NAP } else { NAP });
+        sleep(&mut worker, if turn.sending { SENDING_NAP } else { NAP });
         idle_since = None;
     }
 }
 
 /// Sleeps until a packet, a message or the timeout. Wake-ups are edges, so a packet that came since the last look is one.
-fn sleep(worker: &mut Worker, events: &mut mio::Events, longest: Duration) {
+fn sleep(worker: &mut Worker, longest: Duration) {
     let core = &mut worker.core;
-    let mailbox = &core.mailboxes[core.index];
+    let mailbox = core.mailboxes[core.index].clone();
     mailbox.sleeping.store(true, Ordering::SeqCst);
     // Whoever knocked before `sleeping` was set did not wake us: look once more.
     if !mailbox.mail.load(Ordering::SeqCst) {
         core.load.sleeps.add(1);
-        // An interrupted sleep is a short one.
-        let _ = core.poll.poll(events, Some(longest));
+        core.wait(longest);
     }
     mailbox.sleeping.store(false, Ordering::SeqCst);
 }
