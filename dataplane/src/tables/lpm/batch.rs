@@ -1,120 +1,171 @@
 //! Many lookups at once: each round takes every address one node further and asks for the memory it needs next, so that the
-//! waits for memory overlap.
+//! waits for memory overlap. Which way an address goes is decided without branching, which would be mispredicted: every lane
+//! is written to the end of all lists, and only the list that it belongs to grows.
 
 use super::address::family::Family;
 use super::arena::Arena;
-use super::cpu::with_popcount;
-use super::lookup::{Covering, Step, leaf_value, step};
+use super::cpu::{Work, with_popcount};
+use super::lookup::{Covering, leaf_value};
+use super::node::{BRANCH_WORDS, COVERING, STRIDE, rank};
 use super::{Address, Root};
 
-/// Lookups in flight together: enough to fill what a core can have outstanding.
+/// Lookups in flight together: enough to fill what a core can have outstanding. A power of two, at most 64.
 const LANES: usize = 32;
+
+/// Numbers of lanes.
+struct List {
+    lanes: [u8; LANES],
+    count: usize,
+}
+
+impl List {
+    const EMPTY: List = List {
+        lanes: [0; LANES],
+        count: 0,
+    };
+
+    #[inline(always)]
+    fn push_if(&mut self, condition: bool, lane: usize) {
+        self.lanes[self.count % LANES] = lane as u8;
+        self.count += usize::from(condition);
+    }
+
+    #[inline(always)]
+    fn get(&self, i: usize) -> usize {
+        usize::from(self.lanes[i % LANES]) % LANES
+    }
+}
 
 /// One lookup on its way.
 #[derive(Clone, Copy)]
-struct Lane<A: Family> {
-    key: A::Key,
-    /// The branch, the leaf, or nothing yet.
+struct Lane<K> {
+    key: K,
+    /// The branch or leaf that was asked for last.
     at: u32,
-    /// The half word of the value: of the leaf, if apart, or of the covering prefix.
-    value: u64,
     covering: Covering,
-    next: Next,
+    /// The half word of the value: of a leaf, if apart, or of the covering prefix.
+    value: u64,
 }
 
-/// What the memory asked for last holds.
-#[derive(Clone, Copy, PartialEq)]
-enum Next {
-    Branch,
-    Leaf,
-    Value,
+/// Where lanes go after a node.
+struct Ways {
+    branch: List,
+    leaf: List,
+    end: List,
 }
 
-impl<A: Family> Lane<A> {
-    fn start(root: u32, address: A) -> Self {
-        Lane {
-            key: address.key(),
-            at: root,
-            value: 0,
-            covering: Covering::NONE,
-            next: Next::Branch,
-        }
-    }
-
-    /// Goes on by one access. The answer when there is nothing left to read.
+impl<K: Copy> Lane<K> {
     #[inline(always)]
-    fn advance(&mut self, arena: &Arena) -> Option<Option<u32>> {
-        match self.next {
-            Next::Branch => match step::<A>(&arena.branch(self.at), self.at, self.key, &mut self.covering) {
-                Step::Branch(at, key) => {
-                    (self.at, self.key) = (at, key);
-                    arena.prefetch(at);
-                    None
-                }
-                Step::Leaf(at, value, key) => {
-                    (self.at, self.value, self.key, self.next) = (at, value, key, Next::Leaf);
-                    arena.prefetch(at);
-                    if A::APART {
-                        arena.prefetch((value / 2) as u32);
-                    }
-                    None
-                }
-                Step::End => self.fall_back(arena),
-            },
-            Next::Leaf => match leaf_value::<A>(arena, self.at, self.value, self.key) {
-                Some(value) => Some(Some(value)),
-                None => self.fall_back(arena),
-            },
-            Next::Value => Some(Some(arena.load_half(self.value))),
-        }
-    }
-
-    /// Nothing longer matched: the covering prefix it is, if any.
-    #[inline(always)]
-    fn fall_back(&mut self, arena: &Arena) -> Option<Option<u32>> {
-        match self.covering.value_half::<A>(arena) {
-            Some(half) => {
-                (self.value, self.next) = (half, Next::Value);
-                arena.prefetch((half / 2) as u32);
-                None
+    fn step<A: Family<Key = K>>(&mut self, arena: &Arena, number: usize, ways: &mut Ways) {
+        let node = arena.branch(self.at);
+        if node.skip != 1 {
+            let (matches, len) = node.skips(A::window(self.key));
+            if !matches {
+                ways.end.push_if(true, number);
+                return;
             }
-            None => Some(None),
+            self.key = A::advance(self.key, len);
         }
+        let index = (A::window(self.key) >> (64 - STRIDE)) as u32;
+        let here = Covering { at: self.at, index };
+        self.covering = if node.internal & COVERING[index as usize] != 0 {
+            here
+        } else {
+            self.covering
+        };
+        let (branch, leaf) = (node.branches >> index & 1 != 0, node.leaves >> index & 1 != 0);
+        let leaf_rank = rank(node.leaves, index);
+        let to_branch = rank(node.branches, index) * BRANCH_WORDS;
+        let to_leaf = node.branches.count_ones() * BRANCH_WORDS + leaf_rank;
+        self.at = node.base.wrapping_add(if branch { to_branch } else { to_leaf });
+        self.key = A::advance(self.key, STRIDE);
+        arena.prefetch(self.at);
+        if A::APART {
+            self.value = node.values_half() + u64::from(leaf_rank);
+            if leaf {
+                arena.prefetch((self.value / 2) as u32);
+            }
+        }
+        ways.branch.push_if(branch, number);
+        ways.leaf.push_if(leaf, number);
+        ways.end.push_if(!branch & !leaf, number);
     }
 }
 
 #[inline(always)]
 fn lookup_lanes<A: Address>(arena: &Arena, queries: &[(Root<A>, A)], results: &mut [Option<u32>]) {
-    let mut lanes: [Lane<A>; LANES] = [Lane::start(0, A::narrow(0)); LANES];
-    let mut active: [u8; LANES] = [0; LANES];
-    let mut count = 0;
-    for (i, (lane, &(root, address))) in lanes.iter_mut().zip(queries).enumerate() {
-        *lane = Lane::start(root.at, address);
-        arena.prefetch(root.at);
-        active[i] = i as u8;
-        count = i + 1;
+    let start = Lane {
+        key: A::narrow(0).key(),
+        at: 0,
+        covering: Covering::NONE,
+        value: 0,
+    };
+    let mut lanes: [Lane<A::Key>; LANES] = [start; LANES];
+    let mut ways = Ways {
+        branch: List::EMPTY,
+        leaf: List::EMPTY,
+        end: List::EMPTY,
+    };
+    for (number, (lane, &(root, address))) in lanes.iter_mut().zip(queries).enumerate() {
+        *lane = Lane {
+            key: address.key(),
+            at: root.at,
+            ..start
+        };
+        lane.step::<A>(arena, number, &mut ways);
     }
-    // Levels of branches, then a leaf, then a value.
-    for _ in 0..A::LEVELS + 2 {
-        let mut kept = 0;
-        for i in 0..count {
-            let lane = active[i % LANES];
-            let at = usize::from(lane) % LANES;
-            match lanes[at].advance(arena) {
-                None => {
-                    active[kept % LANES] = lane;
-                    kept += 1;
-                }
-                Some(answer) => {
-                    if let Some(result) = results.get_mut(at) {
-                        *result = answer;
-                    }
-                }
-            }
-        }
-        count = kept;
+    for _ in 1..A::LEVELS {
+        let count = std::mem::take(&mut ways.branch.count);
         if count == 0 {
             break;
+        }
+        for i in 0..count {
+            let number = ways.branch.get(i);
+            lanes[number].step::<A>(arena, number, &mut ways);
+        }
+    }
+    for i in 0..ways.leaf.count {
+        let number = ways.leaf.get(i);
+        let lane = &lanes[number];
+        let value = leaf_value::<A>(arena, lane.at, lane.value, lane.key);
+        if let Some(result) = results.get_mut(number) {
+            *result = value;
+        }
+        ways.end.push_if(value.is_none(), number);
+    }
+    // Nothing longer matched: the covering prefix it is.
+    let mut covered = List::EMPTY;
+    for i in 0..ways.end.count {
+        let number = ways.end.get(i);
+        let half = lanes[number].covering.value_half::<A>(arena);
+        lanes[number].value = half.unwrap_or(0);
+        arena.prefetch((half.unwrap_or(0) / 2) as u32);
+        covered.push_if(half.is_some(), number);
+        if let Some(result) = results.get_mut(number) {
+            *result = None;
+        }
+    }
+    for i in 0..covered.count {
+        let number = covered.get(i);
+        if let Some(result) = results.get_mut(number) {
+            *result = Some(arena.load_half(lanes[number].value));
+        }
+    }
+}
+
+struct Batch<'a, A> {
+    arena: &'a Arena,
+    queries: &'a [(Root<A>, A)],
+    results: &'a mut [Option<u32>],
+}
+
+impl<A: Address> Work for Batch<'_, A> {
+    type Answer = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (queries, results) in self.queries.chunks(LANES).zip(self.results.chunks_mut(LANES)) {
+            lookup_lanes(self.arena, queries, results);
         }
     }
 }
@@ -124,10 +175,13 @@ impl Arena {
     /// Queries without a place, and places without a query, are left alone. Faster than one by one where tables exceed the
     /// processor's caches.
     pub fn lookup_batch<A: Address>(&self, queries: &[(Root<A>, A)], results: &mut [Option<u32>]) {
-        with_popcount(self.popcount, || {
-            for (queries, results) in queries.chunks(LANES).zip(results.chunks_mut(LANES)) {
-                lookup_lanes(self, queries, results);
-            }
-        });
+        with_popcount(
+            self.popcount,
+            Batch {
+                arena: self,
+                queries,
+                results,
+            },
+        );
     }
 }

@@ -16,22 +16,30 @@ impl Popcount {
     }
 }
 
-/// Runs `work` compiled for a processor that counts bits in one instruction where this one does, else for the baseline.
+/// Something to be compiled both for the baseline and for a processor that counts bits in one instruction. A closure would not
+/// do: nothing can promise that it is inlined, and only what is inlined is compiled for the better processor.
+pub(super) trait Work {
+    type Answer;
+    /// To be marked `#[inline(always)]`, as everything it calls in a hurry.
+    fn run(self) -> Self::Answer;
+}
+
+/// Runs `work` as compiled for the processor that this is.
 #[inline(always)]
-pub(super) fn with_popcount<R>(popcount: Popcount, work: impl FnOnce() -> R) -> R {
+pub(super) fn with_popcount<W: Work>(popcount: Popcount, work: W) -> W::Answer {
     #[cfg(target_arch = "x86_64")]
     if popcount.0 {
         // SAFETY: `Popcount(true)` is only made after both features were detected on this processor.
         return unsafe { popcounting(work) };
     }
     let _ = popcount;
-    work()
+    work.run()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "popcnt,bmi1")]
-unsafe fn popcounting<R>(work: impl FnOnce() -> R) -> R {
-    work()
+unsafe fn popcounting<W: Work>(work: W) -> W::Answer {
+    work.run()
 }
 
 /// Asks for the cache line of `word` without waiting for it.

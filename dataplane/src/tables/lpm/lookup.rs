@@ -2,15 +2,15 @@
 
 use super::address::family::Family;
 use super::arena::Arena;
-use super::cpu::with_popcount;
+use super::cpu::{Work, with_popcount};
 use super::node::{Branch, COVERING, STRIDE, position, suffix, suffix_matches};
 use super::{Address, Prefix, Root};
 
 /// The deepest node on the way with an internal prefix that matches, and the address's six bits there.
 #[derive(Clone, Copy)]
 pub(super) struct Covering {
-    at: u32,
-    index: u32,
+    pub(super) at: u32,
+    pub(super) index: u32,
 }
 
 impl Covering {
@@ -89,11 +89,33 @@ fn lookup<A: Family>(arena: &Arena, root: u32, address: A) -> Option<u32> {
     covering.value_half::<A>(arena).map(|half| arena.load_half(half))
 }
 
+struct Lookup<'a, A> {
+    arena: &'a Arena,
+    root: u32,
+    address: A,
+}
+
+impl<A: Address> Work for Lookup<'_, A> {
+    type Answer = Option<u32>;
+
+    #[inline(always)]
+    fn run(self) -> Option<u32> {
+        lookup(self.arena, self.root, self.address)
+    }
+}
+
 impl Arena {
     /// The value of the longest prefix that contains `address`.
     #[inline]
     pub fn lookup<A: Address>(&self, root: Root<A>, address: A) -> Option<u32> {
-        with_popcount(self.popcount, || lookup(self, root.at, address))
+        with_popcount(
+            self.popcount,
+            Lookup {
+                arena: self,
+                root: root.at,
+                address,
+            },
+        )
     }
 
     /// The value of exactly this prefix.
