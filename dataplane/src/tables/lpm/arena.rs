@@ -40,6 +40,7 @@ impl Arena {
         // SAFETY: `start` is a fresh allocation of exactly this slice's layout from the global allocator, and zero bytes are
         // a valid `AtomicU64`.
         let words = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, words)) };
+        prefer_huge_pages(&words);
         Ok(Arena {
             words,
             popcount: Popcount::detect(),

@@ -5,12 +5,19 @@
 use super::address::family::Family;
 use super::arena::Arena;
 use super::cpu::{Work, with_popcount};
-use super::lookup::{Covering, leaf_value};
-use super::node::{BRANCH_WORDS, COVERING, STRIDE, rank};
+use super::lookup::{Covering, Step, leaf_value, lookup, step};
+use super::node::{BRANCH_WORDS, STRIDE};
 use super::{Address, Root};
 
-/// Lookups in flight together: enough to fill what a core can have outstanding. A power of two, at most 64.
-const LANES: usize = 32;
+/// Most lookups in flight together: a worker's whole batch. A power of two, at most 128.
+const LANES: usize = 64;
+
+/// The first nodes of a way are shared by so many addresses that they are near in the cache, and alike enough for the branch
+/// predictor: waiting for them costs less than taking turns.
+const NEAR: usize = 3;
+
+/// Fewer than these are looked up one by one: overlapping them does not make up for setting out the lanes.
+const FEW: usize = 4;
 
 /// Numbers of lanes.
 struct List {
@@ -24,10 +31,11 @@ impl List {
         count: 0,
     };
 
+    /// Adds a lane if `condition` is 1, does nothing if it is 0.
     #[inline(always)]
-    fn push_if(&mut self, condition: bool, lane: usize) {
+    fn push_if(&mut self, condition: u64, lane: usize) {
         self.lanes[self.count % LANES] = lane as u8;
-        self.count += usize::from(condition);
+        self.count += condition as usize;
     }
 
     #[inline(always)]
@@ -55,40 +63,62 @@ struct Ways {
 }
 
 impl<K: Copy> Lane<K> {
+    /// Takes the first steps.
+    #[inline(always)]
+    fn descend<A: Family<Key = K>>(&mut self, arena: &Arena, number: usize, ways: &mut Ways) {
+        for _ in 0..NEAR {
+            match step::<A>(&arena.branch(self.at), self.at, self.key, &mut self.covering) {
+                Step::Branch(at, key) => (self.at, self.key) = (at, key),
+                Step::Leaf(at, value, key) => {
+                    (self.at, self.value, self.key) = (at, value, key);
+                    arena.prefetch(at);
+                    if A::APART {
+                        arena.prefetch((value / 2) as u32);
+                    }
+                    ways.leaf.push_if(1, number);
+                    return;
+                }
+                Step::End => {
+                    ways.end.push_if(1, number);
+                    return;
+                }
+            }
+        }
+        arena.prefetch(self.at);
+        ways.branch.push_if(1, number);
+    }
+
+    /// Takes one step further down.
     #[inline(always)]
     fn step<A: Family<Key = K>>(&mut self, arena: &Arena, number: usize, ways: &mut Ways) {
         let node = arena.branch(self.at);
         if node.skip != 1 {
             let (matches, len) = node.skips(A::window(self.key));
             if !matches {
-                ways.end.push_if(true, number);
+                ways.end.push_if(1, number);
                 return;
             }
             self.key = A::advance(self.key, len);
         }
         let index = (A::window(self.key) >> (64 - STRIDE)) as u32;
-        let here = Covering { at: self.at, index };
-        self.covering = if node.internal & COVERING[index as usize] != 0 {
-            here
-        } else {
-            self.covering
-        };
-        let (branch, leaf) = (node.branches >> index & 1 != 0, node.leaves >> index & 1 != 0);
-        let leaf_rank = rank(node.leaves, index);
-        let to_branch = rank(node.branches, index) * BRANCH_WORDS;
-        let to_leaf = node.branches.count_ones() * BRANCH_WORDS + leaf_rank;
-        self.at = node.base.wrapping_add(if branch { to_branch } else { to_leaf });
+        self.covering.update(&node, self.at, index);
+        let (branch, leaf) = (node.branches >> index & 1, node.leaves >> index & 1);
+        // A branch stands behind those below its index; a leaf behind all branches and the leaves below its index.
+        let (below, not_branch) = ((1 << index) - 1, branch.wrapping_sub(1));
+        let branches_before = (node.branches & (below | not_branch)).count_ones();
+        let leaves_before = (node.leaves & below & not_branch).count_ones();
+        self.at = node.base.wrapping_add(branches_before * BRANCH_WORDS + leaves_before);
         self.key = A::advance(self.key, STRIDE);
         arena.prefetch(self.at);
         if A::APART {
-            self.value = node.values_half() + u64::from(leaf_rank);
-            if leaf {
+            self.value = node.values_half() + u64::from(leaves_before);
+            if leaf != 0 {
                 arena.prefetch((self.value / 2) as u32);
             }
         }
         ways.branch.push_if(branch, number);
         ways.leaf.push_if(leaf, number);
-        ways.end.push_if(!branch & !leaf, number);
+        ways.end.push_if((branch | leaf) ^ 1, number);
     }
 }
 
@@ -112,9 +142,9 @@ fn lookup_lanes<A: Address>(arena: &Arena, queries: &[(Root<A>, A)], results: &m
             at: root.at,
             ..start
         };
-        lane.step::<A>(arena, number, &mut ways);
+        lane.descend::<A>(arena, number, &mut ways);
     }
-    for _ in 1..A::LEVELS {
+    for _ in NEAR..A::LEVELS {
         let count = std::mem::take(&mut ways.branch.count);
         if count == 0 {
             break;
@@ -131,7 +161,7 @@ fn lookup_lanes<A: Address>(arena: &Arena, queries: &[(Root<A>, A)], results: &m
         if let Some(result) = results.get_mut(number) {
             *result = value;
         }
-        ways.end.push_if(value.is_none(), number);
+        ways.end.push_if(u64::from(value.is_none()), number);
     }
     // Nothing longer matched: the covering prefix it is.
     let mut covered = List::EMPTY;
@@ -140,7 +170,7 @@ fn lookup_lanes<A: Address>(arena: &Arena, queries: &[(Root<A>, A)], results: &m
         let half = lanes[number].covering.value_half::<A>(arena);
         lanes[number].value = half.unwrap_or(0);
         arena.prefetch((half.unwrap_or(0) / 2) as u32);
-        covered.push_if(half.is_some(), number);
+        covered.push_if(u64::from(half.is_some()), number);
         if let Some(result) = results.get_mut(number) {
             *result = None;
         }
@@ -165,7 +195,13 @@ impl<A: Address> Work for Batch<'_, A> {
     #[inline(always)]
     fn run(self) {
         for (queries, results) in self.queries.chunks(LANES).zip(self.results.chunks_mut(LANES)) {
-            lookup_lanes(self.arena, queries, results);
+            if queries.len() < FEW {
+                for (&(root, address), result) in queries.iter().zip(results) {
+                    *result = lookup(self.arena, root.at, address);
+                }
+            } else {
+                lookup_lanes(self.arena, queries, results);
+            }
         }
     }
 }

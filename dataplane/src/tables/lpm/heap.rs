@@ -1,14 +1,12 @@
 //! Hands out blocks of the arena, takes them back, and knows which were made in the running batch. Knows nothing of what is in
 //! them.
 //!
-//! Free blocks are kept by size and reused at the same size; only when fresh memory has run out are large ones cut up. Free
-//! neighbours are never joined: a table's mix of sizes changes little, and reuse stays one push and one pop.
+//! Free blocks are kept by size and reused at the same size: a table's mix of sizes changes little, and reuse is one push and
+//! one pop. Only when fresh memory has run out are large ones cut up, and when there are none, free neighbours joined.
 
 use super::arena::{Arena, CannotReserve};
 
-/// Largest block, in words: 64 child branches and 63 values.
-const LARGEST: u32 = 288;
-/// Number of sizes: 1 to 8 words, then by 4 up to 64, then by 16 up to the largest.
+/// Number of sizes: 1 to 8 words, then by 4 up to 64, then by 16 up to the largest, 64 child branches and 63 values.
 const CLASSES: usize = 8 + 14 + 14;
 /// Words that inserts leave for removals, which also need room for the path they replace: more than one removal can need.
 const SPARE: u32 = 8 * 1024;
@@ -55,10 +53,14 @@ struct Block {
 #[derive(Debug)]
 pub(super) struct Heap {
     free: Vec<Vec<u32>>,
+    /// The first word handed out. Boundaries count from here.
+    first: u32,
     /// Everything from here to the end was never handed out.
     untouched: u32,
     end: u32,
     used_words: usize,
+    /// Words freed since neighbours were last joined: with few, trying again is not worth it.
+    freed_words: usize,
     /// Blocks made in this batch, in order. May name blocks freed since: `in_batch` tells.
     made: Vec<Block>,
     /// A bit for each word at which a live block of this batch starts.
@@ -97,12 +99,15 @@ impl Heap {
     pub(super) fn new(bytes: usize) -> Result<(Arena, Heap), CannotReserve> {
         let words = (bytes / size_of::<u64>()).clamp(2 * SPARE as usize, u32::MAX as usize);
         let arena = Arena::new(words)?;
+        // Words 0 to 3 stay zero: the branch that empty roots point to.
+        let first = arena.line_start(4);
         let heap = Heap {
             free: vec![Vec::new(); CLASSES],
-            // Words 0 to 3 stay zero: the branch that empty roots point to.
-            untouched: arena.line_start(4),
+            first,
+            untouched: first,
             end: words as u32,
             used_words: 0,
+            freed_words: 0,
             made: Vec::new(),
             in_batch: vec![0; words.div_ceil(64)],
             replaced: Vec::new(),
@@ -136,7 +141,10 @@ impl Heap {
         let size = size(words, has_branches);
         let taken = match self.free.get_mut(class(size)).and_then(Vec::pop) {
             Some(at) => Some(at),
-            None => self.take_untouched(size, removal).or_else(|| self.cut(size)),
+            None => self
+                .take_untouched(size, removal)
+                .or_else(|| self.cut(size))
+                .or_else(|| self.join().then(|| self.cut(size)).flatten()),
         };
         let full = ArenaFull {
             used: self.used_bytes(),
@@ -162,27 +170,59 @@ impl Heap {
         Some(at)
     }
 
-    /// Takes the start of the smallest free block that is larger, and frees the rest in the largest pieces.
+    /// Takes the start of the smallest free block that is no smaller and starts on a boundary, and frees the rest.
     fn cut(&mut self, size: u32) -> Option<u32> {
-        let larger = (class(size) + 1..CLASSES).filter(|&larger| class_size(larger) % 4 == 0);
-        let (at, whole) = larger
-            .filter_map(|larger| Some((self.free.get_mut(larger)?.pop()?, class_size(larger))))
+        let fitting = (class(size)..CLASSES).filter(|&class| class_size(class) % 4 == 0 || class_size(class) == size);
+        let (at, whole) = fitting
+            .filter_map(|class| Some((self.free.get_mut(class)?.pop()?, class_size(class))))
             .next()?;
-        let mut used = size;
-        while used < whole {
-            let to_boundary = used.next_multiple_of(4) - used;
+        self.give_back_run(at + size, at + whole);
+        Some(at)
+    }
+
+    /// Frees all from `at` to `end` as blocks: as large as can be, those of whole multiples of four words on a boundary.
+    fn give_back_run(&mut self, mut at: u32, end: u32) {
+        while at < end {
+            let (left, to_boundary) = (end - at, (self.first.wrapping_sub(at)) % 4);
             let piece = match to_boundary {
-                0 => (0..CLASSES)
+                0 if left < 4 => left,
+                0 => (class(4)..CLASSES)
                     .rev()
                     .map(class_size)
-                    .find(|s| s % 4 == 0 && used + s <= whole)
+                    .find(|s| s % 4 == 0 && *s <= left)
                     .unwrap_or(4),
-                _ => to_boundary,
+                _ => to_boundary.min(left),
             };
-            self.give_back(at + used, piece);
-            used += piece;
+            self.give_back(at, piece);
+            at += piece;
         }
-        Some(at)
+    }
+
+    /// Joins free neighbours, and says whether it tried: not where little was freed since the last time.
+    fn join(&mut self) -> bool {
+        if self.freed_words < self.end as usize / 64 {
+            return false;
+        }
+        self.freed_words = 0;
+        let mut blocks = Vec::new();
+        for (class, free) in self.free.iter_mut().enumerate() {
+            blocks.extend(free.drain(..).map(|at| (at, class_size(class))));
+        }
+        blocks.sort_unstable();
+        let mut blocks = blocks.into_iter();
+        let Some((mut start, size)) = blocks.next() else {
+            return false;
+        };
+        let mut end = start + size;
+        for (at, size) in blocks {
+            if at != end {
+                self.give_back_run(start, end);
+                start = at;
+            }
+            end = at + size;
+        }
+        self.give_back_run(start, end);
+        true
     }
 
     fn give_back(&mut self, at: u32, size: u32) {
@@ -194,6 +234,7 @@ impl Heap {
     fn free(&mut self, block: Block) {
         self.mark(block.at, false);
         self.used_words -= block.words as usize;
+        self.freed_words += block.words as usize;
         self.give_back(block.at, block.words);
     }
 
@@ -261,6 +302,8 @@ impl Heap {
 mod tests {
     use super::*;
 
+    const LARGEST: u32 = 64 * 4 + 32;
+
     #[test]
     fn sizes_and_classes_agree() {
         for words in 1..=LARGEST {
@@ -279,11 +322,11 @@ mod tests {
         let mut owner = vec![usize::MAX; heap.end as usize];
         let mut blocks = Vec::new();
         let mut full = false;
-        // Fill the arena, free all, and fill it again with other sizes, which makes it cut.
-        for round in 0..2u32 {
+        // Fill the arena, free all, and fill it again with other sizes, which makes it cut and join.
+        for round in 0..4u32 {
             for i in 0.. {
-                let words = if round == 1 { 1 + i % 7 } else { LARGEST - i % 200 };
-                let Ok(at) = heap.make(words, round != 1 && i % 3 == 0, true) else {
+                let words = if round % 2 == 1 { 1 + i % 7 } else { LARGEST - i % 200 };
+                let Ok(at) = heap.make(words, round % 2 == 0 && i % 3 == 0, true) else {
                     full = true;
                     break;
                 };
@@ -291,7 +334,11 @@ mod tests {
                     assert_eq!(*word, usize::MAX);
                     *word = blocks.len();
                 }
-                blocks.push((at, words, round != 1 && i % 3 == 0));
+                assert!(
+                    round % 2 == 1 || i % 3 != 0 || at % 4 == heap.first % 4,
+                    "{at} is off the boundary"
+                );
+                blocks.push((at, words, round % 2 == 0 && i % 3 == 0));
             }
             assert!(full && !blocks.is_empty());
             for (at, words, has_branches) in blocks.drain(..) {

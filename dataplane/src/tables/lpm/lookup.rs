@@ -6,24 +6,30 @@ use super::cpu::{Work, with_popcount};
 use super::node::{Branch, COVERING, STRIDE, position, suffix, suffix_matches};
 use super::{Address, Prefix, Root};
 
-/// The deepest node on the way with an internal prefix that matches, and the address's six bits there.
+/// The deepest node on the way with an internal prefix that matches (lower half; 0 for none), and the address's six bits there
+/// (upper half). One word, so that it can be chosen without branching.
 #[derive(Clone, Copy)]
-pub(super) struct Covering {
-    pub(super) at: u32,
-    pub(super) index: u32,
-}
+pub(super) struct Covering(u64);
 
 impl Covering {
-    pub(super) const NONE: Covering = Covering { at: 0, index: 0 };
+    pub(super) const NONE: Covering = Covering(0);
+
+    /// Goes to the node at `at` if that has a prefix for the six bits `index`.
+    #[inline(always)]
+    pub(super) fn update(&mut self, node: &Branch, at: u32, index: u32) {
+        let here = u64::from(index) << 32 | u64::from(at);
+        let covers = node.internal & COVERING[index as usize] != 0;
+        self.0 ^= (self.0 ^ here) & u64::from(covers).wrapping_neg();
+    }
 
     /// Where the value of the longest of its prefixes is, if there is one.
     #[inline(always)]
     pub(super) fn value_half<A: Family>(self, arena: &Arena) -> Option<u64> {
-        if self.at == 0 {
+        if self.0 == 0 {
             return None;
         }
-        let node = arena.branch(self.at);
-        let position = (node.internal & COVERING[self.index as usize]).checked_ilog2()?;
+        let (node, index) = (arena.branch(self.0 as u32), (self.0 >> 32) as usize % COVERING.len());
+        let position = (node.internal & COVERING[index]).checked_ilog2()?;
         Some(node.value_half::<A>(position))
     }
 }
@@ -48,9 +54,7 @@ pub(super) fn step<A: Family>(node: &Branch, at: u32, mut key: A::Key, covering:
         key = A::advance(key, len);
     }
     let index = (A::window(key) >> (64 - STRIDE)) as u32;
-    if node.internal & COVERING[index as usize] != 0 {
-        *covering = Covering { at, index };
-    }
+    covering.update(node, at, index);
     let bit = 1 << index;
     if node.branches & bit != 0 {
         Step::Branch(node.branch_at(index), A::advance(key, STRIDE))
@@ -73,8 +77,9 @@ pub(super) fn leaf_value<A: Family>(arena: &Arena, at: u32, value: u64, key: A::
     }
 }
 
+/// One address, node by node.
 #[inline(always)]
-fn lookup<A: Family>(arena: &Arena, root: u32, address: A) -> Option<u32> {
+pub(super) fn lookup<A: Family>(arena: &Arena, root: u32, address: A) -> Option<u32> {
     let (mut at, mut key, mut covering) = (root, address.key(), Covering::NONE);
     for _ in 0..A::LEVELS {
         match step::<A>(&arena.branch(at), at, key, &mut covering) {
