@@ -157,3 +157,71 @@ fn rank(object: &pb::Object) -> u8 {
         Some(Object::Label(_)) => 11,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        compile::{
+            compile,
+            tests::laws::{NODES, run, step, world},
+        },
+        model::Name,
+    };
+
+    /// What a strict dataplane would say to a step.
+    fn check(mirror: &Mirror, step: &Step) -> Result<(), String> {
+        let Some(object) = &step.object else {
+            let user = mirror.iter().find(|(_, other)| references(other).contains(&step.key));
+            return user.map_or(Ok(()), |(user, _)| {
+                Err(format!("{} is deleted, but {user} needs it", step.key))
+            });
+        };
+        for reference in references(object) {
+            if mirror.get(&reference).is_none() {
+                return Err(format!("{} needs {reference}", step.key));
+            }
+        }
+        if let Some((interface, _)) = attachment(object) {
+            for (key, other) in mirror.iter() {
+                let Some((theirs, _)) = attachment(other) else { continue };
+                if (*key == step.key) != (theirs == interface) {
+                    return Err(format!("{} takes {interface}; {key} is on {theirs}", step.key));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// From any world to any other, at once: every step is valid when it comes, and in the end all is as wished.
+        #[test]
+        fn every_difference_is_in_a_valid_order_and_converges(
+            worlds in prop::collection::vec(prop::collection::vec(step(), 1..40), 1..4),
+        ) {
+            let mut world = world();
+            let mut mirrors = NODES.map(|_| Mirror::default());
+            for steps in worlds {
+                for step in steps {
+                    run(&mut world, step);
+                }
+                for (node, mirror) in NODES.iter().zip(&mut mirrors) {
+                    let plan = compile(&world.state, &Name::new(node).unwrap());
+                    let keys: BTreeSet<ObjectKey> = plan.keys().chain(mirror.keys()).cloned().collect();
+                    for step in difference(&plan, mirror, keys.clone()).into_iter().flatten() {
+                        if let Err(refusal) = check(mirror, &step) {
+                            prop_assert!(false, "at {}: {}", node, refusal);
+                        }
+                        mirror.note(step);
+                    }
+                    prop_assert!(difference(&plan, mirror, keys).is_empty(), "nothing is left to do");
+                    prop_assert!(plan.iter().map(|(k, p)| (k, &p.object)).eq(mirror.iter()));
+                }
+            }
+        }
+    }
+}

@@ -280,3 +280,64 @@ async fn the_wrong_dataplane_is_not_programmed() {
     assert!(!house.get("blue", "web").await.programmed);
     house.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configured_node_registers_itself_and_may_be_adopted() {
+    let ground = Ground::new();
+    let _fake = ground.fake("node-a");
+    let mut house = ground.control(&["node-a"]).await;
+    let node = "node-a".parse().unwrap();
+    until("the dataplane has said its address", || {
+        if house.store.state().observed(&node).is_some() {
+            Ok(())
+        } else {
+            Err("not yet".into())
+        }
+    })
+    .await;
+    let get = pb::GetNodeRequest { name: "node-a".into() };
+    let found = house.client.get_node(get).await.unwrap().into_inner();
+    assert_eq!(
+        (found.vtep_addresses.len(), &found.effective_vtep_addresses[..]),
+        (0, &["192.0.2.97".to_owned()][..])
+    );
+    assert_eq!(house.store.state().observed(&node).unwrap().underlay_mtu, 1500);
+
+    let wish = pb::Node {
+        name: "node-a".into(),
+        vtep_addresses: vec!["2001:db8::a".into(), "192.0.2.7".into()],
+        ..Default::default()
+    };
+    let create = |node| pb::CreateNodeRequest { node: Some(node) };
+    let adopted = house
+        .client
+        .create_node(create(wish.clone()))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((&adopted.uid, adopted.number), (&found.uid, found.number));
+    assert_eq!(adopted.effective_vtep_addresses, wish.vtep_addresses);
+    assert!(house.client.create_node(create(wish.clone())).await.is_ok());
+    let other = house
+        .client
+        .create_node(create(pb::Node {
+            vtep_addresses: vec![],
+            ..wish.clone()
+        }))
+        .await;
+    assert_eq!(other.unwrap_err().code(), tonic::Code::AlreadyExists, "adopted once");
+
+    let external = house
+        .client
+        .create_node(create(pb::Node { external: true, ..wish }))
+        .await
+        .unwrap_err();
+    assert_eq!(external.code(), tonic::Code::InvalidArgument);
+    let delete = house
+        .client
+        .delete_node(pb::DeleteNodeRequest { name: "node-a".into() })
+        .await
+        .unwrap_err();
+    assert_eq!(delete.code(), tonic::Code::FailedPrecondition);
+    house.kill().await;
+}

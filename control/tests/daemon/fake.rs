@@ -355,7 +355,7 @@ fn as_dumped(mut object: pb::Object) -> pb::Object {
             port.state = Some(pb::PortState {
                 up: true,
                 ..Default::default()
-            })
+            });
         }
         Some(Object::NextHop(next_hop)) => {
             next_hop.state = Some(pb::NextHopState {

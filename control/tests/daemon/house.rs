@@ -198,7 +198,7 @@ fn difference(
 
 /// Waits for something that comes true by itself; only a test that hangs is late.
 pub(crate) async fn until(what: &str, mut check: impl FnMut() -> Result<(), String>) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         match check() {
             Ok(()) => return,

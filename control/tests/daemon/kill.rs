@@ -158,6 +158,41 @@ async fn what_was_answered_survives_a_kill() {
     assert!(!second.status.success() && said.contains("another process"), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_when_it_is_ready_and_ends_when_asked() {
+    let ground = Ground::new();
+    let directory = ground.directory.path();
+    let notify = std::os::unix::net::UnixDatagram::bind(directory.join("notify.sock")).unwrap();
+    notify.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    for signal in ["TERM", "INT"] {
+        let mut command = command(directory);
+        let mut process = Process(
+            command
+                .env("NOTIFY_SOCKET", directory.join("notify.sock"))
+                .spawn()
+                .unwrap(),
+        );
+        let mut said = [0; 64];
+        let length = notify.recv(&mut said).unwrap();
+        assert_eq!(&said[..length], b"READY=1");
+        let mut api = client(directory).await;
+        // Somebody watching must not keep it from ending.
+        let mut watch = api
+            .watch(pb::WatchRequest { kinds: vec![] })
+            .await
+            .unwrap()
+            .into_inner();
+        while watch.message().await.unwrap().unwrap().r#type() != pb::watch_event::Type::Synced {}
+        let asked = Command::new("kill")
+            .args(["-s", signal, &process.0.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(asked.success());
+        assert!(process.0.wait().unwrap().success(), "{signal}");
+        assert!(!directory.join("control.sock").exists(), "the socket is gone");
+    }
+}
+
 #[test]
 fn bad_settings_are_explained() {
     let directory = tempfile::tempdir().unwrap();

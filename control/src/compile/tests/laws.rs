@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::compile::{Compiler, compile, is_ours};
 
-const NODES: [&str; 4] = ["node-a", "node-b", "node-c", "switch"];
+pub(crate) const NODES: [&str; 4] = ["node-a", "node-b", "node-c", "switch"];
 const NETWORKS: [&str; 3] = ["routed", "labelled", "bridged"];
 
 /// One random change; refused ones change nothing.
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Add {
         network: usize,
         name: u8,
@@ -42,7 +42,7 @@ enum Step {
     },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let endpoint = || (0..NETWORKS.len(), 0_u8..6, 0..NODES.len(), any::<bool>());
     prop_oneof![
         4 => endpoint().prop_map(|(network, name, node, attached)| Step::Add { network, name, node, attached }),
@@ -54,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     let mut world = World::default();
     world.node("node-a", &["192.0.2.1", "2001:db8::1"], false);
     world.node("node-b", &[], false);
@@ -81,7 +81,7 @@ fn world() -> World {
     world
 }
 
-fn run(world: &mut World, step: Step) {
+pub(crate) fn run(world: &mut World, step: Step) {
     // Refusals are part of the game.
     let _ = match step {
         Step::Add {

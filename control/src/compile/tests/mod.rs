@@ -1,6 +1,6 @@
 //! What small worlds are compiled into, and what holds for all of them.
 
-mod laws;
+pub(crate) mod laws;
 mod worlds;
 
 use vrouter_proto::{

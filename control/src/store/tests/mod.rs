@@ -63,3 +63,33 @@ async fn a_transaction_that_panics_takes_nobody_with_it() {
         Refusal::Store(StoreError::Closed)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_sees_every_commit_or_hears_that_it_was_too_slow() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::start(super::Redb::open(directory.path().join("x.redb")).unwrap()).unwrap();
+    create(&store, "before").await.unwrap();
+    let (state, mut quick) = store.watch();
+    let (_, mut slow) = store.watch();
+    assert_eq!(state.revision(), 1);
+    let reader = tokio::spawn(async move {
+        for revision in 2..=5001 {
+            let commit = quick.next().await.unwrap();
+            assert_eq!(
+                (commit.revision, commit.state.revision()),
+                (revision, revision),
+                "in order, none left out"
+            );
+        }
+    });
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 0..5000 {
+        let store = store.clone();
+        writers.spawn(async move { create(&store, &format!("n{n}")).await.unwrap() });
+        if n % 500 == 499 {
+            while writers.join_next().await.is_some() {}
+        }
+    }
+    reader.await.unwrap();
+    assert!(slow.next().await.is_none(), "it is told");
+}
