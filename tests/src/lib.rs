@@ -34,6 +34,7 @@ pub mod netns;
 pub mod node;
 pub mod require;
 pub mod run;
+pub mod scapy;
 mod sys;
 pub mod topology;
 pub mod traffic;

@@ -81,6 +81,13 @@ fn lack_of_vxlan() -> Option<String> {
     }
 }
 
+/// What is missing of some needs, in words; `None` when all are met.
+#[must_use]
+pub fn lacking(needs: &[Need]) -> Option<String> {
+    let lacking: Vec<_> = needs.iter().filter_map(|need| need.lack()).collect();
+    (!lacking.is_empty()).then(|| lacking.join("; "))
+}
+
 /// Whether all needs of a test are met; what is missing is printed. Used through [`require!`](crate::require!).
 ///
 /// # Panics
@@ -88,11 +95,7 @@ fn lack_of_vxlan() -> Option<String> {
 #[must_use]
 #[allow(clippy::panic)]
 pub fn met(test: &str, needs: &[Need]) -> bool {
-    let lacking: Vec<_> = needs.iter().filter_map(|need| need.lack()).collect();
-    if lacking.is_empty() {
-        return true;
-    }
-    let lacking = lacking.join("; ");
+    let Some(lacking) = lacking(needs) else { return true };
     if env::var("VROUTER_TESTS_REQUIRE").is_ok_and(|value| value == "1") {
         panic!("{test} may not be skipped here (VROUTER_TESTS_REQUIRE=1), but this is missing: {lacking}");
     }

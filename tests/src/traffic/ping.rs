@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{netns::Netns, run};
 
 /// What came of some pings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pings {
     /// Requests sent.
     pub sent: u32,
@@ -15,6 +15,8 @@ pub struct Pings {
     pub received: u32,
     /// Replies that came twice.
     pub duplicates: u32,
+    /// Shortest round trip in milliseconds, when there was one.
+    pub fastest: Option<f64>,
     /// All that ping wrote: errors from routers are in it.
     pub text: String,
 }
@@ -42,8 +44,14 @@ fn summary(text: &str) -> Option<Pings> {
         sent: number("transmitted")?,
         received: number("received")?,
         duplicates: number("duplicates").unwrap_or(0),
+        fastest: fastest(text),
         text: text.to_owned(),
     })
+}
+
+fn fastest(text: &str) -> Option<f64> {
+    let line = text.lines().find(|line| line.starts_with("rtt "))?;
+    line.split(" = ").nth(1)?.split('/').next()?.parse().ok()
 }
 
 /// Pings `count` times; every one must be answered, once.
@@ -81,6 +89,11 @@ mod tests {
         let pings =
             summary("x\n3 packets transmitted, 2 received, +1 duplicates, 33% packet loss, time 41ms\n").unwrap();
         assert_eq!((pings.sent, pings.received, pings.duplicates), (3, 2, 1));
+        assert_eq!(pings.fastest, None);
+        assert_eq!(
+            fastest("x\nrtt min/avg/max/mdev = 0.018/0.023/0.029/0.005 ms"),
+            Some(0.018)
+        );
         let pings = summary("3 packets transmitted, 0 received, +3 errors, 100% packet loss, time 41ms").unwrap();
         assert_eq!((pings.sent, pings.received, pings.duplicates), (3, 0, 0));
         assert_eq!(summary("ping: unknown host"), None);
