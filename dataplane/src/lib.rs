@@ -3,8 +3,10 @@
 //! The rooms, lowest floor first; an import goes only down:
 //! [`wire`] (what bytes mean), [`packet`] (a frame on its way), [`tables`] (what workers read), [`port`] (where frames come and
 //! go), [`service`] (what the router says itself), [`pipeline`] (the stages of a batch), [`worker`] (one pinned thread),
-//! [`program`] (the one writer of tables).
+//! [`program`] (the one writer of tables), [`telemetry`] (what the dataplane tells about itself), [`api`] (the gRPC server in
+//! front of these two).
 
+pub mod api;
 pub mod engine;
 pub mod packet;
 pub mod pipeline;
@@ -12,5 +14,6 @@ pub mod port;
 pub mod program;
 pub mod service;
 pub mod tables;
+pub mod telemetry;
 pub mod wire;
 pub mod worker;

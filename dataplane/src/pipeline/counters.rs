@@ -90,6 +90,10 @@ pub struct Counters {
     vrfs: Box<[VrfCounters]>,
     /// Frames the router made itself: answers, errors, copies for flooding, fragments.
     pub originated: Counter,
+    /// Flows made.
+    pub flows_created: Counter,
+    /// Flows forgotten because they were idle.
+    pub flows_expired: Counter,
     /// Packets forwarded without a flow entry.
     pub uncached: Counter,
     /// Packets that went on as fragments, each counted as originated.
@@ -107,6 +111,8 @@ impl Counters {
             ports: (0..ports.max(1)).map(|_| PortCounters::default()).collect(),
             vrfs: (0..vrfs.max(1)).map(|_| VrfCounters::default()).collect(),
             originated: Counter::default(),
+            flows_created: Counter::default(),
+            flows_expired: Counter::default(),
             uncached: Counter::default(),
             fragmented: Counter::default(),
             errors_withheld: Counter::default(),

@@ -143,6 +143,7 @@ fn remember(context: &mut Context<'_>, packet: &Packet, stamp: u64, hit: Option<
             };
             match shared.flows.insert(&mut context.state.flows, &flow, now) {
                 Ok(hit) => {
+                    context.count(|c| &c.flows_created);
                     shared.flows.touch(hit.flow, now, bytes);
                     return;
                 }

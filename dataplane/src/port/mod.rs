@@ -6,7 +6,9 @@
 
 #[cfg(target_os = "linux")]
 pub mod af_xdp;
+mod interface_name;
 pub mod memory;
 mod queue;
 
+pub use interface_name::{BadInterfaceName, INTERFACE_NAME_MAX, check_interface_name};
 pub use queue::{Queue, Received};

@@ -14,6 +14,7 @@ use crate::{
     pipeline::FlowAction,
     service::underlay::NeighborInfo,
     tables::{
+        Tables,
         flow::FlowEntry,
         learned::{LearnedEntry, Place},
         next_hop::Action,
@@ -151,6 +152,27 @@ impl Snapshot {
     /// The revision.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// The tables as workers see them. Routes must be looked up through this only while the snapshot lives.
+    pub fn tables(&self) -> &Tables {
+        &self.state.tables
+    }
+
+    /// How the port, or uplink, with this identifier is attached, and its MTU in force. `None`: there is no such port.
+    pub fn port_status(&self, id: u32) -> Option<(Option<&PortStatus>, u16)> {
+        let slot = match self.state.ports.get(&id) {
+            Some((slot, _)) => *slot,
+            None => self.port_slot(id)?,
+        };
+        let mtu = self.state.tables.port(slot)?.mtu;
+        Some((self.ports.get(&slot), mtu))
+    }
+
+    /// What became of the next hop with this identifier.
+    pub fn next_hop_status_of(&self, id: u64) -> Option<NextHopStatus> {
+        let (slot, _) = self.state.next_hops.get(&id)?;
+        Some(self.next_hop_status(*slot))
     }
 
     /// Ports and uplinks.

@@ -9,6 +9,7 @@
 pub mod cow;
 pub mod flow;
 pub mod forwarding;
+pub mod gateway;
 pub mod learned;
 pub mod lpm;
 mod memory;

@@ -384,9 +384,13 @@ impl Core {
     fn keep_house(&mut self, now: u64, turn: &Turn) {
         let budget = if turn.received > 0 { SWEEP_BUSY } else { SWEEP_IDLE };
         let timeouts = self.flow_timeouts;
-        self.shared
+        let expired = self
+            .shared
             .flows
             .sweep(&mut self.state.flows, now / 1_000_000, budget, |flow| timeouts.of(flow));
+        if expired > 0 {
+            self.shared.counters[self.index].flows_expired.add(expired as u64);
+        }
         self.load.turns.add(1);
         if turn.received + turn.sent > 0 {
             self.load.busy_turns.add(1);

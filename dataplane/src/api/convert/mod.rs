@@ -1,0 +1,24 @@
+//! Between the messages of the API and the objects of `program`: reading checks every field, showing writes every field.
+//!
+//! Reading never looks at tables: whether a reference leads anywhere is for `program` to say. A field's text or number that
+//! cannot be right is refused here, with its path and with what would be right. What only dumps say (states, counters) is
+//! ignored in what clients send, so that a dumped object can be sent back.
+
+mod binding;
+mod bridging;
+mod event;
+mod field;
+mod flow;
+mod next_hop;
+mod object;
+mod port;
+mod route;
+mod show;
+mod statistics;
+
+pub(super) use event::event;
+pub(super) use flow::{filter, flow};
+pub use object::MAX_OPERATIONS;
+pub(super) use object::{operations, selection};
+pub(super) use show::{dumped, info, problem};
+pub(super) use statistics::statistics;

@@ -1,0 +1,26 @@
+//! `vrouter.dataplane.v1`: the gRPC server in front of the one thread that programs tables.
+//!
+//! A request is read and checked here ([`convert`]), carried to that thread ([`Handle`]), and answered there ([`Desk`]). Whatever
+//! takes long (reading a big batch, writing out a dump) happens on this side, from a [`view`] of one moment, so that the
+//! programming thread does nothing but program. No rule between objects lives here.
+
+mod apply;
+mod convert;
+mod desk;
+mod event;
+mod handle;
+mod listen;
+mod outlet;
+mod selection;
+mod server;
+mod service;
+mod view;
+mod watch;
+
+pub use convert::MAX_OPERATIONS;
+pub use desk::Desk;
+pub use handle::{Handle, Request, Stopped};
+pub use listen::{Address, BadAddress, ListenError, Listener, SocketFile};
+pub use server::{ServeError, Server};
+pub use service::{MAX_MESSAGE, Service};
+pub use view::About;

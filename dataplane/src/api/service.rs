@@ -1,0 +1,137 @@
+//! The calls of `vrouter.dataplane.v1.Dataplane`.
+
+use prost::Message as _;
+use tonic::{Request, Response, Status, Streaming};
+use vrouter_proto::dataplane::{self as pb, dataplane_server::Dataplane};
+
+use super::{
+    apply, convert,
+    handle::Handle,
+    outlet::{Answers, Outlet, Scribes},
+    selection::Selection,
+    view::View,
+    watch,
+};
+use crate::program::problem::Refusal;
+
+/// Largest message taken, bytes.
+pub const MAX_MESSAGE: usize = 64 << 20;
+
+/// Most objects of one message of a dump.
+const OBJECTS: usize = 4096;
+
+/// Size, in bytes, from which a message of a dump gets no more objects. Far below the 4 MiB that clients take by default.
+const DUMP_BYTES: usize = 1 << 20;
+
+/// Most flows of one message.
+const FLOWS: usize = 2048;
+
+/// The service, in front of the programming thread.
+#[derive(Clone, Debug)]
+pub struct Service {
+    handle: Handle,
+    scribes: Scribes,
+}
+
+impl Service {
+    /// In front of this thread.
+    pub fn new(handle: Handle) -> Self {
+        Self {
+            handle,
+            scribes: Scribes::default(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Dataplane for Service {
+    async fn get_info(&self, _: Request<pb::GetInfoRequest>) -> Result<Response<pb::GetInfoResponse>, Status> {
+        Ok(Response::new(convert::info(&self.handle.view().await?)))
+    }
+
+    type ApplyStream = Answers<pb::ApplyResponse>;
+
+    async fn apply(
+        &self,
+        request: Request<Streaming<pb::ApplyRequest>>,
+    ) -> Result<Response<Self::ApplyStream>, Status> {
+        Ok(Response::new(apply::run(self.handle.clone(), request.into_inner())))
+    }
+
+    type DumpStream = Answers<pb::DumpResponse>;
+
+    async fn dump(&self, request: Request<pb::DumpRequest>) -> Result<Response<Self::DumpStream>, Status> {
+        let selection = convert::selection(request.get_ref()).map_err(invalid)?;
+        let scribe = self.scribes.free().await?;
+        let view = self.handle.view().await?;
+        Ok(Response::new(scribe.stream(move |outlet| {
+            write_dump(&view, &selection, outlet);
+        })))
+    }
+
+    type ListFlowsStream = Answers<pb::ListFlowsResponse>;
+
+    async fn list_flows(
+        &self,
+        request: Request<pb::ListFlowsRequest>,
+    ) -> Result<Response<Self::ListFlowsStream>, Status> {
+        let (filter, limit) = convert::filter(request.get_ref()).map_err(invalid)?;
+        let scribe = self.scribes.free().await?;
+        let view = self.handle.view().await?;
+        Ok(Response::new(scribe.stream(move |outlet| {
+            let mut flows = view.flows(&filter).take(limit).map(convert::flow);
+            loop {
+                let flows: Vec<_> = flows.by_ref().take(FLOWS).collect();
+                if flows.is_empty() || !outlet.send(pb::ListFlowsResponse { flows }) {
+                    break;
+                }
+            }
+        })))
+    }
+
+    type WatchStream = Answers<pb::Event>;
+
+    async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let (view, events) = self.handle.watch().await?;
+        let snapshot = request.get_ref().snapshot;
+        let beginning = if snapshot { watch::beginning(&view) } else { Vec::new() };
+        Ok(Response::new(watch::run(beginning, events)))
+    }
+
+    async fn get_statistics(
+        &self,
+        _: Request<pb::GetStatisticsRequest>,
+    ) -> Result<Response<pb::GetStatisticsResponse>, Status> {
+        let scribe = self.scribes.free().await?;
+        let view = self.handle.view().await?;
+        let made = scribe.once(move || convert::statistics(&view.statistics()));
+        Ok(Response::new(made.await?))
+    }
+}
+
+fn write_dump(view: &View, selection: &Selection, outlet: &Outlet<pb::DumpResponse>) {
+    let (revision, now_s) = (view.revision(), view.now / 1_000_000_000);
+    let (mut objects, mut bytes) = (Vec::new(), 0);
+    let mut sent = false;
+    for object in view.objects(selection) {
+        let object = convert::dumped(&object, now_s);
+        bytes += object.encoded_len();
+        objects.push(object);
+        if objects.len() == OBJECTS || bytes >= DUMP_BYTES {
+            let objects = std::mem::take(&mut objects);
+            bytes = 0;
+            sent = true;
+            if !outlet.send(pb::DumpResponse { revision, objects }) {
+                return;
+            }
+        }
+    }
+    // Nothing at all is said too: it has a revision.
+    if !sent || !objects.is_empty() {
+        outlet.send(pb::DumpResponse { revision, objects });
+    }
+}
+
+fn invalid(refusal: Refusal) -> Status {
+    Status::invalid_argument(format!("{}: {}", refusal.field, refusal.message))
+}

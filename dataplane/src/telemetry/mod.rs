@@ -1,0 +1,17 @@
+//! What the dataplane tells about itself: counters, load, flows, as plain values.
+//!
+//! Only reads what workers write for themselves, with plain loads: no worker waits for, or is woken by, anybody who looks.
+//! How any of it is sent or shown is not for this room.
+
+mod baseline;
+mod flows;
+mod statistics;
+mod totals;
+
+pub use baseline::Baselines;
+pub use flows::{FlowFilter, FlowRow, flows};
+pub use statistics::{
+    FlowStatistics, FrameStatistics, HistogramSummary, PortStatistics, Sources, Statistics, VrfStatistics,
+    WorkerStatistics, statistics,
+};
+pub use totals::{DropTotals, PortTotals, VrfTotals};

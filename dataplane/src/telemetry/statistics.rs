@@ -1,0 +1,193 @@
+//! All counters at one moment.
+
+use std::sync::Arc;
+
+use super::{
+    baseline::Baselines,
+    totals::{PortTotals, VrfTotals},
+};
+use crate::{
+    packet::FramePool,
+    pipeline::{Shared, counters::Counters},
+    tables::{
+        Tables,
+        slots::{PortSlot, VrfSlot},
+    },
+    worker::load::{Load, Recorder},
+};
+
+/// Where numbers are read.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// What workers share.
+    pub shared: Arc<Shared>,
+    /// What each worker has done, and the CPU it is pinned to.
+    pub workers: Vec<(Arc<Load>, Option<usize>)>,
+    /// Frames.
+    pub pool: Arc<FramePool>,
+}
+
+/// All counters. Numbers of one moment are read one after the other: they belong together only as closely as that.
+#[derive(Clone, Debug)]
+pub struct Statistics {
+    /// Revision of the tables that names are from.
+    pub revision: u64,
+    /// Of each port.
+    pub ports: Vec<PortStatistics>,
+    /// Of each VRF.
+    pub vrfs: Vec<VrfStatistics>,
+    /// Of each worker, in order.
+    pub workers: Vec<WorkerStatistics>,
+    /// Where frames are.
+    pub frames: FrameStatistics,
+    /// The flow table.
+    pub flows: FlowStatistics,
+}
+
+/// Of one port.
+#[derive(Clone, Debug)]
+pub struct PortStatistics {
+    /// The client's identifier.
+    pub id: u32,
+    /// Name for people.
+    pub name: Arc<str>,
+    /// Counted since it was made.
+    pub totals: PortTotals,
+    /// Flow pairs that it holds.
+    pub flows: u32,
+}
+
+/// Of one VRF.
+#[derive(Clone, Debug)]
+pub struct VrfStatistics {
+    /// The client's identifier.
+    pub id: u32,
+    /// Name for people.
+    pub name: Arc<str>,
+    /// Counted since it was made.
+    pub totals: VrfTotals,
+}
+
+/// Of one worker.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerStatistics {
+    /// CPU that it is pinned to.
+    pub cpu: Option<usize>,
+    /// Turns of its loop.
+    pub turns: u64,
+    /// Turns that moved packets.
+    pub busy_turns: u64,
+    /// Times it went to sleep.
+    pub sleeps: u64,
+    /// Packets per batch.
+    pub batch_size: HistogramSummary,
+    /// Nanoseconds from receiving a batch to having sent it.
+    pub batch_nanoseconds: HistogramSummary,
+}
+
+/// A distribution, briefly.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HistogramSummary {
+    /// Values.
+    pub count: u64,
+    /// Their mean; 0 without values.
+    pub mean: f64,
+    /// Half are no greater.
+    pub p50: u64,
+    /// 99 % are no greater.
+    pub p99: u64,
+    /// 99.9 % are no greater.
+    pub p999: u64,
+    /// None is greater.
+    pub max: u64,
+}
+
+impl HistogramSummary {
+    fn of(recorder: &Recorder) -> Self {
+        let histogram = recorder.histogram();
+        Self {
+            count: histogram.len(),
+            mean: histogram.mean(),
+            p50: histogram.value_at_quantile(0.5),
+            p99: histogram.value_at_quantile(0.99),
+            p999: histogram.value_at_quantile(0.999),
+            max: histogram.max(),
+        }
+    }
+}
+
+/// Frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameStatistics {
+    /// All there are.
+    pub total: u64,
+    /// Of these, the ones nobody uses.
+    pub free: u64,
+    /// Bytes of each.
+    pub size: u64,
+}
+
+/// The flow table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowStatistics {
+    /// Flow pairs that fit.
+    pub capacity: u64,
+    /// That are there.
+    pub used: u64,
+    /// That were made since start.
+    pub created: u64,
+    /// That were forgotten since start.
+    pub expired: u64,
+    /// Packets that were forwarded without one.
+    pub uncached: u64,
+}
+
+/// Reads all counters, under the names of `tables`.
+pub fn statistics(sources: &Sources, tables: &Tables, baselines: &Baselines) -> Statistics {
+    let Sources { shared, workers, pool } = sources;
+    let counters = &shared.counters;
+    let ports = tables.ports.iter().filter_map(|(index, port)| {
+        let slot = PortSlot::new(index)?;
+        Some(PortStatistics {
+            id: port.id,
+            name: port.name.clone(),
+            totals: baselines.port(slot, PortTotals::read(counters, slot)),
+            flows: shared.flows.port_flows(slot.raw()),
+        })
+    });
+    let vrfs = tables.vrfs.iter().filter_map(|(index, vrf)| {
+        let slot = VrfSlot::new(index)?;
+        Some(VrfStatistics {
+            id: vrf.id,
+            name: vrf.name.clone(),
+            totals: baselines.vrf(slot, VrfTotals::read(counters, slot)),
+        })
+    });
+    let workers = workers.iter().map(|(load, cpu)| WorkerStatistics {
+        cpu: *cpu,
+        turns: load.turns.get(),
+        busy_turns: load.busy_turns.get(),
+        sleeps: load.sleeps.get(),
+        batch_size: HistogramSummary::of(&load.batch_size),
+        batch_nanoseconds: HistogramSummary::of(&load.batch_nanoseconds),
+    });
+    let sum = |of: fn(&Counters) -> u64| counters.iter().map(of).sum();
+    Statistics {
+        revision: tables.revision,
+        ports: ports.collect(),
+        vrfs: vrfs.collect(),
+        workers: workers.collect(),
+        frames: FrameStatistics {
+            total: pool.total().into(),
+            free: pool.free() as u64,
+            size: pool.chunk().into(),
+        },
+        flows: FlowStatistics {
+            capacity: shared.flows.capacity() as u64,
+            used: shared.flows.used() as u64,
+            created: sum(|worker| worker.flows_created.get()),
+            expired: sum(|worker| worker.flows_expired.get()),
+            uncached: sum(|worker| worker.uncached.get()),
+        },
+    }
+}
