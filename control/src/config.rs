@@ -112,7 +112,21 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file and the key at fault.
     pub fn new(flags: Flags) -> Result<Self, ConfigError> {
-        let file = flags.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let Some(path) = flags.config.clone() else {
+            return Self::with_text(flags, Path::new(""), "");
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::with_text(flags, &path, &text),
+            Err(error) => Err(ConfigError::Read { path, error }),
+        }
+    }
+
+    /// Puts flags over the text of the file at `path`, which is not read.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and the key at fault.
+    pub fn with_text(flags: Flags, path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let file = parse(path, text)?;
         let mut dataplanes = BTreeMap::new();
         for (node, address) in flags.dataplane {
             if dataplanes.insert(node.clone(), address).is_some() {
@@ -134,16 +148,12 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<(File, BTreeMap<Name, Address>), ConfigError> {
-    let text = fs::read_to_string(path).map_err(|error| ConfigError::Read {
-        path: path.to_owned(),
-        error,
-    })?;
+fn parse(path: &Path, text: &str) -> Result<(File, BTreeMap<Name, Address>), ConfigError> {
     let syntax = |error| ConfigError::Syntax {
         path: path.to_owned(),
         error: Box::new(error),
     };
-    let mut file: File = toml::from_str(&text).map_err(syntax)?;
+    let mut file: File = toml::from_str(text).map_err(syntax)?;
     let mut dataplanes = BTreeMap::new();
     for (node, address) in std::mem::take(&mut file.dataplane) {
         let name = Name::new(&node).map_err(|e| syntax(serde::de::Error::custom(format!("dataplane.{node}: {e}"))))?;

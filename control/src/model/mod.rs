@@ -29,3 +29,50 @@ pub use network::{Network, NetworkWish, WorkloadMtu};
 pub use node::{Node, NodeWish, Vteps};
 pub use reserved::AddressRange;
 pub use subnet::{Subnet, SubnetWish};
+
+#[cfg(test)]
+mod tests {
+    //! No text makes a constructor panic, and what one accepts it writes such that it is read again as the same.
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round<T: std::fmt::Display + PartialEq + std::fmt::Debug, E>(text: &str, parse: impl Fn(&str) -> Result<T, E>) {
+        if let Ok(value) = parse(text) {
+            assert_eq!(parse(&value.to_string()).ok().as_ref(), Some(&value), "{text:?}");
+        }
+    }
+
+    fn all(text: &str) {
+        round(text, Name::new);
+        round(text, Mac::new);
+        round(text, Cidr::new);
+        round(text, AddressRange::new);
+        round(text, InterfaceName::new);
+        round(text, ClientId::new);
+        round(text, parse_address);
+        round(text, str::parse::<crate::transport::Address>);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text(text in any::<String>()) {
+            all(&text);
+        }
+
+        #[test]
+        fn text_that_is_nearly_right(text in "[0-9a-f:.]{0,12}[/:-]{0,2}[0-9a-f:.]{0,12}") {
+            all(&text);
+        }
+
+        #[test]
+        fn prefixes_cover_their_hosts(address in any::<std::net::IpAddr>(), length in 0_u8..=140) {
+            let cidr = Cidr::covering(address, length);
+            let (first, last) = cidr.hosts();
+            prop_assert!(cidr.contains(address));
+            prop_assert!(cidr.first() <= first && first <= last && last <= cidr.last());
+            prop_assert!(cidr.overlaps(cidr));
+        }
+    }
+}

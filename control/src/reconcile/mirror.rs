@@ -56,6 +56,9 @@ fn ours(mut object: pb::Object) -> Option<pb::Object> {
                 return None;
             }
             port.state = None;
+            // We always leave the choice to the dataplane; should it tell what it chose here, that is no difference, and certainly no
+            // reason to attach anew.
+            port.mode = pb::port::Mode::Auto.into();
         }
         Object::NextHop(next_hop) => {
             if !is_ours(next_hop.id) {

@@ -17,6 +17,9 @@ const REVISION: &str = "revision";
 /// Newest format of the tables that this program knows.
 const KNOWN_FORMAT: u64 = 1;
 
+/// Pages kept in memory. The state itself is in memory already.
+const CACHE_BYTES: usize = 16 << 20;
+
 /// How a database is opened; another one than a plain file in tests.
 type Opener = Box<dyn Fn(&Path) -> Result<Database, redb::DatabaseError> + Send>;
 
@@ -40,7 +43,10 @@ impl Redb {
     /// # Errors
     /// The file is locked by another process, damaged, of a newer format, or the system refuses.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        Self::open_with(path, Box::new(|path| Database::create(path)))
+        Self::open_with(
+            path,
+            Box::new(|path| Database::builder().set_cache_size(CACHE_BYTES).create(path)),
+        )
     }
 
     pub(super) fn open_with(path: impl Into<PathBuf>, open: Opener) -> Result<Self, StoreError> {
