@@ -155,7 +155,8 @@ pub(super) fn prefetch<T>(value: &T) {
     let _ = value;
 }
 
-#[cfg(all(test, not(vrouter_loom)))]
+#[cfg(test)]
+#[cfg(not(vrouter_loom))]
 mod tests {
     use super::super::sync::{AtomicU64, Ordering};
     use super::*;

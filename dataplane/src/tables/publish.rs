@@ -231,7 +231,8 @@ impl<T> Drop for Guard<'_, T> {
     }
 }
 
-#[cfg(all(test, not(vrouter_loom)))]
+#[cfg(test)]
+#[cfg(not(vrouter_loom))]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -327,7 +328,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, vrouter_loom))]
+#[cfg(test)]
+#[cfg(vrouter_loom)]
 mod loom_tests {
     use super::*;
     use loom::cell::UnsafeCell;

@@ -302,7 +302,8 @@ enum Rival {
     Member(Entry),
 }
 
-#[cfg(all(test, not(vrouter_loom)))]
+#[cfg(test)]
+#[cfg(not(vrouter_loom))]
 mod tests {
     use super::*;
 

@@ -16,11 +16,14 @@ mod sweep;
 mod table;
 mod view;
 
-#[cfg(all(test, vrouter_loom))]
+#[cfg(test)]
+#[cfg(vrouter_loom)]
 mod loom_tests;
-#[cfg(all(test, not(vrouter_loom)))]
+#[cfg(test)]
+#[cfg(not(vrouter_loom))]
 mod model_tests;
-#[cfg(all(test, not(vrouter_loom)))]
+#[cfg(test)]
+#[cfg(not(vrouter_loom))]
 mod stress_tests;
 
 pub use super::memory::TableError;
