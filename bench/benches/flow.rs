@@ -88,12 +88,10 @@ fn batch(table: &FlowTable, keys: &[FlowKey], now_ms: u64) -> usize {
         *hash = table.hash(key);
         table.prefetch(*hash);
     }
-    for hash in &hashes {
-        table.prefetch_record(*hash);
-    }
+    let hints = hashes.map(|hash| table.prefetch_record(hash));
     let mut hits = 0;
-    for (hash, key) in hashes.iter().zip(keys) {
-        if let Some(hit) = table.lookup(key, *hash) {
+    for ((hash, key), hint) in hashes.iter().zip(keys).zip(hints) {
+        if let Some(hit) = table.lookup_hinted(key, *hash, hint) {
             table.touch(hit.flow, now_ms, 64);
             hits += usize::from(black_box(hit).epoch == 1);
         }

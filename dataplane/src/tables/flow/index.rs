@@ -72,6 +72,21 @@ fn tag(hash: u64) -> u64 {
     hash >> 32 & 0xffff
 }
 
+/// What the top of a visible entry of this hash looks like.
+fn wanted(hash: u64) -> u64 {
+    tag(hash) << 2 | MEMBER
+}
+
+/// Which of the words look so, as bits. Without branches: where in its bucket an entry stands cannot be predicted.
+#[inline]
+fn matching(words: &[AtomicU64; SLOTS], hash: u64) -> u32 {
+    let mut matching = 0;
+    for (slot, word) in words.iter().enumerate() {
+        matching |= u32::from(word.load(Ordering::Relaxed) >> STATE_SHIFT == wanted(hash)) << slot;
+    }
+    matching
+}
+
 /// How an insertion into the index ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Claim {
@@ -130,21 +145,17 @@ impl Index {
         prefetch(&self.buckets[self.places(hash)[0]]);
     }
 
-    /// The visible entries with the hash's tag, of the first bucket and then of the second, until `wanted` answers.
+    /// The visible entries with the hash's tag, of the first bucket and then of the second, until `accept` answers.
     #[inline]
-    pub(super) fn find<R>(&self, hash: u64, mut wanted: impl FnMut(Entry) -> Option<R>) -> Option<R> {
-        let want = tag(hash) << 2 | MEMBER;
+    pub(super) fn find<R>(&self, hash: u64, mut accept: impl FnMut(Entry) -> Option<R>) -> Option<R> {
         for place in self.places(hash) {
             let words = &self.buckets[place].0;
-            let mut matching = 0u32;
-            for (slot, word) in words.iter().enumerate() {
-                matching |= u32::from(word.load(Ordering::Relaxed) >> STATE_SHIFT == want) << slot;
-            }
+            let mut matching = matching(words, hash);
             while matching != 0 {
                 // Acquire: what the inserter wrote into the record comes with the word.
                 let word = words[matching.trailing_zeros() as usize % SLOTS].load(Ordering::Acquire);
-                if word >> STATE_SHIFT == want {
-                    if let Some(found) = wanted(Entry(word)) {
+                if word >> STATE_SHIFT == wanted(hash) {
+                    if let Some(found) = accept(Entry(word)) {
                         return Some(found);
                     }
                 }
@@ -154,19 +165,22 @@ impl Index {
         None
     }
 
-    /// The first visible entry with the hash's tag in the first bucket: whom to prefetch.
+    /// A visible entry with the hash's tag in the first bucket: most likely the one that will be found. If there is none, asks for the
+    /// second bucket's cache line.
     #[inline]
-    pub(super) fn guess(&self, hash: u64) -> Option<u32> {
-        let want = tag(hash) << 2 | MEMBER;
-        let words = &self.buckets[self.places(hash)[0]].0;
-        let mut found = None;
-        for word in words {
-            let word = word.load(Ordering::Relaxed);
-            if word >> STATE_SHIFT == want {
-                found = Some(Entry(word).direction());
-            }
+    pub(super) fn guess(&self, hash: u64) -> Option<Entry> {
+        let places = self.places(hash);
+        let words = &self.buckets[places[0]].0;
+        // With the wanted top bits flipped away, a match is less than anything else: the least of eight, without a branch.
+        let flip = wanted(hash) << STATE_SHIFT;
+        let least = words
+            .iter()
+            .fold(u64::MAX, |least, word| least.min(word.load(Ordering::Acquire) ^ flip));
+        if least >> STATE_SHIFT != 0 {
+            prefetch(&self.buckets[places[1]]);
+            return None;
         }
-        found
+        Some(Entry(least ^ flip))
     }
 
     /// Makes the direction findable under the hash, unless its key is there already. `same` says whether the record of an entry

@@ -29,7 +29,7 @@ mod stress_tests;
 pub use super::memory::TableError;
 pub use owner::FlowOwner;
 pub use record::{ACTION_WORDS, STALE};
-pub use table::{FlowTable, NewDirection, NewFlow};
+pub use table::{FlowHint, FlowTable, NewDirection, NewFlow};
 pub use view::{FlowEntry, FlowView};
 
 /// A direction of a flow, as long as that flow lives: afterwards it refers to nothing, though the memory be used again.

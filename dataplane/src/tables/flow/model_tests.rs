@@ -47,8 +47,11 @@ fn single(capacity: usize) -> (FlowTable, FlowOwner) {
 fn find(table: &FlowTable, key: &FlowKey) -> Option<FlowHit> {
     let hash = table.hash(key);
     table.prefetch(hash);
-    table.prefetch_record(hash);
-    table.lookup(key, hash)
+    let hint = table.prefetch_record(hash);
+    let hit = table.lookup(key, hash);
+    assert_eq!(table.lookup_hinted(key, hash, hint), hit);
+    assert_eq!(table.lookup_hinted(key, hash, FlowHint::default()), hit);
+    hit
 }
 
 #[test]

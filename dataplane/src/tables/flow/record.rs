@@ -104,7 +104,7 @@ impl Record {
     }
 
     /// The record's decision, if it bears this key and is the index entry's.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(&self, key: &[u64; KEY_WORDS], entry: Entry) -> Option<Seen> {
         let head = self.head.load(Ordering::Acquire);
         if !usable(head) || !entry.is_of(index_generation(generation(head))) || !self.bears(key) {
@@ -123,7 +123,7 @@ impl Record {
     }
 
     /// The rest of a read that began with `head`.
-    #[inline]
+    #[inline(always)]
     fn decision(&self, head: u64) -> Option<Seen> {
         let epoch = self.epoch.load(Ordering::Relaxed);
         let action = std::array::from_fn(|i| self.action[i].load(Ordering::Relaxed));
@@ -145,7 +145,7 @@ impl Record {
     }
 
     /// Whether the key words are these. Says nothing of whether they stayed so: the caller looks at the head after.
-    #[inline]
+    #[inline(always)]
     fn bears(&self, key: &[u64; KEY_WORDS]) -> bool {
         let mut differ = 0;
         for (mine, theirs) in self.key.iter().zip(key) {

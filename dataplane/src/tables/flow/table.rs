@@ -37,6 +37,10 @@ pub struct NewFlow {
     pub port: u16,
 }
 
+/// Where a lookup will likely end; only a hint, good for any later time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FlowHint(Option<Entry>);
+
 /// The flow table; see the [room's page](super).
 pub struct FlowTable {
     index: Index,
@@ -124,12 +128,28 @@ impl FlowTable {
         self.index.prefetch(hash);
     }
 
-    /// Asks for the record that the lookup will likely find; reads the bucket, so that should have arrived.
+    /// Asks for the record that the lookup will likely find, and says which that is; reads the bucket, which should have arrived.
     #[inline]
-    pub fn prefetch_record(&self, hash: u64) {
-        if let Some(direction) = self.index.guess(hash) {
-            self.record(direction).prefetch();
+    pub fn prefetch_record(&self, hash: u64) -> FlowHint {
+        let guess = self.index.guess(hash);
+        if let Some(entry) = guess {
+            self.record(entry.direction()).prefetch();
         }
+        FlowHint(guess)
+    }
+
+    /// [`FlowTable::lookup`] with what [`FlowTable::prefetch_record`] said of the same hash: the bucket need not be searched again.
+    #[inline(always)] // kept out of line, the hit would go through memory in words of mixed sizes: twice the cost of all the rest
+    #[must_use]
+    pub fn lookup_hinted(&self, key: &FlowKey, hash: u64, hint: FlowHint) -> Option<FlowHit> {
+        let words = key.words();
+        if let Some(entry) = hint.0 {
+            // The entry was visible a moment ago; if its record is still the entry's, alive and bears the key, it is the one.
+            if let Some(seen) = self.record(entry.direction()).read(&words, entry) {
+                return Some(hit(entry.direction(), seen));
+            }
+        }
+        self.find(&words, hash)
     }
 
     /// Finds the direction with this key. Compare the hit's epoch with the current one before running its action.
@@ -140,7 +160,6 @@ impl FlowTable {
         self.find(&words, hash)
     }
 
-    #[inline]
     fn find(&self, words: &[u64; KEY_WORDS], hash: u64) -> Option<FlowHit> {
         self.index.find(hash, |entry| {
             let seen = self.record(entry.direction()).read(words, entry)?;
@@ -406,12 +425,12 @@ impl FlowTable {
         self.shares.used(port)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn pair(&self, pair: u32) -> &[Record; 2] {
         &self.pairs[pair as usize].0
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn record(&self, direction: u32) -> &Record {
         &self.pair(direction >> 1)[direction as usize & 1]
     }
@@ -444,7 +463,7 @@ impl Side {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn hit(direction: u32, seen: Seen) -> FlowHit {
     FlowHit {
         flow: FlowRef {
