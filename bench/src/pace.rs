@@ -1,0 +1,135 @@
+//! When to send the next packets. Pure arithmetic: the time is given.
+
+use crate::rate::Rate;
+
+/// A pacer that has fallen this far behind its schedule gives the rest up, so that a pause is not followed by a long burst.
+const MOST_BEHIND: u64 = 1_000_000;
+
+/// Nanoseconds per second.
+const SECOND: u128 = 1_000_000_000;
+
+/// Says how many packets are due.
+///
+/// Packet number `n` is due `n / rate` after the start: the schedule has no drift, however unevenly it is asked.
+#[derive(Debug, Clone)]
+pub struct Pacer {
+    rate: Rate,
+    /// When packet 0 of the schedule was due.
+    start: u64,
+    /// Packets of the schedule that were sent.
+    sent: u64,
+}
+
+impl Pacer {
+    /// A pacer whose first packet is due at `now` (nanoseconds).
+    pub fn new(rate: Rate, now: u64) -> Self {
+        Self {
+            rate,
+            start: now,
+            sent: 0,
+        }
+    }
+
+    /// Packets that are due at `now` and were not sent.
+    pub fn due(&mut self, now: u64) -> u64 {
+        let Rate::PerSecond(rate) = self.rate else {
+            return u64::MAX;
+        };
+        let owed = |start: u64, sent: u64| {
+            let passed = u128::from(now.saturating_sub(start));
+            let due = (passed * u128::from(rate) / SECOND) as u64 + u64::from(now >= start);
+            due.saturating_sub(sent)
+        };
+        let behind = now.saturating_sub(self.time_of(rate, self.sent));
+        if behind > MOST_BEHIND {
+            // The next packet is due just as late as is allowed; the schedule starts again from there.
+            self.start = now - MOST_BEHIND;
+            self.sent = 0;
+        }
+        owed(self.start, self.sent)
+    }
+
+    /// Nanoseconds from `now` until the next packet is due; zero if one is.
+    pub fn wait(&self, now: u64) -> u64 {
+        match self.rate {
+            Rate::Max => 0,
+            Rate::PerSecond(rate) => self.time_of(rate, self.sent).saturating_sub(now),
+        }
+    }
+
+    /// So many packets were sent.
+    pub fn sent(&mut self, packets: u64) {
+        self.sent += packets;
+    }
+
+    /// The first nanosecond in which packet `n` of the schedule is due.
+    fn time_of(&self, rate: u64, n: u64) -> u64 {
+        self.start + (u128::from(n) * SECOND).div_ceil(u128::from(rate)) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: u64 = 7_000_000_000;
+
+    fn pacer(rate: u64) -> Pacer {
+        Pacer::new(Rate::PerSecond(rate), START)
+    }
+
+    /// Sends all that is due whenever it is due; gives the times.
+    fn times(mut pacer: Pacer, packets: usize) -> Vec<u64> {
+        let (mut now, mut times) = (START, Vec::new());
+        while times.len() < packets {
+            let due = pacer.due(now);
+            assert_eq!(due == 0, pacer.wait(now) > 0, "due and wait agree");
+            times.extend((0..due).map(|_| now - START));
+            pacer.sent(due);
+            now += pacer.wait(now);
+        }
+        times
+    }
+
+    #[test]
+    fn one_by_one_without_drift() {
+        assert_eq!(times(pacer(1_000), 4), [0, 1_000_000, 2_000_000, 3_000_000]);
+        // A third of a nanosecond more each time must not add up.
+        let times = times(pacer(300_000_000), 3_000_001);
+        assert_eq!(times[3_000_000], 10_000_000);
+    }
+
+    #[test]
+    fn catches_up_a_little_and_gives_up_the_rest() {
+        let mut pacer = pacer(1_000_000);
+        assert_eq!(pacer.due(START), 1);
+        pacer.sent(1);
+        assert_eq!(pacer.due(START + 500_000), 500, "half a millisecond late: all is sent");
+        pacer.sent(500);
+        let late = START + 3_000_000_000;
+        assert_eq!(pacer.due(late), 1001, "three seconds late: a millisecond's worth");
+        pacer.sent(1001);
+        assert_eq!(pacer.due(late), 0);
+        assert_eq!(pacer.due(late + 1000), 1, "and then on at the rate");
+    }
+
+    #[test]
+    fn what_the_port_did_not_take_stays_due() {
+        let mut pacer = pacer(1_000_000);
+        assert_eq!(pacer.due(START + 9_000), 10);
+        pacer.sent(4);
+        assert_eq!((pacer.due(START + 9_000), pacer.wait(START + 9_000)), (6, 0));
+    }
+
+    #[test]
+    fn max_is_always_due() {
+        let mut pacer = Pacer::new(Rate::Max, START);
+        pacer.sent(1 << 40);
+        assert_eq!((pacer.due(START), pacer.wait(START)), (u64::MAX, 0));
+    }
+
+    #[test]
+    fn a_slow_rate_is_not_taken_for_being_behind() {
+        assert_eq!(times(pacer(2), 3), [0, 500_000_000, 1_000_000_000]);
+    }
+}
