@@ -63,7 +63,7 @@ fn checksums(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(len as u64));
         let data = data.get(..len).unwrap_or_default();
         group.bench_function(format!("{len} bytes"), |b| {
-            b.iter(|| Sum::of(black_box(data)).checksum())
+            b.iter(|| Sum::of(black_box(data)).checksum());
         });
     }
     group.finish();

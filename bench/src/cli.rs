@@ -19,6 +19,9 @@ pub(crate) struct Cli {
     /// How to write the report.
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
+    /// Show what libxdp and libbpf say while they load a program.
+    #[arg(long, global = true)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]

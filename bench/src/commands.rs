@@ -50,6 +50,9 @@ enum Failure {
 
 /// Runs a command line; gives the exit status.
 pub(crate) fn run(cli: &Cli) -> ExitCode {
+    if !cli.verbose {
+        linux::silence_libraries();
+    }
     let stop = linux::stop_flag();
     let result = match &cli.command {
         Command::Send(args) => run_send(args, stop).and_then(|report| print(&report, cli.output, false)),

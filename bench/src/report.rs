@@ -16,6 +16,8 @@ pub struct SendReport {
     pub packets_per_second: f64,
     /// Bits per second in that time.
     pub bits_per_second: f64,
+    /// Packets per second that were asked for; none: as many as possible.
+    pub asked_packets_per_second: Option<u64>,
     /// The stream's number, as receivers see it.
     pub stream: u16,
 }
@@ -137,7 +139,7 @@ pub trait Table: Serialize {
 
 fn rate_rows(packets: f64, bits: f64) -> [(&'static str, String); 2] {
     [
-        ("rate", format!("{} packets/s", si(packets))),
+        ("rate", format!("{}packets/s", si(packets))),
         ("throughput", format!("{}bit/s", si(bits))),
     ]
 }
@@ -161,6 +163,10 @@ impl Table for SendReport {
             ("time", format!("{:.3} s", self.seconds)),
         ];
         rows.extend(rate_rows(self.packets_per_second, self.bits_per_second));
+        let asked = self
+            .asked_packets_per_second
+            .map_or_else(|| "max".to_owned(), |rate| format!("{}packets/s", si(rate as f64)));
+        rows.push(("rate asked", asked));
         rows.push(("stream", self.stream.to_string()));
         rows
     }
@@ -248,6 +254,7 @@ mod tests {
             seconds: 1.0,
             packets_per_second: 10.0,
             bits_per_second: 5120.0,
+            asked_packets_per_second: None,
             stream: 3,
         };
         let table = report.table();

@@ -104,6 +104,10 @@ pub fn send(
         seconds: (last - start) as f64 / 1e9,
         packets_per_second: rate,
         bits_per_second: rate * template.frame_len() as f64 * 8.0,
+        asked_packets_per_second: match plan.rate {
+            Rate::Max => None,
+            Rate::PerSecond(rate) => Some(rate),
+        },
         stream: plan.stream,
     })
 }

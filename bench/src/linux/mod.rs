@@ -3,6 +3,7 @@
 mod clock;
 mod error;
 mod interface;
+mod log;
 mod namespace;
 mod signal;
 mod xsk;
@@ -10,6 +11,7 @@ mod xsk;
 pub use clock::Monotonic;
 pub use error::{NamespaceError, OpenError};
 pub use interface::Interface;
+pub use log::silence as silence_libraries;
 pub use namespace::enter;
 pub use signal::stop_flag;
 pub use xsk::{ReceivePort, TransmitPort, XdpMode};
