@@ -5,6 +5,8 @@
 
 pub mod clock;
 #[cfg(target_os = "linux")]
+pub mod daemon;
+#[cfg(target_os = "linux")]
 pub mod interfaces;
 pub mod memory;
 

@@ -1,0 +1,172 @@
+//! The daemon as a whole: opens the uplinks, starts the threads, serves the API, and ends when told to.
+
+use std::io;
+
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::info;
+use uuid::Uuid;
+
+use super::{
+    AssembleError, Settings, assemble,
+    clock::Monotonic,
+    interfaces::{Interfaces, UplinkSettings},
+    threads::{self, Message, Pinning},
+};
+use crate::{
+    api::{About, Address, Desk, Handle, ListenError, Listener, ServeError, Server, Stopped},
+    packet::{FramePool, pool::PoolError},
+    port::af_xdp::{OpenError, RingSizes},
+    tables::slots::PortSlot,
+    telemetry::Sources,
+    worker::Clock,
+};
+
+/// All that a daemon is started with.
+#[derive(Clone, Debug)]
+pub struct DaemonSettings {
+    /// Name of the node.
+    pub node: String,
+    /// Where the API listens; at least one.
+    pub listen: Vec<Address>,
+    /// Interfaces of the underlay.
+    pub uplinks: Vec<UplinkSettings>,
+    /// Sizes of tables, number of workers.
+    pub settings: Settings,
+    /// Frames of packet memory.
+    pub frames: u32,
+    /// Bytes of each frame.
+    pub frame_size: u16,
+    /// Ring sizes of workloads' ports.
+    pub access_rings: RingSizes,
+    /// How workers run.
+    pub pinning: Pinning,
+}
+
+/// Why the daemon ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Packet memory.
+    #[error("packet memory cannot be made")]
+    Pool(#[from] PoolError),
+    /// The kernel.
+    #[error("AF_XDP cannot be used")]
+    AfXdp(#[source] OpenError),
+    /// An uplink.
+    #[error("uplink {interface} cannot be opened")]
+    Uplink {
+        /// The interface.
+        interface: String,
+        /// Why.
+        source: OpenError,
+    },
+    /// Tables and workers.
+    #[error("the dataplane cannot be put together")]
+    Assemble(#[from] AssembleError),
+    /// Threads, signals, the runtime.
+    #[error("the system refuses {what}")]
+    System {
+        /// What it refuses.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A listener.
+    #[error("the API cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: Address,
+        /// Why.
+        source: ListenError,
+    },
+    /// The server.
+    #[error("the API server failed")]
+    Serve(#[from] ServeError),
+}
+
+/// Runs until the process is told to end (SIGTERM, SIGINT).
+///
+/// # Errors
+/// Why it could not start, or had to end.
+pub fn run(settings: DaemonSettings) -> Result<(), DaemonError> {
+    let clock = Monotonic::start();
+    let pool = FramePool::new(settings.frames, settings.frame_size)?;
+    let interfaces = Interfaces::new(&pool, settings.access_rings).map_err(DaemonError::AfXdp)?;
+    let (mut uplinks, mut controls) = (Vec::new(), Vec::new());
+    for (index, uplink) in settings.uplinks.iter().enumerate() {
+        let opened = interfaces.open_uplink(uplink);
+        let (opened, control) = opened.map_err(|source| DaemonError::Uplink {
+            interface: uplink.interface.clone(),
+            source,
+        })?;
+        info!(interface = uplink.interface, attachment = %opened.opened.attachment.why, "uplink open");
+        // Uplinks are the first ports, in order.
+        controls.extend(PortSlot::new(index).zip(control));
+        uplinks.push(opened);
+    }
+    let assembly = assemble(&settings.settings, &pool, uplinks, Box::new(interfaces), clock.now())?;
+    let sources = Sources {
+        shared: assembly.shared.clone(),
+        workers: (assembly.programmer.fleet().loads().iter().cloned().enumerate())
+            .map(|(index, load)| (load, settings.pinning.cpus.get(index).copied()))
+            .collect(),
+        pool,
+    };
+    let about = About {
+        instance: Uuid::new_v4().to_string(),
+        node: settings.node.clone(),
+        vteps: settings
+            .uplinks
+            .iter()
+            .flat_map(|uplink| &uplink.vteps)
+            .map(|(address, _)| *address)
+            .collect(),
+        uplinks: settings.uplinks.iter().map(|uplink| uplink.interface.clone()).collect(),
+        limits: settings.settings.limits,
+    };
+    let (messages, inbox) = threads::inbox();
+    let handle = {
+        let messages = messages.clone();
+        Handle::new(move |request| messages.send(Message::Request(request)).map_err(|_| Stopped))
+    };
+    let desk = Desk::new(&handle, about, sources, &assembly.programmer);
+    let system = |what| move |source| DaemonError::System { what, source };
+    let running = threads::start(assembly, controls, &settings.pinning, clock, (messages, inbox), desk)
+        .map_err(system("a thread"))?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(API_THREADS)
+        .thread_name("api")
+        .enable_all()
+        .build()
+        .map_err(system("an async runtime"))?;
+    let served = runtime.block_on(serve(handle, &settings.listen));
+    running.stop();
+    served
+}
+
+/// Threads that read and write gRPC. Programming is done by one thread of its own.
+const API_THREADS: usize = 2;
+
+async fn serve(handle: Handle, addresses: &[Address]) -> Result<(), DaemonError> {
+    let system = |what| move |source| DaemonError::System { what, source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("to handle SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("to handle SIGINT"))?;
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = Listener::bind(address).await;
+        listeners.push(listener.map_err(|source| DaemonError::Listen {
+            address: address.clone(),
+            source,
+        })?);
+        info!(%address, "listening");
+    }
+    let told = async move {
+        tokio::select! {
+            _ = terminate.recv() => info!("told to end by SIGTERM"),
+            _ = interrupt.recv() => info!("told to end by SIGINT"),
+        }
+    };
+    Ok(Server::new(handle, listeners).run(told).await?)
+}
