@@ -9,6 +9,8 @@ pub mod daemon;
 #[cfg(target_os = "linux")]
 pub mod interfaces;
 pub mod memory;
+#[cfg(target_os = "linux")]
+pub mod threads;
 
 use std::sync::Arc;
 
