@@ -103,6 +103,7 @@ impl Hosted {
     /// Closes a port that no worker has seen.
     pub(super) fn abandon(&mut self, slot: PortSlot) {
         if let Some(entry) = self.open.remove(&slot) {
+            self.fleet.release(&entry.status.workers);
             for queue in entry.waiting {
                 queue.close(&mut self.frames);
             }
@@ -138,17 +139,25 @@ impl Hosted {
         free
     }
 
-    /// Sends a frame of the router's own by a port.
-    pub(super) fn send(&mut self, frames: &mut FrameCache, tables: &Tables, port: PortSlot, bytes: &[u8]) {
+    /// Leaves a frame of the router's own with the worker that sends by a port. Gives whether it took it: what cannot be sent
+    /// now is asked for again by whoever waits for its answer.
+    pub(super) fn send(&mut self, frames: &mut FrameCache, tables: &Tables, port: PortSlot, bytes: &[u8]) -> bool {
         let Some(worker) = tables.port(port).and_then(|p| p.sender(0)) else {
-            return;
+            return false;
         };
-        let Some(mut frame) = frames.take() else { return };
-        // A frame that cannot be sent now is asked for again by whoever waits for its answer.
-        if frame.copy_from(bytes).is_err() {
-            frames.free(frame);
-        } else if let Err(frame) = self.fleet.send(worker, port, frame) {
-            frames.free(frame);
+        let Some(mut frame) = frames.take() else {
+            return false;
+        };
+        let left = match frame.copy_from(bytes) {
+            Ok(()) => self.fleet.send(worker, port, frame),
+            Err(_) => Err(frame),
+        };
+        match left {
+            Ok(()) => true,
+            Err(frame) => {
+                frames.free(frame);
+                false
+            }
         }
     }
 

@@ -109,16 +109,23 @@ impl Fleet {
         &self.loads
     }
 
-    /// Says which worker would own each of a port's queues: different ones, the least loaded first.
-    pub fn assign(&self, queues: usize) -> Vec<usize> {
-        let mut load = self.queues.clone();
+    /// Chooses the worker that will own each of a port's queues: different ones, the least loaded first. Counted at once, so
+    /// that the ports of one batch are spread, too; [`release`](Self::release) takes back what comes to nothing.
+    pub fn assign(&mut self, queues: usize) -> Vec<usize> {
         (0..queues)
             .filter_map(|_| {
-                let worker = (0..load.len()).min_by_key(|w| load[*w])?;
-                load[worker] += 1;
+                let worker = (0..self.queues.len()).min_by_key(|w| self.queues[*w])?;
+                self.queues[worker] += 1;
                 Some(worker)
             })
             .collect()
+    }
+
+    /// Takes back a choice of [`assign`](Self::assign) for a port that was never added.
+    pub fn release(&mut self, workers: &[usize]) {
+        for worker in workers {
+            self.queues[*worker] -= 1;
+        }
     }
 
     /// Gives a port's queues to the workers that [`assign`](Self::assign) chose, and makes the port known to all.
@@ -128,7 +135,6 @@ impl Fleet {
         }
         for (queue, worker) in queues.into_iter().zip(workers) {
             if let Some(mailbox) = self.mailboxes.get(*worker) {
-                self.queues[*worker] += 1;
                 self.owners.push((port, *worker));
                 mailbox.tell(Command::AddPort(port, Some(queue)));
             }

@@ -79,14 +79,17 @@ impl Mailbox {
         self.handoff.push((port, frame)).map_err(|(_, frame)| frame)
     }
 
-    /// Leaves frames as long as there is room; what does not fit stays.
+    /// Leaves frames, in their order, as long as there is room; what does not fit stays.
     pub(super) fn hand_off_all(&self, port: PortSlot, frames: &mut Vec<Frame>) {
+        // Packets of a flow must not overtake each other.
+        frames.reverse();
         while let Some(frame) = frames.pop() {
             if let Err((_, frame)) = self.handoff.push((port, frame)) {
                 frames.push(frame);
-                return;
+                break;
             }
         }
+        frames.reverse();
     }
 
     /// Tells the worker to look. Needed once after any number of things were put in.
