@@ -185,6 +185,8 @@ fn emit(packet: &mut [u8], source: Ipv6Addr, destination: Ipv6Addr, write: impl 
     let Some((header, message)) = packet.split_at_mut_checked(IPV6_HEADER) else {
         return;
     };
+    // Reserved fields are not written below, and must be zero: nothing of what was in the frame before may get out.
+    message.fill(0);
     Ipv6Repr {
         src_addr: source,
         dst_addr: destination,
