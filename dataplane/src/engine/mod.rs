@@ -127,6 +127,7 @@ pub fn assemble(
         learned,
         counters: (0..workers).map(|_| Counters::new(limits.ports, limits.vrfs)).collect(),
         punts: crossbeam::queue::ArrayQueue::new(PUNT_DEPTH),
+        injected: std::sync::atomic::AtomicU64::new(0),
         seed,
     });
     let foundation = Foundation::new(&limits)?;

@@ -1,5 +1,7 @@
 //! What the stages work with.
 
+use std::sync::atomic::AtomicU64;
+
 use crossbeam::queue::ArrayQueue;
 
 use super::{
@@ -60,6 +62,8 @@ pub struct Shared {
     pub counters: Box<[Counters]>,
     /// Frames for the control side. When it is full, frames are dropped: the underlay asks again.
     pub punts: ArrayQueue<Punt>,
+    /// Frames that the control side left with workers to send: the underlay's ARP and neighbour discovery.
+    pub injected: AtomicU64,
     /// Drawn at start, so that nobody outside can aim at one bucket of a hash table.
     pub seed: u64,
 }

@@ -74,6 +74,9 @@ fn check_outer(context: &Context<'_>, frame: &Frame, parsed: &Parsed) -> Result<
         }
         _ => return Err(DropReason::NotATunnel),
     };
+    if parsed.vlan.is_some() {
+        return Err(DropReason::UnknownVlan);
+    }
     if parsed.proto != proto::UDP {
         return Err(DropReason::NotATunnel);
     }
@@ -150,7 +153,8 @@ fn vxlan_routed(
     outer_ecn: Ecn,
 ) -> Option<Packet> {
     let parsed = match parse(frame.data()) {
-        Ok(parsed) if parsed.kind != IpKind::None && parsed.vlan.is_none() => parsed,
+        Ok(parsed) if parsed.vlan.is_some() => return refuse_in(context, port, vrf, frame, DropReason::UnknownVlan),
+        Ok(parsed) if parsed.kind != IpKind::None => parsed,
         Ok(_) => return refuse_in(context, port, vrf, frame, DropReason::UnknownEthertype),
         Err(error) => return refuse_in(context, port, vrf, frame, reason(error)),
     };

@@ -154,15 +154,16 @@ fn wrap(
 #[inline]
 fn routed_hop(context: &mut Context<'_>, mut packet: Packet, next_hop: NextHopSlot, mtu: u16) -> Option<Packet> {
     let v6 = packet.is_v6();
-    if packet.origin != Origin::Router {
-        if rewrite::hop_limit(packet.frame.data(), v6) <= 1 {
-            local::fail(context, packet, DropReason::HopLimitExceeded, IcmpError::TimeExceeded);
-            return None;
-        }
-        if packet.frame.len() > usize::from(mtu) {
-            too_big(context, packet, next_hop, mtu);
-            return None;
-        }
+    let own = packet.origin == Origin::Router;
+    if !own && rewrite::hop_limit(packet.frame.data(), v6) <= 1 {
+        local::fail(context, packet, DropReason::HopLimitExceeded, IcmpError::TimeExceeded);
+        return None;
+    }
+    if packet.frame.len() > usize::from(mtu) {
+        too_big(context, packet, next_hop, mtu);
+        return None;
+    }
+    if !own {
         rewrite::decrement_hop_limit(packet.frame.data_mut(), v6);
     }
     if packet.parsed.is_tcp_syn() && !packet.parsed.is_fragment() {

@@ -74,6 +74,11 @@ fn from_workload(context: &mut Context<'_>, port: PortSlot, vrf: VrfSlot, mut fr
         local::nd_routed(context, port, vrf, frame);
         return None;
     }
+    // What was sent to all stations of a link is never routed, whatever its IP destination (RFC 1812, section 5.3.4).
+    if destination.is_multicast() {
+        context.drop_frame(port, Some(vrf), frame, DropReason::MulticastUnrouted);
+        return None;
+    }
     rewrite::complete_checksum(&mut frame, &parsed);
     to_router(context, port, vrf, frame, parsed, Origin::Port)
 }
@@ -98,7 +103,10 @@ pub(super) fn to_router(
     match unroutable(packet.source(), packet.destination()) {
         None => Some(packet),
         // A host may talk to its router by link-local address: ping fe80::…
-        Some(DropReason::LinkLocalUnrouted) if origin == Origin::Port && packet.destination() == local::LINK_LOCAL => {
+        Some(DropReason::LinkLocalUnrouted)
+            if origin == Origin::Port
+                && packet.destination() == IpAddr::V6(local::mac_on(context, port).link_local()) =>
+        {
             local::deliver(context, packet);
             None
         }

@@ -22,7 +22,7 @@ use crate::{
         port::{Gateway, Port, Role},
         slots::{BridgeSlot, PortSlot, VrfSlot},
     },
-    wire::{Mac, Parsed, parse_ip, proto},
+    wire::{IpKind, Mac, Parsed, parse_ip, proto},
 };
 
 /// The router's link-local address on every workload port: EUI-64 of [`Mac::GATEWAY`].
@@ -34,10 +34,19 @@ const ROUTER_LIFETIME: u16 = 9000;
 /// Source of IPv4 errors where the router has no address of its own: the dummy address of RFC 7600 section 4.8.
 const DUMMY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 0, 8));
 
+/// The MAC by which the workload of a port knows its gateway.
+pub(super) fn mac_on(context: &Context<'_>, port: PortSlot) -> Mac {
+    match context.tables.port(port).map(|p| &p.role) {
+        Some(Role::Bridged { bridge }) => context.tables.bridge(*bridge).map_or(Mac::GATEWAY, |b| b.gateway_mac),
+        _ => Mac::GATEWAY,
+    }
+}
+
 /// Neighbour solicitation and advertisement, router solicitation and advertisement, redirect.
 #[inline]
 pub(super) fn is_neighbor_discovery(frame: &Frame, parsed: &Parsed) -> bool {
-    parsed.proto == proto::ICMPV6
+    parsed.kind == IpKind::V6
+        && parsed.proto == proto::ICMPV6
         && !parsed.is_fragment()
         && frame
             .data()
@@ -295,8 +304,9 @@ fn say(context: &mut Context<'_>, port: PortSlot, vrf: VrfSlot, frame: Frame) {
 /// Sends an IP packet of the router to the workload behind `port`, without a route: for link-local addresses.
 fn to_neighbor(context: &mut Context<'_>, port: PortSlot, vrf: VrfSlot, mut frame: Frame) {
     let mac = context.tables.port(port).map_or(Mac::ZERO, |p| p.mac);
+    let own = mac_on(context, port);
     match frame.prepend(forward::ETHERNET) {
-        Ok(data) => forward::write_ethernet(data, mac, Mac::GATEWAY, crate::wire::ethertype::IPV6),
+        Ok(data) => forward::write_ethernet(data, mac, own, crate::wire::ethertype::IPV6),
         Err(_) => {
             context.drop_frame(port, Some(vrf), frame, DropReason::NoHeadroom);
             return;

@@ -79,7 +79,10 @@ fn one(context: &mut Context<'_>, packet: Packet) {
 /// Decides a new or outdated flow.
 #[inline(never)]
 fn decide_and_forward(context: &mut Context<'_>, packet: Packet, vrf: &Vrf, stamp: u64, hit: Option<FlowHit>) {
-    let before = hit.map(|hit| FlowAction::unpack(hit.action).next_hop);
+    // A direction that no packet has taken yet has no decision to keep.
+    let before = hit
+        .filter(|hit| hit.epoch != STALE)
+        .map(|hit| FlowAction::unpack(hit.action).next_hop);
     let Some(next_hop) = decide(context.tables, vrf, &packet.key, packet.hash, before) else {
         local::fail(context, packet, DropReason::NoRoute, IcmpError::NoRoute);
         return;

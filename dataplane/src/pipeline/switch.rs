@@ -11,9 +11,11 @@ use super::{
 use crate::{
     packet::{DropReason, Frame, key::hash_words},
     tables::{
+        Tables,
         forwarding::Bridge,
         learned::Place,
-        next_hop::Action,
+        next_hop::{Action, Encapsulation, VniTarget},
+        port::Role,
         slots::{BridgeSlot, NextHopSlot, PortSlot},
     },
     wire::{IpKind, Mac, Parsed, ethertype, parse},
@@ -116,7 +118,7 @@ fn enter(
     };
     if parsed.ethertype == ethertype::ARP {
         if let Some(frame) = local::arp_bridged(context, port, slot, bridge, switched.frame, side) {
-            flood(context, bridge, Switched { frame, ..switched });
+            return switch(context, slot, bridge, Switched { frame, ..switched }, destination);
         }
         return None;
     }
@@ -175,13 +177,31 @@ fn switch(
     } else if let Some(next_hop) = tables.macs.get(&(slot, destination)) {
         to_next_hop(context, bridge, switched, *next_hop);
     } else {
-        match learned.lookup(slot.raw(), destination.0, context.now_s(), bridge.aging_seconds) {
+        let place = learned.lookup(slot.raw(), destination.0, context.now_s(), bridge.aging_seconds);
+        match place.filter(|place| is_of(tables, slot, *place)) {
             Some(Place::Port(port)) => to_port(context, bridge, switched, PortSlot::from_raw(port)),
             Some(Place::NextHop(slot)) => to_next_hop(context, bridge, switched, NextHopSlot::from_raw(slot)),
             None => flood(context, bridge, switched),
         }
     }
     None
+}
+
+/// The place where a station was seen still belongs to the bridge. Ports move between bridges and tunnels change their VNI: what
+/// was learned before must not carry frames into another network.
+fn is_of(tables: &Tables, slot: BridgeSlot, place: Place) -> bool {
+    match place {
+        Place::Port(port) => tables
+            .port(PortSlot::from_raw(port))
+            .is_some_and(|port| port.role == Role::Bridged { bridge: slot }),
+        Place::NextHop(next_hop) => match tables.next_hop(NextHopSlot::from_raw(next_hop)).map(|n| &n.action) {
+            Some(Action::Tunnel(tunnel)) => match tunnel.encapsulation {
+                Encapsulation::Vxlan { vni, .. } => tables.vnis.get(&vni) == Some(&VniTarget::Bridge(slot)),
+                Encapsulation::MplsUdp { .. } => false,
+            },
+            _ => false,
+        },
+    }
 }
 
 fn to_next_hop(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, next_hop: NextHopSlot) {

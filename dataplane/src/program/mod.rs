@@ -19,7 +19,11 @@ mod slots;
 mod state;
 mod underlay;
 
-use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 pub use dump::{Dumped, DumpedFlow, NeighborState, NextHopStatus, Snapshot};
 pub use host::PortStatus;
@@ -379,8 +383,10 @@ impl Programmer {
         for action in self.resolver.drain() {
             match action {
                 Action::Send { port, frame } => {
-                    self.hosted
-                        .send(&mut self.frames, &self.state.tables, PortSlot::from_raw(port), &frame);
+                    let port = PortSlot::from_raw(port);
+                    if self.hosted.send(&mut self.frames, &self.state.tables, port, &frame) {
+                        self.shared.injected.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
                 Action::Resolved(found) => changed.extend(underlay::resolve(&mut self.state, self.outer, &found)),
                 Action::Unresolved { remote, why } => changed.extend(underlay::lose(&mut self.state, remote, &why)),
