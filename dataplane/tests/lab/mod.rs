@@ -1,5 +1,9 @@
-//! Two nodes with two workloads each, on memory ports.
+//! Nodes on memory ports, and two of them joined, with two workloads each.
 #![allow(dead_code, unreachable_pub)] // each test file uses a part
+
+pub mod bytes;
+pub mod node;
+pub mod outer;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

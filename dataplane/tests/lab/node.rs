@@ -1,0 +1,258 @@
+//! One node on memory ports. The test plays its workloads and its underlay, and after every step the frames are counted.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use vrouter_dataplane::{
+    engine::{
+        Settings,
+        memory::{MemoryDataplane, MemoryUplink},
+    },
+    packet::DropReason,
+    program::{
+        object::{Object, Operation},
+        problem::Problem,
+    },
+    tables::slots::{PortSlot, VrfSlot},
+    wire::Mac,
+};
+
+use super::{
+    bytes::{advertisement, arp},
+    outer::{address4, address6, mac, word},
+    settings,
+};
+
+pub const UPLINK: &str = "up";
+pub const UPLINK_MAC: Mac = Mac([2, 1, 0, 0, 0, 1]);
+pub const VTEP4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub const VTEP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// Nanoseconds of a second.
+pub const SECOND: u64 = 1_000_000_000;
+
+/// A frame that came out, and the interface it came out of.
+pub type Sent = (String, Vec<u8>);
+
+/// A drop as counted: reason, and whether per VRF.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dropped {
+    pub reason: &'static str,
+    pub at: String,
+}
+
+pub struct Node {
+    pub dp: MemoryDataplane,
+    /// Stations of the underlay that answer ARP and neighbour solicitations.
+    pub underlay: Vec<(IpAddr, Mac)>,
+    /// Frames that came out and nobody has looked at.
+    out: Vec<Sent>,
+}
+
+impl Node {
+    pub fn new() -> Self {
+        Self::with(&settings(), 1024, 2048)
+    }
+
+    pub fn with(settings: &Settings, frames: u32, chunk: u16) -> Self {
+        let uplink = MemoryUplink {
+            name: UPLINK,
+            mac: UPLINK_MAC,
+            addresses: vec![(VTEP4.into(), 24), (VTEP6.into(), 64)],
+            gateways: Vec::new(),
+        };
+        let dp = MemoryDataplane::new(settings, vec![uplink], frames, chunk).unwrap();
+        let mut node = Self {
+            dp,
+            underlay: Vec::new(),
+            out: Vec::new(),
+        };
+        node.pump();
+        node
+    }
+
+    pub fn put(&mut self, objects: impl IntoIterator<Item = Object>) {
+        let operations: Vec<_> = objects.into_iter().map(Operation::Put).collect();
+        if let Err(problems) = self.apply(&operations) {
+            panic!("refused: {}", problems[0]);
+        }
+    }
+
+    pub fn apply(&mut self, operations: &[Operation]) -> Result<u64, Vec<Problem>> {
+        let outcome = self.dp.apply(operations);
+        self.pump();
+        outcome
+    }
+
+    pub fn advance(&mut self, nanoseconds: u64) {
+        self.dp.clock.advance(nanoseconds);
+    }
+
+    /// Lets everything move until nothing does; the underlay's stations answer meanwhile.
+    pub fn pump(&mut self) {
+        loop {
+            self.dp.settle();
+            let mut answers = Vec::new();
+            for interface in self.interfaces() {
+                while let Some(frame) = self.dp.receive(&interface) {
+                    if interface != UPLINK || !is_question(&frame) {
+                        self.out.push((interface.clone(), frame));
+                        continue;
+                    }
+                    answers.extend(self.answer(&frame));
+                }
+            }
+            if answers.is_empty() {
+                return;
+            }
+            for answer in answers {
+                assert!(self.dp.send(UPLINK, &answer));
+            }
+        }
+    }
+
+    /// Sends a frame into a port. Gives all that came out then.
+    pub fn send(&mut self, interface: &str, frame: &[u8]) -> Vec<Sent> {
+        assert!(self.dp.send(interface, frame), "{interface} does not take the frame");
+        self.pump();
+        self.check();
+        self.take()
+    }
+
+    /// As [`send`](Self::send), where one frame must come out of this interface, and nothing else.
+    pub fn one(&mut self, interface: &str, frame: &[u8], from: &str) -> Vec<u8> {
+        let mut out = self.send(interface, frame);
+        assert_eq!(out.len(), 1, "{out:02x?}; drops so far: {:?}", self.drops());
+        assert_eq!(out[0].0, from);
+        out.remove(0).1
+    }
+
+    /// As [`send`](Self::send), where nothing must come out and the frame must be dropped for this reason.
+    pub fn dropped(&mut self, interface: &str, frame: &[u8], reason: DropReason) {
+        let before = self.count(reason);
+        let out = self.send(interface, frame);
+        assert_eq!(out, [], "{reason:?} expected; drops so far: {:?}", self.drops());
+        assert_eq!(
+            self.count(reason),
+            before + 1,
+            "{reason:?}; drops so far: {:?}",
+            self.drops()
+        );
+    }
+
+    /// Frames that came out since the last call.
+    pub fn take(&mut self) -> Vec<Sent> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Law 1: every frame is in exactly one place. All have come to rest here, and the test has taken out what came out.
+    pub fn check(&self) {
+        let (mut came, mut went) = (0, 0);
+        for counters in &self.dp.shared.counters {
+            came += counters.originated.get();
+            went += counters.punted.get() + counters.fragmented.get();
+            for slot in port_slots() {
+                let port = counters.port(slot);
+                came += port.rx_packets.get();
+                went += port.tx_packets.get() + port.drops.total();
+            }
+        }
+        came += self.dp.shared.injected.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(
+            came,
+            went,
+            "frames in and made, frames out and dropped; drops {:?}",
+            self.drops()
+        );
+        assert_eq!(self.dp.pool.free(), self.dp.pool.total() as usize, "frames in the pool");
+    }
+
+    /// All drops so far, once per port and once per VRF they are counted at.
+    pub fn drops(&self) -> Vec<(Dropped, u64)> {
+        let snapshot = self.dp.programmer.snapshot();
+        let mut found = Vec::new();
+        let mut add = |reason: &DropReason, at: &str, count: u64| {
+            if count > 0 {
+                found.push((
+                    Dropped {
+                        reason: reason.name(),
+                        at: at.to_string(),
+                    },
+                    count,
+                ));
+            }
+        };
+        for counters in &self.dp.shared.counters {
+            for slot in port_slots() {
+                let at = snapshot
+                    .port_at(slot)
+                    .map_or(format!("port slot {slot:?}"), |(id, _)| format!("port {id}"));
+                for reason in DropReason::ALL {
+                    add(reason, &at, counters.port(slot).drops.get(*reason));
+                }
+            }
+            for slot in (0..64).filter_map(VrfSlot::new) {
+                let at = snapshot
+                    .vrf_at(slot)
+                    .map_or(format!("VRF slot {slot:?}"), |(id, _)| format!("vrf {id}"));
+                for reason in DropReason::ALL {
+                    add(reason, &at, counters.vrf(slot).drops.get(*reason));
+                }
+            }
+        }
+        found
+    }
+
+    /// Drops for a reason so far, over all ports.
+    pub fn count(&self, reason: DropReason) -> u64 {
+        let ports = |slot| {
+            self.dp
+                .shared
+                .counters
+                .iter()
+                .map(move |c| c.port(slot).drops.get(reason))
+                .sum::<u64>()
+        };
+        port_slots().map(ports).sum()
+    }
+
+    fn interfaces(&self) -> Vec<String> {
+        use vrouter_dataplane::program::Dumped;
+        let snapshot = self.dp.programmer.snapshot();
+        let ports = snapshot.ports().filter_map(|dumped| match dumped {
+            Dumped::Port { spec, .. } => Some(spec.interface.to_string()),
+            _ => None,
+        });
+        ports.collect()
+    }
+
+    /// What the underlay's stations say to a question.
+    fn answer(&self, frame: &[u8]) -> Option<Vec<u8>> {
+        let known = |address: IpAddr| self.underlay.iter().find(|(a, _)| *a == address).map(|(_, mac)| *mac);
+        let asker = mac(&frame[6..12]);
+        if frame[12..14] == [8, 6] {
+            let (own, target) = (address4(&frame[28..32]), address4(&frame[38..42]));
+            let (IpAddr::V4(own), IpAddr::V4(to)) = (own, target) else {
+                return None;
+            };
+            return Some(arp(asker, 2, (known(target)?, to), (asker, own)));
+        }
+        let (own, target) = (address6(&frame[22..38]), address6(&frame[62..78]));
+        let (IpAddr::V6(own), IpAddr::V6(to)) = (own, target) else {
+            return None;
+        };
+        Some(advertisement(known(target)?, to, (asker, own), 0x60))
+    }
+}
+
+fn port_slots() -> impl Iterator<Item = PortSlot> {
+    (0..64).filter_map(PortSlot::new)
+}
+
+/// ARP, a neighbour solicitation or advertisement of the node itself.
+fn is_question(frame: &[u8]) -> bool {
+    match word(frame, 12) {
+        0x0806 => true,
+        0x86dd => frame[20] == 58 && matches!(frame[54], 135 | 136),
+        _ => false,
+    }
+}

@@ -1,0 +1,267 @@
+//! The pipeline against a naive reference router: on any packet and any tables, through any history of changes, both must do
+//! the same. The reference shares no code with the pipeline: it parses by hand, scans lists, and remembers nothing but MACs.
+#![allow(unreachable_pub)] // one crate, no public face
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod bridge;
+mod generate;
+mod headers;
+mod packets;
+mod router;
+mod speech;
+mod tunnel;
+mod world;
+
+use std::collections::{BTreeMap, HashMap};
+
+use generate::Dice;
+use lab::node::{Dropped, Node, UPLINK};
+use lab::outer::decode;
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRng, TestRunner},
+};
+use router::{Flow, Out, Outcome};
+use vrouter_dataplane::{program::FIRST_UPLINK_ID, program::object::Operation, wire::Mac};
+use world::World;
+
+/// The pipeline and the reference, side by side.
+struct Both {
+    node: Node,
+    world: World,
+    /// Entropy port that each flow was seen with.
+    entropy: HashMap<(Flow, std::net::IpAddr), u16>,
+    nanoseconds: u64,
+}
+
+impl Both {
+    fn new(tables: u64) -> Self {
+        let (mut node, mut world) = (Node::new(), World::default());
+        for (index, (address, answers)) in generate::remotes().into_iter().enumerate() {
+            if answers {
+                let mac = Mac([2, 5, 0, 0, 0, index as u8]);
+                node.underlay.push((address, mac));
+                world.underlay.push((address, mac));
+            }
+        }
+        let mut both = Self {
+            node,
+            world,
+            entropy: HashMap::new(),
+            nanoseconds: 0,
+        };
+        let base: Vec<_> = generate::base(&mut Dice(tables))
+            .into_iter()
+            .map(Operation::Put)
+            .collect();
+        assert!(both.apply(&base), "the tables to begin with are refused");
+        both
+    }
+
+    /// Applies a batch to both, unless it is refused.
+    fn apply(&mut self, batch: &[Operation]) -> bool {
+        let applied = self.node.apply(batch).is_ok();
+        if applied {
+            batch.iter().for_each(|operation| self.world.apply(operation));
+        }
+        self.node.check();
+        applied
+    }
+
+    fn advance(&mut self, nanoseconds: u64) {
+        self.nanoseconds += nanoseconds;
+        self.node.advance(nanoseconds);
+        self.world.now_s = self.nanoseconds / 1_000_000_000;
+        self.node.pump();
+    }
+
+    /// Sends a frame through both and compares. Gives what came out.
+    fn send(&mut self, interface: &str, frame: &[u8]) -> Vec<Out> {
+        // Errors are limited to so many a second: give them time.
+        self.advance(10_000_000);
+        let before: BTreeMap<_, _> = totals(&self.node);
+        let sent = self.node.send(interface, frame);
+        let expected = router::receive(&mut self.world, interface, frame);
+
+        let mut seen = Vec::new();
+        for (interface, frame) in sent {
+            seen.push(if interface == UPLINK {
+                Out::Tunnel(decode(&frame))
+            } else {
+                Out::Port(interface, frame)
+            });
+        }
+        let dropped = difference(&before, &totals(&self.node));
+        let ingress = self
+            .world
+            .ports
+            .iter()
+            .find(|p| *p.interface == *interface)
+            .map_or(FIRST_UPLINK_ID, |p| p.id);
+        let fits = |outcome: &&Outcome| {
+            let mut wanted = outcome.out.clone();
+            wanted.sort();
+            let mut got: Vec<_> = seen.iter().cloned().map(without_entropy).collect();
+            got.sort();
+            wanted == got && drops_of(outcome, ingress) == dropped
+        };
+        let Some(outcome) = expected.iter().find(fits) else {
+            let mut shown = format!("{interface}: {}", hex(frame));
+            for outcome in &expected {
+                shown += &format!("\nreference: {} drops {:?}", show(&outcome.out), outcome.drops);
+            }
+            panic!("{shown}\npipeline:  {} drops {dropped:?}", show(&seen));
+        };
+        self.check_entropy(outcome, &seen);
+        seen
+    }
+
+    /// Packets of one flow have one entropy port, always.
+    fn check_entropy(&mut self, outcome: &Outcome, seen: &[Out]) {
+        let tunnels = outcome.out.iter().filter(|out| matches!(out, Out::Tunnel(_)));
+        for (flow, wanted) in outcome.flows.iter().zip(tunnels) {
+            let same = seen.iter().find(|out| without_entropy((*out).clone()) == *wanted);
+            let Some(Out::Tunnel(outer)) = same else {
+                panic!("found before, gone now")
+            };
+            // The underlay's family does not matter, nor does the remote: the port is of the inner flow.
+            let known = self
+                .entropy
+                .entry((flow.clone(), outer.destination))
+                .or_insert(outer.entropy);
+            assert_eq!(*known, outer.entropy, "entropy port of {flow:?}");
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn show(out: &[Out]) -> String {
+    let one = |out: &Out| match out {
+        Out::Port(interface, frame) => format!("\n    {interface} {}", hex(frame)),
+        Out::Tunnel(o) => {
+            let (from, to) = (o.source, o.destination);
+            format!(
+                "\n    {:?} {from}->{to} tos {} {:?} {}",
+                o.macs,
+                o.tos,
+                o.shim,
+                hex(&o.inner)
+            )
+        }
+    };
+    out.iter().map(one).collect()
+}
+
+fn without_entropy(out: Out) -> Out {
+    match out {
+        Out::Tunnel(outer) => Out::Tunnel(lab::outer::Outer { entropy: 0, ..outer }),
+        port @ Out::Port(..) => port,
+    }
+}
+
+fn totals(node: &Node) -> BTreeMap<Dropped, u64> {
+    node.drops().into_iter().collect()
+}
+
+fn difference(before: &BTreeMap<Dropped, u64>, after: &BTreeMap<Dropped, u64>) -> BTreeMap<Dropped, u64> {
+    let grown = after
+        .iter()
+        .map(|(at, count)| (at.clone(), count - before.get(at).copied().unwrap_or(0)));
+    grown.filter(|(_, count)| *count > 0).collect()
+}
+
+/// Law 4: each drop has one reason, counted at the port the frame came in by and at its VRF.
+fn drops_of(outcome: &Outcome, ingress: u32) -> BTreeMap<Dropped, u64> {
+    let mut drops = BTreeMap::new();
+    for (reason, vrf) in &outcome.drops {
+        let vrf = vrf.map(|vrf| format!("vrf {vrf}"));
+        for at in std::iter::once(format!("port {ingress}")).chain(vrf) {
+            *drops.entry(Dropped { reason, at }).or_default() += 1;
+        }
+    }
+    drops
+}
+
+/// A history: tables, then steps, each a packet or a change.
+fn run(tables: u64, steps: &[u64]) {
+    let mut both = Both::new(tables);
+    let mut sent: Vec<(&'static str, Vec<u8>)> = Vec::new();
+    for step in steps {
+        let mut dice = Dice(*step);
+        match dice.below(100) {
+            0..18 => {
+                let batch = generate::change(&mut dice);
+                both.apply(&batch);
+            }
+            18..20 => {
+                let all: Vec<_> = generate::base(&mut dice).into_iter().map(Operation::Put).collect();
+                both.apply(&all);
+            }
+            20..22 => both.advance(dice.of(&[1, 4, 6, 100]) * 1_000_000_000),
+            22..50 if !sent.is_empty() => {
+                // A packet of a flow that is known, perhaps decided under other tables.
+                let (interface, frame) = dice.of(&sent);
+                send(&mut both, interface, &frame);
+            }
+            _ => {
+                let (interface, frame) = packets::frame(&mut dice);
+                send(&mut both, interface, &frame);
+                sent.push((interface, frame));
+            }
+        }
+    }
+    for worker in &both.node.dp.shared.counters {
+        assert_eq!(
+            worker.errors_withheld.get(),
+            0,
+            "the clock moves slowly enough for every error"
+        );
+    }
+}
+
+/// Sends a frame twice: with nothing changed between, a flow stays on its path.
+fn send(both: &mut Both, interface: &str, frame: &[u8]) {
+    let attached = interface == UPLINK || both.world.ports.iter().any(|p| *p.interface == *interface);
+    if !attached || frame.is_empty() {
+        return;
+    }
+    let first = both.send(interface, frame);
+    let second_of_first = both.world.now_s;
+    let second = both.send(interface, frame);
+    // At the turn of a second, a learned MAC may be forgotten.
+    if both.world.now_s == second_of_first {
+        assert_eq!(first, second, "the same frame twice on {interface}: {frame:02x?}");
+    }
+}
+
+/// Cases: 256, the same in every run. More, and others: set `VROUTER_REFERENCE_CASES`.
+#[test]
+fn the_pipeline_agrees_with_the_reference() {
+    let more = std::env::var("VROUTER_REFERENCE_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
+    let config = Config {
+        cases: more.unwrap_or(256),
+        failure_persistence: None,
+        max_shrink_iters: 2000,
+        ..Config::default()
+    };
+    let algorithm = config.rng_algorithm;
+    let mut runner = match more {
+        Some(_) => TestRunner::new(config),
+        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(algorithm)),
+    };
+    let steps = prop::collection::vec(any::<u64>().no_shrink(), 1..60);
+    let outcome = runner.run(&(any::<u64>().no_shrink(), steps), |(tables, steps)| {
+        run(tables, &steps);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}

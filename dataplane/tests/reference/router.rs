@@ -1,0 +1,511 @@
+//! The naive router: what must happen with a frame. Plain lists, plain copies; slow and obvious.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use vrouter_dataplane::{
+    packet::DropReason,
+    program::object::{ActionSpec, Attachment, PortSpec},
+    tables::next_hop::Encapsulation,
+    wire::Mac,
+};
+
+use crate::{
+    headers::{self, Fragment, Frame, Ip},
+    lab::{
+        bytes::{eui64, fix_v4, framed, octets, sum},
+        node::{UPLINK, UPLINK_MAC, VTEP4, VTEP6},
+        outer::{Outer, Shim, word},
+    },
+    speech::{self, Trouble},
+    world::World,
+};
+
+/// One thing that leaves the node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Out {
+    Port(String, Vec<u8>),
+    Tunnel(Outer),
+}
+
+/// What keeps packets on one path: VRF (0 within a bridge), addresses, protocol and ports, or two MACs.
+pub type Flow = (u32, Vec<u8>, Vec<u8>, u8, u16, u16);
+
+/// What must happen with a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Outcome {
+    pub out: Vec<Out>,
+    /// Entropy flows of the tunnel packets in `out`, in their order.
+    pub flows: Vec<Flow>,
+    /// Each drop with its VRF, where that was known.
+    pub drops: Vec<(&'static str, Option<u32>)>,
+}
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The workload of this port.
+    Port(u32),
+    Tunnel,
+    /// The router itself.
+    Router,
+}
+
+/// A packet to be routed.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    pub bytes: Vec<u8>,
+    pub ip: Ip,
+    pub vrf: u32,
+    pub from: From,
+    /// The port it came in by, if that is a workload's.
+    pub port: Option<u32>,
+}
+
+impl Packet {
+    pub fn flow(&self) -> Flow {
+        flow_of(self.vrf, &self.ip)
+    }
+}
+
+pub fn flow_of(context: u32, ip: &Ip) -> Flow {
+    let (source, destination) = (octets(ip.source), octets(ip.destination));
+    let ports = if ip.fragment == Fragment::No { ip.ports } else { (0, 0) };
+    (context, source, destination, ip.proto, ports.0, ports.1)
+}
+
+/// A run of the reference over one frame. Where a group gives a choice, `script` says which member is taken.
+pub struct Run<'a> {
+    pub world: &'a World,
+    pub outcome: Outcome,
+    script: &'a [usize],
+    /// How many members each choice had.
+    pub choices: Vec<usize>,
+}
+
+/// All outcomes that are right for a frame: one unless groups are on its way.
+pub fn receive(world: &mut World, interface: &str, frame: &[u8]) -> Vec<Outcome> {
+    crate::bridge::learn(world, interface, frame);
+    let (mut outcomes, mut scripts) = (Vec::new(), vec![Vec::new()]);
+    while let Some(script) = scripts.pop() {
+        let mut run = Run {
+            world,
+            outcome: Outcome::default(),
+            script: &script,
+            choices: Vec::new(),
+        };
+        run.receive(interface, frame);
+        if let Some(members) = run.choices.get(script.len()) {
+            scripts.extend((0..*members).map(|member| [&script[..], &[member]].concat()));
+        } else {
+            outcomes.push(run.outcome);
+        }
+    }
+    outcomes
+}
+
+impl Run<'_> {
+    fn receive(&mut self, interface: &str, frame: &[u8]) {
+        if interface == UPLINK {
+            return self.from_uplink(frame);
+        }
+        let Some(port) = self.world.ports.iter().find(|p| *p.interface == *interface).cloned() else {
+            return self.drop(DropReason::UnknownPort, None);
+        };
+        match port.attachment {
+            Attachment::Vrf(vrf) => self.from_routed(&port, vrf, frame),
+            Attachment::Bridge(bridge) => self.from_bridged(&port, bridge, frame),
+        }
+    }
+
+    pub fn drop(&mut self, reason: DropReason, vrf: Option<u32>) {
+        self.outcome.drops.push((reason.name(), vrf));
+    }
+
+    pub fn out(&mut self, port: &PortSpec, frame: Vec<u8>) {
+        self.outcome.out.push(Out::Port(port.interface.to_string(), frame));
+    }
+
+    fn from_routed(&mut self, port: &PortSpec, vrf: u32, frame: &[u8]) {
+        let read = match Frame::read(frame) {
+            Ok(read) => read,
+            Err(reason) => return self.drop(reason, Some(vrf)),
+        };
+        if read.vlan {
+            return self.drop(DropReason::UnknownVlan, Some(vrf));
+        }
+        let Some(ip) = &read.ip else {
+            if read.ethertype != 0x0806 {
+                return self.drop(DropReason::UnknownEthertype, Some(vrf));
+            }
+            return match speech::arp_proxy(self.world, port, vrf, frame, read.l3) {
+                Some(answer) => self.out(port, answer),
+                None => self.drop(DropReason::ArpUnanswered, Some(vrf)),
+            };
+        };
+        let multicast = read.destination.is_multicast();
+        if read.destination != Mac::GATEWAY && !multicast {
+            return self.drop(DropReason::NotOurMac, Some(vrf));
+        }
+        if speech::is_neighbor_discovery(&frame[read.l3..], ip) {
+            return match speech::nd_proxy(self.world, port, vrf, frame, &read) {
+                Some(answer) => self.out(port, answer),
+                None => self.drop(DropReason::NdUnanswered, Some(vrf)),
+            };
+        }
+        if multicast {
+            return self.drop(DropReason::MulticastUnrouted, Some(vrf));
+        }
+        let mut bytes = frame[read.l3..read.l3 + ip.end].to_vec();
+        headers::complete_checksum(&mut bytes, ip);
+        self.route_in(vrf, bytes, From::Port(port.id), Some(port.id));
+    }
+
+    /// Routes an IP packet that has come to its VRF.
+    pub fn route_in(&mut self, vrf: u32, bytes: Vec<u8>, from: From, port: Option<u32>) {
+        if let Some(packet) = self.admit(vrf, bytes, from, port) {
+            self.route(packet);
+        }
+    }
+
+    /// A packet whose addresses may be routed.
+    pub fn admit(&mut self, vrf: u32, bytes: Vec<u8>, from: From, port: Option<u32>) -> Option<Packet> {
+        let ip = match headers::ip(&bytes) {
+            Ok(ip) => ip,
+            Err(reason) => {
+                self.drop(reason, Some(vrf));
+                return None;
+            }
+        };
+        let packet = Packet {
+            bytes,
+            ip,
+            vrf,
+            from,
+            port,
+        };
+        let Some(reason) = unroutable(packet.ip.source, packet.ip.destination) else {
+            return Some(packet);
+        };
+        // A host may talk to its router by link-local address.
+        let own = packet
+            .port
+            .filter(|_| from != From::Tunnel)
+            .map(|port| eui64(self.gateway_mac(port)));
+        if reason == DropReason::LinkLocalUnrouted && own.is_some_and(|own| packet.ip.destination == IpAddr::V6(own)) {
+            self.deliver(packet);
+        } else {
+            self.drop(reason, Some(vrf));
+        }
+        None
+    }
+
+    /// The MAC by which a workload knows its gateway.
+    fn gateway_mac(&self, port: u32) -> Mac {
+        match self.world.port(port).map(|p| p.attachment) {
+            Some(Attachment::Bridge(bridge)) => self.world.bridge(bridge).map_or(Mac::GATEWAY, |b| b.gateway_mac),
+            _ => Mac::GATEWAY,
+        }
+    }
+
+    fn route(&mut self, packet: Packet) {
+        match self.world.route(packet.vrf, packet.ip.destination) {
+            Some(next_hop) => self.forward(packet, next_hop),
+            None => self.fail(packet, DropReason::NoRoute, Trouble::NoRoute),
+        }
+    }
+
+    /// Sends a packet to a next hop.
+    pub fn forward(&mut self, packet: Packet, next_hop: u64) {
+        let world = self.world;
+        let Some(spec) = world.next_hop(next_hop) else {
+            return self.drop(DropReason::NextHopDrop, Some(packet.vrf));
+        };
+        match &spec.action {
+            ActionSpec::Drop | ActionSpec::Flood(_) => self.drop(DropReason::NextHopDrop, Some(packet.vrf)),
+            ActionSpec::Local => self.deliver(packet),
+            ActionSpec::Group(members) => {
+                let at = self.choices.len();
+                self.choices.push(members.len());
+                let member = self.script.get(at).copied().unwrap_or(0);
+                self.forward(packet, members[member].0);
+            }
+            ActionSpec::Port { port, mac } => {
+                let Some(port) = world.port(*port) else {
+                    return self.drop(DropReason::PortDown, Some(packet.vrf));
+                };
+                for piece in self.hop(packet, world.mtu(port)) {
+                    let source = self.gateway_mac(port.id);
+                    self.out(port, framed(mac.unwrap_or(port.mac), source, &piece.bytes));
+                }
+            }
+            ActionSpec::Tunnel { remote, encapsulation } => {
+                if !world.underlay.iter().any(|(address, _)| address == remote) {
+                    return self.fail(packet, DropReason::UnderlayUnresolved, Trouble::AddressUnreachable);
+                }
+                for piece in self.hop(packet, tunnel_mtu(*remote, *encapsulation)) {
+                    let ip = &piece.bytes;
+                    let (tos, flow) = (headers::tos(ip), piece.flow());
+                    match *encapsulation {
+                        Encapsulation::Vxlan { vni, inner_mac } => {
+                            let inner = framed(inner_mac, Mac::GATEWAY, ip);
+                            self.tunnel(*remote, tos, Shim::Vxlan { vni }, inner, flow);
+                        }
+                        Encapsulation::MplsUdp { label } => {
+                            let shim = Shim::Mpls {
+                                label,
+                                tc: tos >> 5,
+                                ttl: headers::hop_limit(ip),
+                            };
+                            self.tunnel(*remote, tos, shim, ip.clone(), flow);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn tunnel(&mut self, remote: IpAddr, tos: u8, shim: Shim, inner: Vec<u8>, flow: Flow) {
+        let mac = self
+            .world
+            .underlay
+            .iter()
+            .find(|(address, _)| *address == remote)
+            .map(|(_, mac)| *mac);
+        let source: IpAddr = if remote.is_ipv6() { VTEP6.into() } else { VTEP4.into() };
+        let macs = (mac.unwrap_or(Mac::ZERO), UPLINK_MAC);
+        self.outcome.flows.push(flow);
+        self.outcome.out.push(Out::Tunnel(Outer {
+            macs,
+            source,
+            destination: remote,
+            tos,
+            entropy: 0,
+            shim,
+            inner,
+        }));
+    }
+
+    /// One routed hop: what goes on, whole or in fragments.
+    fn hop(&mut self, mut packet: Packet, mtu: usize) -> Vec<Packet> {
+        let own = packet.from == From::Router;
+        if !own && headers::hop_limit(&packet.bytes) <= 1 {
+            self.fail(packet, DropReason::HopLimitExceeded, Trouble::TimeExceeded);
+            return Vec::new();
+        }
+        let mut pieces = Vec::new();
+        if packet.bytes.len() <= mtu {
+            clamp_mss(&mut packet, mtu);
+            pieces.push(packet);
+        } else if let Some(fragments) = fragments(&packet.bytes, mtu) {
+            for bytes in fragments {
+                let Ok(ip) = headers::ip(&bytes) else {
+                    panic!("the reference made a bad fragment")
+                };
+                pieces.push(Packet {
+                    bytes,
+                    ip,
+                    ..packet.clone()
+                });
+            }
+        } else {
+            self.fail(packet, DropReason::TooBig, Trouble::TooBig(mtu as u16));
+        }
+        if !own {
+            pieces.iter_mut().for_each(|piece| headers::decrement(&mut piece.bytes));
+        }
+        pieces
+    }
+
+    /// A packet for the router itself.
+    fn deliver(&mut self, packet: Packet) {
+        if packet.from == From::Router {
+            return self.drop(DropReason::LocalUnhandled, Some(packet.vrf));
+        }
+        if let Some(reply) = speech::echo_reply(&packet) {
+            if let (IpAddr::V6(to), Some(port)) = (packet.ip.source, packet.port) {
+                if to.segments()[0] & 0xffc0 == 0xfe80 {
+                    let port = self.world.port(port).cloned();
+                    let frame = port.map(|p| (framed(p.mac, self.gateway_mac(p.id), &reply), p));
+                    return frame.into_iter().for_each(|(frame, port)| self.out(&port, frame));
+                }
+            }
+            return self.say(reply, packet.vrf, packet.port);
+        }
+        match packet.ip.proto {
+            1 | 58 => self.drop(DropReason::LocalUnhandled, Some(packet.vrf)),
+            6 | 17 => self.fail(packet, DropReason::LocalUnhandled, Trouble::PortUnreachable),
+            _ => self.fail(packet, DropReason::LocalUnhandled, Trouble::ProtocolUnreachable),
+        }
+    }
+
+    /// Drops a packet and tells its sender.
+    fn fail(&mut self, packet: Packet, reason: DropReason, trouble: Trouble) {
+        self.drop(reason, Some(packet.vrf));
+        if packet.from == From::Router {
+            return;
+        }
+        if let Some(error) = self
+            .own_address(&packet)
+            .and_then(|own| speech::error(&packet, own, trouble))
+        {
+            self.say(error, packet.vrf, packet.port);
+        }
+    }
+
+    /// Routes what the router says itself.
+    fn say(&mut self, bytes: Vec<u8>, vrf: u32, port: Option<u32>) {
+        let Ok(ip) = headers::ip(&bytes) else {
+            panic!("the reference said what it cannot read")
+        };
+        let packet = Packet {
+            bytes,
+            ip,
+            vrf,
+            from: From::Router,
+            port,
+        };
+        self.route(packet);
+    }
+
+    /// The gateway that the sender knows, else the first of the VRF, else the dummy address of RFC 7600.
+    fn own_address(&self, packet: &Packet) -> Option<IpAddr> {
+        let v6 = packet.ip.source.is_ipv6();
+        let port = packet.port.and_then(|port| self.world.port(port));
+        let gateways = match port.map(|p| (p, p.attachment)) {
+            Some((port, Attachment::Vrf(_))) => port.gateways.to_vec(),
+            Some((_, Attachment::Bridge(bridge))) => self.world.bridge(bridge)?.gateways.to_vec(),
+            None => Vec::new(),
+        };
+        let near = gateways.iter().map(|g| g.address).find(|a| a.is_ipv6() == v6);
+        let any = || {
+            self.world
+                .gateways
+                .iter()
+                .find(|(vrf, a)| *vrf == packet.vrf && a.is_ipv6() == v6)
+                .map(|g| g.1)
+        };
+        near.or_else(any)
+            .or((!v6).then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 0, 8))))
+    }
+}
+
+/// What an underlay of 1500 bytes leaves for the inner IP packet (WIRE: overheads of VXLAN and MPLS over UDP).
+pub fn tunnel_mtu(remote: IpAddr, encapsulation: Encapsulation) -> usize {
+    let outer_ip = if remote.is_ipv6() { 40 } else { 20 };
+    match encapsulation {
+        Encapsulation::Vxlan { .. } => 1500 - outer_ip - 8 - 8 - 14,
+        Encapsulation::MplsUdp { .. } => 1500 - outer_ip - 8 - 4,
+    }
+}
+
+/// Addresses that no router forwards between (RFC 1812 section 5.3.7, RFC 4291 sections 2.5 and 2.7).
+fn unroutable(source: IpAddr, destination: IpAddr) -> Option<DropReason> {
+    let group = |a: IpAddr| match a {
+        // Class E and the broadcast address are as little one host's.
+        IpAddr::V4(a) => a.octets()[0] >= 224,
+        IpAddr::V6(a) => a.is_multicast(),
+    };
+    let nobody = |a: IpAddr| match a {
+        IpAddr::V4(a) => a.octets()[0] == 0 || a.is_loopback(),
+        IpAddr::V6(a) => a == Ipv6Addr::UNSPECIFIED || a == Ipv6Addr::LOCALHOST,
+    };
+    let link_local = |a: IpAddr| match a {
+        IpAddr::V4(a) => a.is_link_local(),
+        IpAddr::V6(a) => a.is_unicast_link_local(),
+    };
+    if group(destination) {
+        Some(DropReason::MulticastUnrouted)
+    } else if group(source) || nobody(source) {
+        Some(DropReason::MartianSource)
+    } else if destination.is_ipv4() && nobody(destination) {
+        Some(DropReason::NoRoute)
+    } else if link_local(source) || link_local(destination) {
+        Some(DropReason::LinkLocalUnrouted)
+    } else {
+        nobody(destination).then_some(DropReason::NoRoute)
+    }
+}
+
+/// Lowers the segment size that a SYN offers to what the path carries.
+fn clamp_mss(packet: &mut Packet, mtu: usize) {
+    if packet.ip.proto != 6 || packet.ip.tcp_flags & 2 == 0 || packet.ip.fragment != Fragment::No {
+        return;
+    }
+    let most = (mtu - if packet.ip.source.is_ipv6() { 60 } else { 40 }) as u16;
+    let (l4, end) = (packet.ip.l4, packet.ip.end);
+    let header = l4 + usize::from(packet.bytes[l4 + 12] >> 4) * 4;
+    let mut at = l4 + 20;
+    while at + 1 < header {
+        let (kind, length) = (packet.bytes[at], usize::from(packet.bytes[at + 1]));
+        match kind {
+            0 => return,
+            1 => at += 1,
+            _ if length < 2 || at + length > header => return,
+            2 if length == 4 && word(&packet.bytes, at + 2) > most => {
+                // RFC 1624: by the words that change, so that a wrong checksum stays as wrong as it was.
+                let words = l4 + (at + 2 - l4) / 2 * 2..(l4 + (at + 4 - l4).div_ceil(2) * 2).min(end);
+                let before = !sum(&[&packet.bytes[words.clone()]]);
+                packet.bytes[at + 2..at + 4].copy_from_slice(&most.to_be_bytes());
+                let after = sum(&[&packet.bytes[words]]);
+                let check = !word(&packet.bytes, l4 + 16);
+                let parts = [before.to_be_bytes(), after.to_be_bytes(), check.to_be_bytes()].concat();
+                packet.bytes[l4 + 16..l4 + 18].copy_from_slice(&(!sum(&[&parts])).to_be_bytes());
+                return;
+            }
+            2 => return,
+            _ => at += length,
+        }
+    }
+}
+
+/// Cuts an IPv4 packet that may be cut (RFC 791, section 3.2).
+fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
+    let field = word(packet, 6);
+    if packet[0] >> 4 != 4 || field & 0x4000 != 0 {
+        return None;
+    }
+    let header_len = usize::from(packet[0] & 15) * 4;
+    let copied = copied_options(&packet[20..header_len])?;
+    let mut header = packet[..header_len].to_vec();
+    let (mut offset, more, mut rest) = (usize::from(field & 0x1fff), field & 0x2000, &packet[header_len..]);
+    let mut fragments = Vec::new();
+    loop {
+        let room = mtu - header.len();
+        let take = if rest.len() <= room { rest.len() } else { room / 8 * 8 };
+        let last = take == rest.len();
+        let mut fragment = [&header[..], &rest[..take]].concat();
+        let total = fragment.len() as u16;
+        fragment[0] = 0x40 | (header.len() / 4) as u8;
+        fragment[2..4].copy_from_slice(&total.to_be_bytes());
+        let field = offset as u16 | if last { more } else { 0x2000 };
+        fragment[6..8].copy_from_slice(&field.to_be_bytes());
+        fix_v4(&mut fragment);
+        fragments.push(fragment);
+        if last {
+            return Some(fragments);
+        }
+        rest = &rest[take..];
+        offset += take / 8;
+        header.truncate(20);
+        header.extend(&copied);
+    }
+}
+
+/// The options that go into every fragment: those with the copy bit. `None`: they cannot be read.
+fn copied_options(mut options: &[u8]) -> Option<Vec<u8>> {
+    let mut copied = Vec::new();
+    while let Some(kind) = options.first().copied().filter(|kind| *kind != 0) {
+        let length = if kind == 1 {
+            1
+        } else {
+            usize::from(*options.get(1).filter(|l| **l >= 2)?)
+        };
+        let option = options.get(..length)?;
+        if kind & 0x80 != 0 {
+            copied.extend(option);
+        }
+        options = &options[length..];
+    }
+    copied.resize(copied.len().next_multiple_of(4), 0);
+    Some(copied)
+}
