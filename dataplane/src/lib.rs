@@ -4,9 +4,11 @@
 //! [`wire`] (what bytes mean), [`packet`] (a frame on its way), [`tables`] (what workers read), [`port`] (where frames come and
 //! go), [`service`] (what the router says itself), [`pipeline`] (the stages of a batch), [`worker`] (one pinned thread),
 //! [`program`] (the one writer of tables), [`telemetry`] (what the dataplane tells about itself), [`api`] (the gRPC server in
-//! front of these two).
+//! front of these two), [`engine`] (all of it put together), [`config`] (what the daemon is told).
 
 pub mod api;
+#[cfg(target_os = "linux")]
+pub mod config;
 pub mod engine;
 pub mod packet;
 pub mod pipeline;

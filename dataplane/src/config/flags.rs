@@ -1,0 +1,128 @@
+//! The command line.
+
+use std::{net::IpAddr, path::PathBuf, str::FromStr};
+
+use clap::Parser;
+
+use super::{CpuList, LogFormat, Poll, uplinks};
+use crate::{api::Address, port::check_interface_name, program::object::Mode, tables::port::Gateway};
+
+/// The command line.
+#[derive(Debug, Default, Parser)]
+#[command(
+    name = "vrouterd",
+    version,
+    about = "Moves the packets of containers and virtual machines, as it is programmed over gRPC"
+)]
+pub struct Flags {
+    /// TOML file with the same settings; what is given on the command line wins
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name of this node [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Address to serve the API on (repeatable): unix:/path or http://host:port [default: unix:/run/vrouter/vrouterd.sock]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<Address>,
+    /// Interface towards other nodes (repeatable), and how to attach to it: auto, native, native-zc or generic
+    #[arg(long, value_name = "IFACE[,mode=MODE]")]
+    pub uplink: Vec<UplinkFlag>,
+    /// Tunnel address of this node with the prefix length of its subnet (repeatable: one IPv4, one IPv6)
+    #[arg(long, value_name = "ADDR/LEN")]
+    pub vtep: Vec<Gateway>,
+    /// Router of the underlay towards other subnets (repeatable)
+    #[arg(long, value_name = "ADDR")]
+    pub gateway: Vec<IpAddr>,
+    /// Threads that move packets, 1 to 64 [default: one for each of --cpus, else 1]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u64>,
+    /// CPUs to pin workers to, one each: 0,2-3
+    #[arg(long, value_name = "LIST")]
+    pub cpus: Option<CpuList>,
+    /// What a worker does when there is nothing to do [default: adaptive]
+    #[arg(long, value_name = "MODE")]
+    pub poll: Option<Poll>,
+    /// Microseconds that an adaptive worker looks for packets before it sleeps [default: 50]
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub spin: Option<u64>,
+    /// Frames of packet memory; each port needs some 500 [default: 131072]
+    #[arg(long, value_name = "N")]
+    pub frames: Option<u64>,
+    /// Bytes of each frame, a power of two; it limits the MTU to 256 less [default: 2048]
+    #[arg(long, value_name = "BYTES")]
+    pub frame_size: Option<u64>,
+    /// Size of the rings of each queue of a workload's port, a power of two [default: 256]
+    #[arg(long, value_name = "N")]
+    pub access_rings: Option<u64>,
+    /// Size of the rings of each queue of an uplink, a power of two [default: 2048]
+    #[arg(long, value_name = "N")]
+    pub uplink_rings: Option<u64>,
+    /// Flows that can be remembered, both directions as one [default: 1048576]
+    #[arg(long, value_name = "N")]
+    pub flows: Option<u64>,
+    /// Seconds until an idle flow is forgotten (repeatable) [default: tcp=300, udp=60, other=30]
+    #[arg(long, value_name = "PROTO=SECONDS")]
+    pub flow_timeout: Vec<FlowTimeout>,
+    /// What to log: error, warn, info, debug, trace, or a filter like "info,vrouter_dataplane::api=debug" [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// How to write the log [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// An uplink on the command line: `wire0` or `wire0,mode=native`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkFlag {
+    /// Linux interface.
+    pub interface: String,
+    /// How to attach.
+    pub mode: Mode,
+}
+
+impl FromStr for UplinkFlag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(',');
+        let interface = parts.next().unwrap_or_default();
+        check_interface_name(interface).map_err(|error| format!("interface: {error}"))?;
+        let mut mode = None;
+        for part in parts {
+            let word = part.strip_prefix("mode=");
+            let word =
+                word.ok_or_else(|| format!("{part:?} is no option of an uplink; write one like wire0,mode=native"))?;
+            if mode.replace(uplinks::mode(word)?).is_some() {
+                return Err("mode is given twice".to_owned());
+            }
+        }
+        Ok(Self {
+            interface: interface.to_owned(),
+            mode: mode.unwrap_or_default(),
+        })
+    }
+}
+
+/// When idle flows of a protocol are forgotten: `udp=60`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowTimeout {
+    /// `tcp`, `udp` or `other`.
+    pub protocol: &'static str,
+    /// Seconds.
+    pub seconds: u64,
+}
+
+impl FromStr for FlowTimeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('=').and_then(|(word, seconds)| {
+            let protocol = ["tcp", "udp", "other"].into_iter().find(|known| *known == word)?;
+            Some(Self {
+                protocol,
+                seconds: seconds.parse().ok()?,
+            })
+        });
+        parsed.ok_or_else(|| "write tcp=SECONDS, udp=SECONDS or other=SECONDS".to_owned())
+    }
+}

@@ -1,0 +1,296 @@
+//! What the daemon is told, by flags and by a TOML file: read, checked, and put together, flags first.
+//!
+//! Nothing is opened or looked up here: what this says is right may still not exist. Every error names the flag, or the file and
+//! the key, and says what would be right.
+
+mod cpus;
+mod error;
+mod file;
+mod flags;
+mod given;
+mod uplinks;
+
+use std::{path::Path, time::Duration};
+
+use clap::ValueEnum;
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+use self::{file::File, given::Given, uplinks::uplinks};
+use crate::{
+    api::Address,
+    engine::{Settings, daemon::DaemonSettings, interfaces::UplinkSettings, threads::Pinning},
+    packet::pool::{MAX_CHUNK, MIN_CHUNK},
+    port::af_xdp::RingSizes,
+    worker::{FlowTimeouts, Polling, fleet::MAX_WORKERS},
+};
+
+pub use cpus::{BadCpuList, CpuList};
+pub use error::ConfigError;
+pub use flags::{Flags, FlowTimeout, UplinkFlag};
+
+/// Where the API listens when nothing else is said.
+pub const DEFAULT_LISTEN: &str = "/run/vrouter/vrouterd.sock";
+
+/// Frames when nothing else is said: 256 MiB of packet memory, taken as it is used, for some 200 ports.
+const DEFAULT_FRAMES: u64 = 1 << 17;
+
+/// Most bytes of packet memory.
+const MAX_MEMORY: u64 = 64 << 30;
+
+/// Longest time until an idle flow is forgotten: a week, seconds.
+const MAX_TIMEOUT: u64 = 7 * 86_400;
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Poll {
+    /// Looks for a while, then sleeps until woken.
+    #[default]
+    Adaptive,
+    /// Never sleeps: lowest latency, one CPU always busy for each worker.
+    Busy,
+}
+
+/// The settings in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Name of the node.
+    pub node: String,
+    /// Where the API listens.
+    pub listen: Vec<Address>,
+    /// Interfaces of the underlay.
+    pub uplinks: Vec<UplinkSettings>,
+    /// Number of workers.
+    pub workers: usize,
+    /// CPU of each worker. Empty: not pinned.
+    pub cpus: Vec<usize>,
+    /// What idle workers do.
+    pub polling: Polling,
+    /// Frames of packet memory.
+    pub frames: u32,
+    /// Bytes of each frame.
+    pub frame_size: u16,
+    /// Ring sizes of workloads' ports.
+    pub access_rings: RingSizes,
+    /// Flow pairs that fit.
+    pub flows: usize,
+    /// When idle flows are forgotten.
+    pub flow_timeouts: FlowTimeouts,
+    /// What is logged.
+    pub log: String,
+    /// How it is written.
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Puts flags over the file that they name. `hostname`: name of the node when nothing else is said.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn new(flags: Flags, hostname: &str) -> Result<Self, ConfigError> {
+        let path = flags.config.clone();
+        let file = path.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let path = path.as_deref();
+
+        let cpus = Given::choose("cpus", flags.cpus, file.cpus, path);
+        let workers = Given::choose("workers", flags.workers, file.workers, path);
+        let (workers, cpus) = workers_and_cpus(workers, cpus)?;
+        let (frames, frame_size) = memory(
+            Given::choose("frames", flags.frames, file.frames, path),
+            Given::choose("frame-size", flags.frame_size, file.frame_size, path),
+        )?;
+        let flows = Given::choose("flows", flags.flows, file.flows, path);
+        let rings = |name, flag, file, default| rings(Given::choose(name, flag, file, path), default);
+        let access_rings = rings("access-rings", flags.access_rings, file.access_rings, RingSizes::ACCESS)?;
+        let uplink_rings = rings("uplink-rings", flags.uplink_rings, file.uplink_rings, RingSizes::UPLINK)?;
+        let poll = Given::choose("poll", flags.poll, file.poll, path);
+        let spin = Given::choose("spin", flags.spin, file.spin, path);
+        let log = Given::choose("log", flags.log, file.log, path);
+        let log_format = flags.log_format.or(file.log_format).unwrap_or_default();
+        Ok(Self {
+            node: node(Given::choose("node", flags.node, file.node, path), hostname)?,
+            listen: listen(Given::choose_list("listen", flags.listen, file.listen, path))?,
+            uplinks: uplinks(
+                Given::choose_list(
+                    "uplink",
+                    flags.uplink.into_iter().map(Into::into).collect(),
+                    file.uplink,
+                    path,
+                ),
+                Given::choose_list("vtep", flags.vtep, file.vtep, path),
+                Given::choose_list("gateway", flags.gateway, file.gateway, path),
+                uplink_rings,
+            )?,
+            workers,
+            cpus,
+            polling: polling(poll, spin)?,
+            frames,
+            frame_size,
+            access_rings,
+            flows: Given::within(flows, 1024..=1 << 27, 1 << 20)? as usize,
+            flow_timeouts: flow_timeouts(&flags.flow_timeout, file.flow_timeout, path)?,
+            log: log_filter(log)?,
+            log_format,
+        })
+    }
+
+    /// For the daemon. `seed` keys its hashes: draw it at random.
+    pub fn daemon(self, seed: u64) -> DaemonSettings {
+        DaemonSettings {
+            node: self.node,
+            listen: self.listen,
+            uplinks: self.uplinks,
+            settings: Settings {
+                workers: self.workers,
+                flows: self.flows,
+                flow_timeouts: self.flow_timeouts,
+                seed,
+                ..Settings::default()
+            },
+            frames: self.frames,
+            frame_size: self.frame_size,
+            access_rings: self.access_rings,
+            pinning: Pinning {
+                cpus: self.cpus,
+                polling: self.polling,
+            },
+        }
+    }
+}
+
+fn node(given: Option<Given<String>>, hostname: &str) -> Result<String, ConfigError> {
+    let Some(given) = given else {
+        return Ok(hostname.to_owned());
+    };
+    let bad = given.value.is_empty() || given.value.len() > 63 || given.value.chars().any(char::is_control);
+    if bad {
+        return Err(given.wrong("a node's name has from 1 to 63 bytes and no control characters"));
+    }
+    Ok(given.value)
+}
+
+fn listen(given: Option<Given<Vec<Address>>>) -> Result<Vec<Address>, ConfigError> {
+    let Some(given) = given else {
+        return Ok(vec![Address::Unix(DEFAULT_LISTEN.into())]);
+    };
+    for (index, address) in given.value.iter().enumerate() {
+        if given.value[..index].contains(address) {
+            return Err(given.wrong(format!("{address} is given twice")));
+        }
+    }
+    Ok(given.value)
+}
+
+fn workers_and_cpus(
+    workers: Option<Given<u64>>,
+    cpus: Option<Given<CpuList>>,
+) -> Result<(usize, Vec<usize>), ConfigError> {
+    let asked = workers.as_ref().map(|workers| workers.value);
+    let count = Given::within(workers, 1..=MAX_WORKERS as u64, 1)? as usize;
+    let Some(cpus) = cpus else {
+        return Ok((count, Vec::new()));
+    };
+    let listed = cpus.value.0.len();
+    if listed > MAX_WORKERS {
+        return Err(cpus.wrong(format!(
+            "{listed} CPUs for as many workers; at most {MAX_WORKERS} are possible"
+        )));
+    }
+    if asked.is_some() && count != listed {
+        let message =
+            format!("{listed} CPUs for {count} workers; name one for each, or leave the number of workers out");
+        return Err(cpus.wrong(message));
+    }
+    Ok((listed, cpus.value.0))
+}
+
+fn memory(frames: Option<Given<u64>>, size: Option<Given<u64>>) -> Result<(u32, u16), ConfigError> {
+    let chunk = match size {
+        None => MIN_CHUNK,
+        Some(size) => {
+            let chunk = u16::try_from(size.value).ok();
+            let chunk = chunk.filter(|chunk| chunk.is_power_of_two() && (MIN_CHUNK..=MAX_CHUNK).contains(chunk));
+            let right = format!(
+                "{} is no frame size; give 2048, 4096, 8192, 16384 or 32768 bytes",
+                size.value
+            );
+            chunk.ok_or_else(|| size.wrong(right))?
+        }
+    };
+    let most = (MAX_MEMORY / u64::from(chunk)).min(u64::from(u32::MAX));
+    let frames = Given::within(frames, 1024..=most, DEFAULT_FRAMES)?;
+    Ok((u32::try_from(frames).unwrap_or(u32::MAX), chunk))
+}
+
+fn rings(given: Option<Given<u64>>, default: RingSizes) -> Result<RingSizes, ConfigError> {
+    let Some(given) = given else { return Ok(default) };
+    let size = u32::try_from(given.value).ok();
+    let size = size.filter(|size| size.is_power_of_two() && (64..=32_768).contains(size));
+    let Some(size) = size else {
+        let message = format!("{} is no ring size; give a power of two from 64 to 32768", given.value);
+        return Err(given.wrong(message));
+    };
+    Ok(RingSizes {
+        fill: size,
+        rx: size,
+        tx: size,
+        completion: size,
+    })
+}
+
+fn polling(poll: Option<Given<Poll>>, spin: Option<Given<u64>>) -> Result<Polling, ConfigError> {
+    match (poll.map(|poll| poll.value).unwrap_or_default(), spin) {
+        (Poll::Busy, None) => Ok(Polling::Busy),
+        (Poll::Busy, Some(spin)) => {
+            Err(spin.wrong("busy workers never stop looking; leave this out or poll adaptively"))
+        }
+        (Poll::Adaptive, None) => Ok(Polling::default()),
+        (Poll::Adaptive, spin) => Ok(Polling::Adaptive {
+            spin: Duration::from_micros(Given::within(spin, 0..=1_000_000, 0)?),
+        }),
+    }
+}
+
+fn flow_timeouts(
+    flags: &[FlowTimeout],
+    file: file::FlowTimeouts,
+    path: Option<&Path>,
+) -> Result<FlowTimeouts, ConfigError> {
+    let default = FlowTimeouts::default();
+    let timeout = |name, protocol: &str, file: Option<u64>, default: u64| {
+        let flag = flags.iter().rev().find(|flag| flag.protocol == protocol);
+        let given = Given::choose(name, flag.map(|flag| flag.seconds), file, path);
+        Ok::<_, ConfigError>(Given::within(given, 1..=MAX_TIMEOUT, default / 1000)? * 1000)
+    };
+    Ok(FlowTimeouts {
+        tcp: timeout("flow-timeout.tcp", "tcp", file.tcp, default.tcp)?,
+        udp: timeout("flow-timeout.udp", "udp", file.udp, default.udp)?,
+        other: timeout("flow-timeout.other", "other", file.other, default.other)?,
+    })
+}
+
+fn log_filter(given: Option<Given<String>>) -> Result<String, ConfigError> {
+    let Some(given) = given else {
+        return Ok("info".to_owned());
+    };
+    if let Err(error) = EnvFilter::try_new(&given.value) {
+        let right = "give error, warn, info, debug, trace, or a filter like info,vrouter_dataplane::api=debug";
+        return Err(given.wrong(format!("{:?} is no log level ({error}); {right}", given.value)));
+    }
+    Ok(given.value)
+}
+
+#[cfg(test)]
+mod tests;
