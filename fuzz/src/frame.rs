@@ -101,8 +101,8 @@ fn routed_v4(ip: &[u8]) {
     assert_eq!(view.decrement_ttl(), ttl > 1, "TTL {ttl}");
     let tos = view.tos();
     view.replace_tos(!tos);
-    view.replace_src(destination);
-    view.replace_dst(source);
+    let _ = view.replace_src(destination);
+    let _ = view.replace_dst(source);
     assert!(view.checksum_ok());
 }
 

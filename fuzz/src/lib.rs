@@ -4,8 +4,10 @@
 //! fuzzing starts from (`seeds/TARGET`) and those that once broke something (`regressions/TARGET`), so that plain `cargo test`
 //! holds what fuzzing found. Nothing here may depend on the fuzzer.
 
+mod cursor;
 pub mod frame;
 mod packets;
+pub mod pipeline;
 mod replay;
 pub mod service;
 pub mod tunnel;

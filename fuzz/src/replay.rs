@@ -15,6 +15,7 @@ pub const DATAPLANE: &[Target] = &[
     ("tunnel", crate::tunnel::check),
     ("service", crate::service::check),
     ("underlay", crate::underlay::check),
+    ("pipeline", crate::pipeline::check),
 ];
 
 /// Every input of a target that the repository keeps, in a fixed order.

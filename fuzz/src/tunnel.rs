@@ -13,8 +13,12 @@ use vrouter_dataplane::wire::{
 
 use crate::packets::{with_header_checksum, with_ip_checksum};
 
-const OURS: Mac = Mac([2, 0, 0, 0, 1, 1]);
-const THEIRS: Mac = Mac([2, 0, 0, 0, 1, 2]);
+/// The first of two VNIs, and of two labels.
+pub(crate) const VNI: u32 = 5000;
+pub(crate) const LABEL: u32 = 100;
+/// The stations at both ends of the outer header.
+pub(crate) const OURS: Mac = Mac([2, 0, 0, 0, 1, 1]);
+pub(crate) const THEIRS: Mac = Mac([2, 0, 0, 0, 1, 2]);
 /// Longest inner packet that the outer header leaves room for in 65535 bytes.
 const MOST: usize = 65_000;
 
@@ -32,9 +36,11 @@ pub fn check(bytes: &[u8]) {
     foreign(inner);
 }
 
-/// An outer header: bit 0 says IPv6, bit 1 a VLAN, bit 2 a UDP checksum, bits 3 and 4 the encapsulation.
+/// An outer header: bit 0 says IPv6, bit 1 a VLAN, bit 2 a UDP checksum, bits 3 and 4 the encapsulation, bit 5 the second of two
+/// VNIs or labels.
 pub(crate) fn spec(choice: u8) -> OuterSpec {
-    let vni = Vni::new(5000).expect("a VNI");
+    let second = u32::from(choice >> 5 & 1);
+    let vni = Vni::new(VNI + second).expect("a VNI");
     OuterSpec {
         dst_mac: OURS,
         src_mac: THEIRS,
@@ -61,7 +67,7 @@ pub(crate) fn spec(choice: u8) -> OuterSpec {
                 src: THEIRS,
             },
             _ => Encap::Mpls {
-                label: Label::new(100).expect("a label"),
+                label: Label::new(LABEL + second).expect("a label"),
             },
         },
     }

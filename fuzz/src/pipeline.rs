@@ -1,0 +1,124 @@
+//! A whole dataplane on memory ports: any changes to its tables and any packets, in any order.
+//!
+//! No panic; every frame is in one place, every packet received is sent or dropped for a counted reason (law 1 of the plan); a
+//! refused batch changes nothing; and whatever a workload sends, only tunnel packets and the router's own ARP and neighbour
+//! discovery leave by the uplink (law 6).
+//!
+//! An input is a row of steps; see [`Run::step`]. Tables start as [`topology::base`] has them, so that packets go somewhere.
+
+mod law;
+pub(crate) mod topology;
+mod traffic;
+
+use vrouter_dataplane::{engine::memory::MemoryDataplane, program::object::Operation};
+
+use crate::{cursor::Cursor, packets::with_checksums};
+
+/// Largest number of steps that are looked at.
+const STEPS: usize = 200;
+
+/// Checks one row of steps.
+///
+/// # Panics
+/// When a property does not hold.
+pub fn check(bytes: &[u8]) {
+    let mut cursor = Cursor::new(bytes);
+    let mut run = Run::new(cursor.byte());
+    for _ in 0..STEPS {
+        if cursor.is_empty() {
+            break;
+        }
+        run.step(&mut cursor);
+    }
+    run.settle();
+    law::frames_are_conserved(&mut run.dataplane);
+}
+
+struct Run {
+    dataplane: MemoryDataplane,
+}
+
+impl Run {
+    fn new(choice: u8) -> Self {
+        let mut run = Self {
+            dataplane: topology::dataplane(1 + usize::from(choice & 1)),
+        };
+        for batch in topology::base() {
+            run.dataplane.apply(&batch).expect("the tables to start from");
+        }
+        run.settle();
+        if choice & 2 == 0 {
+            // The remote VTEPs answer; else tunnels begin without a path.
+            for frame in topology::answers() {
+                run.dataplane.send("up0", &frame);
+            }
+        }
+        run.settle();
+        run
+    }
+
+    /// Takes one step. The low three bits of its first byte say which:
+    ///
+    /// 0: a batch of changes, as many as the upper bits say; 1: time passes; 2: any frame, by any port; 3: the same, its
+    /// checksums made right; else: a packet that makes sense, by any port (7: by the uplink, in a tunnel), sent as often as the
+    /// upper bits say.
+    fn step(&mut self, cursor: &mut Cursor<'_>) {
+        let op = cursor.byte();
+        let number = op >> 3;
+        match op & 7 {
+            0 => {
+                let batch: Vec<Operation> = (0..=number % 8).map(|_| topology::operation(cursor)).collect();
+                self.apply(&batch);
+            }
+            1 => {
+                self.dataplane.clock.advance(u64::from(number) * 1_000_000_000);
+                self.settle();
+            }
+            right @ (2 | 3) => {
+                let interface = topology::INTERFACES[usize::from(number) % topology::INTERFACES.len()];
+                let frame = cursor.bytes();
+                let frame = if right == 3 { with_checksums(frame) } else { frame.into() };
+                self.send(interface, &frame, 1);
+            }
+            7 => {
+                let packet = traffic::tunnelled(cursor);
+                self.send("up0", &packet, 1 + number % 4);
+            }
+            _ => {
+                let interface = cursor.one_of(&topology::INTERFACES);
+                let packet = traffic::packet(cursor);
+                self.send(interface, &packet, 1 + number % 4);
+            }
+        }
+    }
+
+    fn send(&mut self, interface: &str, packet: &[u8], times: u8) {
+        for _ in 0..times {
+            // Refused when the port is gone or the packet is larger than a frame.
+            self.dataplane.send(interface, packet);
+        }
+        self.settle();
+    }
+
+    fn apply(&mut self, batch: &[Operation]) {
+        let before = law::state(&self.dataplane);
+        match self.dataplane.apply(batch) {
+            Ok(_) => law::references_hold(&self.dataplane),
+            Err(problems) => law::refused(&before, &self.dataplane, batch, &problems),
+        }
+    }
+
+    /// Lets everything that is under way arrive, and looks at what left.
+    fn settle(&mut self) {
+        self.dataplane.settle();
+        for interface in topology::INTERFACES {
+            while let Some(frame) = self.dataplane.receive(interface) {
+                if interface.starts_with("up") {
+                    law::leaves_by_an_uplink(&frame);
+                }
+                assert!(frame.len() >= 14, "{interface} got less than a header");
+            }
+        }
+        law::packets_are_counted(&self.dataplane);
+    }
+}

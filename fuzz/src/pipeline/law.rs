@@ -1,0 +1,180 @@
+//! What must hold of a dataplane at rest.
+
+use std::{collections::HashSet, fmt::Write as _};
+
+use vrouter_dataplane::{
+    engine::memory::MemoryDataplane,
+    packet::DropReason,
+    program::{
+        Dumped,
+        object::{ActionSpec, Attachment, LabelTo, Operation, VniTo},
+        problem::Problem,
+    },
+    service::{arp, nd},
+    tables::slots::{PortSlot, VrfSlot},
+    wire::{IpKind, offload, parse, proto, udp},
+};
+
+use super::topology;
+
+/// In and made here is out, dropped, handed over or cut: nothing else can become of a packet. Each drop has one reason, and
+/// those of VRFs are among those of ports.
+pub(super) fn packets_are_counted(dataplane: &MemoryDataplane) {
+    let (mut came, mut went) = (0, 0);
+    for counters in &dataplane.shared.counters {
+        let (mut port_drops, mut vrf_drops) = (0, 0);
+        for port in (0..topology::PORTS).filter_map(|slot| PortSlot::new(slot as u32)) {
+            let port = counters.port(port);
+            came += port.rx_packets.get();
+            went += port.tx_packets.get();
+            port_drops += port.drops.total();
+        }
+        for vrf in (0..topology::VRFS).filter_map(|slot| VrfSlot::new(slot as u32)) {
+            vrf_drops += counters.vrf(vrf).drops.total();
+        }
+        assert!(vrf_drops <= port_drops, "{vrf_drops} in VRFs, {port_drops} at ports");
+        came += counters.originated.get();
+        went += port_drops + counters.punted.get() + counters.fragmented.get();
+    }
+    assert!(came == went, "{came} came, {went} went\n{}", counted(dataplane));
+}
+
+/// All counters that are not zero.
+fn counted(dataplane: &MemoryDataplane) -> String {
+    let mut text = String::new();
+    for (worker, counters) in dataplane.shared.counters.iter().enumerate() {
+        let mut say = |what: &str, count: u64| {
+            if count > 0 {
+                let _ = writeln!(text, "worker {worker} {what}: {count}");
+            }
+        };
+        say("originated", counters.originated.get());
+        say("punted", counters.punted.get());
+        say("fragmented", counters.fragmented.get());
+        say("withheld", counters.errors_withheld.get());
+        for slot in 0..topology::PORTS {
+            let Some(port) = PortSlot::new(slot as u32) else { continue };
+            let port = counters.port(port);
+            say(&format!("port {slot} rx"), port.rx_packets.get());
+            say(&format!("port {slot} tx"), port.tx_packets.get());
+            for reason in DropReason::ALL {
+                say(&format!("port {slot} {reason:?}"), port.drops.get(reason));
+            }
+        }
+    }
+    text
+}
+
+/// At the end, nobody holds a frame.
+pub(super) fn frames_are_conserved(dataplane: &mut MemoryDataplane) {
+    let mut cache = dataplane.pool.cache();
+    for interface in topology::INTERFACES {
+        if let Some(peer) = dataplane.take_peer(interface) {
+            peer.close(&mut cache);
+        }
+    }
+    drop(cache);
+    assert_eq!(dataplane.pool.free(), dataplane.pool.total() as usize, "frames were lost");
+}
+
+/// What leaves by an uplink is ours: a tunnel packet with right checksums, or ARP and neighbour discovery that a station
+/// believes.
+pub(super) fn leaves_by_an_uplink(frame: &[u8]) {
+    if arp::parse(frame).is_ok() || nd::parse(frame).is_ok() {
+        return;
+    }
+    let parsed = parse(frame).unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
+    assert!(parsed.kind != IpKind::None && parsed.proto == proto::UDP, "{parsed:?} {frame:02x?}");
+    assert!(
+        [udp::PORT_VXLAN, udp::PORT_MPLS].contains(&parsed.dst_port),
+        "{parsed:?}"
+    );
+    assert!(parsed.end as usize == frame.len() && offload::is_right(frame, &parsed), "{parsed:?} {frame:02x?}");
+    assert!(frame.len() - usize::from(parsed.l3) <= usize::from(vrouter_dataplane::engine::memory::MTU));
+    let ip = &frame[usize::from(parsed.l3)..];
+    let source = match parsed.kind {
+        IpKind::V4 => &ip[12..16],
+        _ => &ip[8..24],
+    };
+    assert!(
+        source == [192, 0, 2, 1] || source == [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        "sent as {source:?}"
+    );
+}
+
+/// Everything that was programmed, as text.
+pub(crate) fn state(dataplane: &MemoryDataplane) -> String {
+    let snapshot = dataplane.programmer.snapshot();
+    let mut text = format!("{}\n", snapshot.revision());
+    let mut say = |object: Dumped| {
+        let _ = writeln!(text, "{object:?}");
+    };
+    snapshot.ports().for_each(&mut say);
+    snapshot.vrfs().for_each(&mut say);
+    snapshot.bridges().for_each(&mut say);
+    snapshot.next_hops().for_each(&mut say);
+    snapshot.routes(None).for_each(&mut say);
+    snapshot.macs().for_each(&mut say);
+    snapshot.neighbors().for_each(&mut say);
+    snapshot.vnis().for_each(&mut say);
+    snapshot.labels().for_each(&mut say);
+    text
+}
+
+/// A refused batch names at least one of its operations, and has changed nothing.
+pub(crate) fn refused(before: &str, dataplane: &MemoryDataplane, batch: &[Operation], problems: &[Problem]) {
+    assert!(!problems.is_empty());
+    for problem in problems {
+        assert!(problem.operation < batch.len() && !problem.message.is_empty(), "{problem:?}");
+    }
+    let after = state(dataplane);
+    assert!(before == after, "refused with {problems:?}, but\n{before}became\n{after}");
+}
+
+/// Every reference names an object that exists.
+pub(crate) fn references_hold(dataplane: &MemoryDataplane) {
+    let snapshot = dataplane.programmer.snapshot();
+    let (mut ports, mut vrfs, mut bridges, mut hops) = (HashSet::new(), HashSet::new(), HashSet::new(), HashSet::new());
+    for object in snapshot.ports().chain(snapshot.vrfs()).chain(snapshot.bridges()).chain(snapshot.next_hops()) {
+        let fresh = match &object {
+            Dumped::Port { spec, .. } => ports.insert(spec.id),
+            Dumped::Vrf(spec) => vrfs.insert(spec.id),
+            Dumped::Bridge(spec) => bridges.insert(spec.id),
+            Dumped::NextHop { spec, .. } => hops.insert(spec.id),
+            other => panic!("{other:?} among ports, VRFs, bridges and next hops"),
+        };
+        assert!(fresh, "twice: {object:?}");
+    }
+    for object in snapshot.ports().chain(snapshot.bridges()).chain(snapshot.next_hops()).chain(snapshot.routes(None)).chain(snapshot.macs()).chain(snapshot.neighbors()).chain(snapshot.vnis()).chain(snapshot.labels()) {
+        let holds = match &object {
+            Dumped::Port { uplink: true, .. } | Dumped::Underlay(_) => true,
+            Dumped::Port { spec, .. } => match spec.attachment {
+                Attachment::Vrf(vrf) => vrfs.contains(&vrf),
+                Attachment::Bridge(bridge) => bridges.contains(&bridge),
+            },
+            Dumped::Vrf(_) => true,
+            Dumped::Bridge(spec) => {
+                spec.vrf.is_none_or(|vrf| vrfs.contains(&vrf)) && spec.flood.is_none_or(|flood| hops.contains(&flood))
+            }
+            Dumped::NextHop { spec, .. } => match &spec.action {
+                ActionSpec::Drop | ActionSpec::Local | ActionSpec::Tunnel { .. } => true,
+                ActionSpec::Port { port, .. } => ports.contains(port),
+                ActionSpec::Group(members) => members.iter().all(|(hop, _)| hops.contains(hop)),
+                ActionSpec::Flood(members) => members.iter().all(|hop| hops.contains(hop)),
+            },
+            Dumped::Route { spec, .. } => vrfs.contains(&spec.vrf) && hops.contains(&spec.next_hop),
+            Dumped::Mac(spec) => bridges.contains(&spec.bridge) && hops.contains(&spec.next_hop),
+            Dumped::LearnedMac { bridge, .. } => bridges.contains(bridge),
+            Dumped::Neighbor(spec) => bridges.contains(&spec.bridge),
+            Dumped::Vni(spec) => match spec.target {
+                VniTo::Bridge(bridge) => bridges.contains(&bridge),
+                VniTo::Vrf(vrf) => vrfs.contains(&vrf),
+            },
+            Dumped::Label(spec) => match spec.target {
+                LabelTo::Vrf(vrf) => vrfs.contains(&vrf),
+                LabelTo::NextHop(hop) => hops.contains(&hop),
+            },
+        };
+        assert!(holds, "refers to nothing: {object:?}");
+    }
+}
