@@ -124,7 +124,10 @@ fn offloads(bytes: &[u8], p: &Parsed) {
     if changed && right && !partial && !p.is_fragment() {
         assert!(offload::is_right(&clamped, p), "{p:?}");
     }
-    assert!(!changed || !offload::clamp_mss(&mut clamped, p, 1000), "clamped twice: {p:?}");
+    assert!(
+        !changed || !offload::clamp_mss(&mut clamped, p, 1000),
+        "clamped twice: {p:?}"
+    );
 
     if let Some(pseudo) = offload::pseudo_header(bytes, p) {
         let mut filled = bytes[l4..end].to_vec();

@@ -77,7 +77,11 @@ impl Run {
             right @ (2 | 3) => {
                 let interface = topology::INTERFACES[usize::from(number) % topology::INTERFACES.len()];
                 let frame = cursor.bytes();
-                let frame = if right == 3 { with_checksums(frame) } else { frame.into() };
+                let frame = if right == 3 {
+                    with_checksums(frame)
+                } else {
+                    frame.into()
+                };
                 self.send(interface, &frame, 1);
             }
             7 => {

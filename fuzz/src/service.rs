@@ -101,7 +101,10 @@ fn neighbor_discovery(bytes: &[u8]) {
             let Some(TransportSlice::Icmpv6(icmp)) = sliced.transport else {
                 panic!("{sliced:?}")
             };
-            assert!(matches!(icmp.icmp_type(), Icmpv6Type::NeighborAdvertisement(_)), "{icmp:?}");
+            assert!(
+                matches!(icmp.icmp_type(), Icmpv6Type::NeighborAdvertisement(_)),
+                "{icmp:?}"
+            );
         }
         Err(error) => {
             assert!(!solicited || matches!(error, NdError::NoRoom(_)), "{error}");
@@ -113,7 +116,10 @@ fn neighbor_discovery(bytes: &[u8]) {
     if let Ok(answer) = nd::neighbor_advertisement_frame(&nd, OURS, false) {
         is_believed(&answer);
     }
-    let prefixes = [(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1), bytes.len() as u8), (Ipv6Addr::UNSPECIFIED, 0)];
+    let prefixes = [
+        (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1), bytes.len() as u8),
+        (Ipv6Addr::UNSPECIFIED, 0),
+    ];
     with_frame(bytes, |frame| {
         if nd::router_advertisement(frame, nd.reply_to(), OURS, &prefixes, 1450, 1800).is_ok() {
             is_believed(frame.data());
@@ -185,7 +191,10 @@ fn together(packet: &[u8], mtu: u16, fragments: &[Frame]) {
         // A fragment may end within the L4 header, which is then no header to us; its own is always right.
         let view = Ipv4::new_checked(data).expect("a fragment is an IPv4 packet");
         assert!(view.checksum_ok() && usize::from(view.total_len()) == data.len());
-        assert_eq!((view.id(), view.proto(), view.src(), view.dst()), (whole.id(), whole.proto(), whole.src(), whole.dst()));
+        assert_eq!(
+            (view.id(), view.proto(), view.src(), view.dst()),
+            (whole.id(), whole.proto(), whole.src(), whole.dst())
+        );
         let last = index + 1 == fragments.len();
         assert_eq!(view.more_fragments(), !last || whole.more_fragments());
         assert_eq!(view.fragment_offset(), next);
@@ -201,6 +210,9 @@ fn together(packet: &[u8], mtu: u16, fragments: &[Frame]) {
 /// A frame that a receiver takes: by our own reading, by its checksums and by etherparse's reading.
 fn is_believed(frame: &[u8]) {
     let parsed = parse(frame).unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
-    assert!(parsed.kind != IpKind::None && offload::is_right(frame, &parsed), "{parsed:?}");
+    assert!(
+        parsed.kind != IpKind::None && offload::is_right(frame, &parsed),
+        "{parsed:?}"
+    );
     assert!(SlicedPacket::from_ethernet(frame).is_ok());
 }

@@ -88,7 +88,11 @@ fn step<'a>(run: &mut Run, bytes: &'a [u8]) -> Option<&'a [u8]> {
         right => {
             let (&length, rest) = rest.split_first()?;
             let (frame, rest) = rest.split_at_checked(usize::from(length)).unwrap_or((rest, &[]));
-            let frame = if right == 7 { with_checksums(frame) } else { frame.into() };
+            let frame = if right == 7 {
+                with_checksums(frame)
+            } else {
+                frame.into()
+            };
             run.resolver.on_frame((number % 4) as u16, &frame, run.now);
             return Some(rest);
         }
@@ -158,7 +162,11 @@ fn uplinks() -> Vec<Uplink> {
             port: 0,
             name: "up0".into(),
             mac: Mac([2, 0, 0, 0, 0, 1]),
-            addresses: vec![(address("192.0.2.1"), 24), (address("fd00::1"), 64), (address("fe80::1"), 64)],
+            addresses: vec![
+                (address("192.0.2.1"), 24),
+                (address("fd00::1"), 64),
+                (address("fe80::1"), 64),
+            ],
             gateways: vec![address("192.0.2.254"), address("fe80::fe")],
             answer: true,
         },
@@ -166,7 +174,11 @@ fn uplinks() -> Vec<Uplink> {
             port: 1,
             name: "up1".into(),
             mac: Mac([2, 0, 0, 0, 0, 2]),
-            addresses: vec![(address("192.0.2.1"), 32), (address("203.0.113.1"), 24), (address("fd01::1"), 64)],
+            addresses: vec![
+                (address("192.0.2.1"), 32),
+                (address("203.0.113.1"), 24),
+                (address("fd01::1"), 64),
+            ],
             gateways: vec![address("203.0.113.254"), address("fd01::fe")],
             answer: false,
         },

@@ -21,7 +21,11 @@ fn agree(bytes: &[u8], ours: &Parsed, theirs: &SlicedPacket<'_>) {
     }
     let first_tag = theirs.vlan_ids().first().map(|id| id.value());
     // VLAN 0 is a priority tag: no VLAN.
-    assert_eq!(ours.vlan.map(|id| id.get_u16()), first_tag.filter(|id| *id != 0), "{ours:?}");
+    assert_eq!(
+        ours.vlan.map(|id| id.get_u16()),
+        first_tag.filter(|id| *id != 0),
+        "{ours:?}"
+    );
     assert_eq!(ours.vlan_tags(), theirs.link_exts.len(), "{ours:?}");
     let at = |slice: &[u8]| slice.as_ptr() as usize - bytes.as_ptr() as usize;
     match &theirs.net {
@@ -87,7 +91,9 @@ fn agree(bytes: &[u8], ours: &Parsed, theirs: &SlicedPacket<'_>) {
 fn may_be_refused(bytes: &[u8], ours: &Parsed) -> bool {
     // The UDP length and the inside of an AH or a later extension header are the receiver's business; a MACsec frame is opaque.
     let l4 = bytes.get(usize::from(ours.l4)..).unwrap_or_default();
-    let udp_len = l4.get(4..6).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
+    let udp_len = l4
+        .get(4..6)
+        .map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
     let udp_room = ours.end as usize - usize::from(ours.l4);
     let odd_udp = ours.proto == proto::UDP && !(8..=udp_room).contains(&udp_len);
     let macsec = 0x88e5;
@@ -111,10 +117,9 @@ fn may_be_accepted(error: ParseError, theirs: &SlicedPacket<'_>) -> bool {
         // Three are fine for etherparse.
         ParseError::TooManyVlanTags => theirs.link_exts.len() == 3,
         // SCTP is opaque to it, and so is the header of a first fragment.
-        ParseError::TruncatedL4 | ParseError::BadTcpHeaderLength => is_ip && !matches!(
-            theirs.transport,
-            Some(TransportSlice::Udp(_) | TransportSlice::Tcp(_))
-        ),
+        ParseError::TruncatedL4 | ParseError::BadTcpHeaderLength => {
+            is_ip && !matches!(theirs.transport, Some(TransportSlice::Udp(_) | TransportSlice::Tcp(_)))
+        }
         // An IPv6 payload length of zero is all that is there to it; it does not know every extension header.
         ParseError::BadTotalLength | ParseError::TruncatedExtension => {
             matches!(&theirs.net, Some(NetSlice::Ipv6(_)))

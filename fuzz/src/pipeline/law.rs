@@ -23,13 +23,13 @@ pub(super) fn packets_are_counted(dataplane: &MemoryDataplane) {
     let (mut came, mut went) = (0, 0);
     for counters in &dataplane.shared.counters {
         let (mut port_drops, mut vrf_drops) = (0, 0);
-        for port in (0..topology::PORTS).filter_map(|slot| PortSlot::new(slot as u32)) {
+        for port in (0..topology::PORTS).filter_map(|slot| PortSlot::new(slot)) {
             let port = counters.port(port);
             came += port.rx_packets.get();
             went += port.tx_packets.get();
             port_drops += port.drops.total();
         }
-        for vrf in (0..topology::VRFS).filter_map(|slot| VrfSlot::new(slot as u32)) {
+        for vrf in (0..topology::VRFS).filter_map(|slot| VrfSlot::new(slot)) {
             vrf_drops += counters.vrf(vrf).drops.total();
         }
         assert!(vrf_drops <= port_drops, "{vrf_drops} in VRFs, {port_drops} at ports");
@@ -53,12 +53,12 @@ fn counted(dataplane: &MemoryDataplane) -> String {
         say("fragmented", counters.fragmented.get());
         say("withheld", counters.errors_withheld.get());
         for slot in 0..topology::PORTS {
-            let Some(port) = PortSlot::new(slot as u32) else { continue };
+            let Some(port) = PortSlot::new(slot) else { continue };
             let port = counters.port(port);
             say(&format!("port {slot} rx"), port.rx_packets.get());
             say(&format!("port {slot} tx"), port.tx_packets.get());
             for reason in DropReason::ALL {
-                say(&format!("port {slot} {reason:?}"), port.drops.get(reason));
+                say(&format!("port {slot} {reason:?}"), port.drops.get(*reason));
             }
         }
     }
@@ -74,7 +74,11 @@ pub(super) fn frames_are_conserved(dataplane: &mut MemoryDataplane) {
         }
     }
     drop(cache);
-    assert_eq!(dataplane.pool.free(), dataplane.pool.total() as usize, "frames were lost");
+    assert_eq!(
+        dataplane.pool.free(),
+        dataplane.pool.total() as usize,
+        "frames were lost"
+    );
 }
 
 /// What leaves by an uplink is ours: a tunnel packet with right checksums, or ARP and neighbour discovery that a station
@@ -84,12 +88,18 @@ pub(super) fn leaves_by_an_uplink(frame: &[u8]) {
         return;
     }
     let parsed = parse(frame).unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
-    assert!(parsed.kind != IpKind::None && parsed.proto == proto::UDP, "{parsed:?} {frame:02x?}");
+    assert!(
+        parsed.kind != IpKind::None && parsed.proto == proto::UDP,
+        "{parsed:?} {frame:02x?}"
+    );
     assert!(
         [udp::PORT_VXLAN, udp::PORT_MPLS].contains(&parsed.dst_port),
         "{parsed:?}"
     );
-    assert!(parsed.end as usize == frame.len() && offload::is_right(frame, &parsed), "{parsed:?} {frame:02x?}");
+    assert!(
+        parsed.end as usize == frame.len() && offload::is_right(frame, &parsed),
+        "{parsed:?} {frame:02x?}"
+    );
     assert!(frame.len() - usize::from(parsed.l3) <= usize::from(vrouter_dataplane::engine::memory::MTU));
     let ip = &frame[usize::from(parsed.l3)..];
     let source = match parsed.kind {
@@ -125,17 +135,28 @@ pub(crate) fn state(dataplane: &MemoryDataplane) -> String {
 pub(crate) fn refused(before: &str, dataplane: &MemoryDataplane, batch: &[Operation], problems: &[Problem]) {
     assert!(!problems.is_empty());
     for problem in problems {
-        assert!(problem.operation < batch.len() && !problem.message.is_empty(), "{problem:?}");
+        assert!(
+            problem.operation < batch.len() && !problem.message.is_empty(),
+            "{problem:?}"
+        );
     }
     let after = state(dataplane);
-    assert!(before == after, "refused with {problems:?}, but\n{before}became\n{after}");
+    assert!(
+        before == after,
+        "refused with {problems:?}, but\n{before}became\n{after}"
+    );
 }
 
 /// Every reference names an object that exists.
 pub(crate) fn references_hold(dataplane: &MemoryDataplane) {
     let snapshot = dataplane.programmer.snapshot();
     let (mut ports, mut vrfs, mut bridges, mut hops) = (HashSet::new(), HashSet::new(), HashSet::new(), HashSet::new());
-    for object in snapshot.ports().chain(snapshot.vrfs()).chain(snapshot.bridges()).chain(snapshot.next_hops()) {
+    for object in snapshot
+        .ports()
+        .chain(snapshot.vrfs())
+        .chain(snapshot.bridges())
+        .chain(snapshot.next_hops())
+    {
         let fresh = match &object {
             Dumped::Port { spec, .. } => ports.insert(spec.id),
             Dumped::Vrf(spec) => vrfs.insert(spec.id),
@@ -145,7 +166,16 @@ pub(crate) fn references_hold(dataplane: &MemoryDataplane) {
         };
         assert!(fresh, "twice: {object:?}");
     }
-    for object in snapshot.ports().chain(snapshot.bridges()).chain(snapshot.next_hops()).chain(snapshot.routes(None)).chain(snapshot.macs()).chain(snapshot.neighbors()).chain(snapshot.vnis()).chain(snapshot.labels()) {
+    for object in snapshot
+        .ports()
+        .chain(snapshot.bridges())
+        .chain(snapshot.next_hops())
+        .chain(snapshot.routes(None))
+        .chain(snapshot.macs())
+        .chain(snapshot.neighbors())
+        .chain(snapshot.vnis())
+        .chain(snapshot.labels())
+    {
         let holds = match &object {
             Dumped::Port { uplink: true, .. } | Dumped::Underlay(_) => true,
             Dumped::Port { spec, .. } => match spec.attachment {

@@ -36,13 +36,33 @@ pub(super) const INTERFACES: [&str; 6] = ["p1", "p2", "p3", "p4", "p5", "up0"];
 
 /// Addresses that mean something here: workloads and gateways of each subnet, remote workloads, VTEPs, and what no host has.
 pub(super) const V4: [[u8; 4]; 12] = [
-    [10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 254], [10, 0, 2, 3], [10, 0, 2, 4], [10, 0, 2, 254],
-    [10, 9, 0, 1], [10, 8, 0, 1], [192, 0, 2, 1], [192, 0, 2, 2], [255, 255, 255, 255], [224, 0, 0, 1],
+    [10, 0, 0, 1],
+    [10, 0, 0, 2],
+    [10, 0, 0, 254],
+    [10, 0, 2, 3],
+    [10, 0, 2, 4],
+    [10, 0, 2, 254],
+    [10, 9, 0, 1],
+    [10, 8, 0, 1],
+    [192, 0, 2, 1],
+    [192, 0, 2, 2],
+    [255, 255, 255, 255],
+    [224, 0, 0, 1],
 ];
 /// The same for IPv6, in the same places.
 pub(super) const V6: [Ipv6Addr; 12] = [
-    v6(1, 1), v6(1, 2), v6(1, 0xfe), v6(2, 3), v6(2, 4), v6(2, 0xfe),
-    v6(9, 1), v6(8, 1), v6(0, 1), v6(0, 2), Ipv6Addr::UNSPECIFIED, nd::ALL_NODES,
+    v6(1, 1),
+    v6(1, 2),
+    v6(1, 0xfe),
+    v6(2, 3),
+    v6(2, 4),
+    v6(2, 0xfe),
+    v6(9, 1),
+    v6(8, 1),
+    v6(0, 1),
+    v6(0, 2),
+    Ipv6Addr::UNSPECIFIED,
+    nd::ALL_NODES,
 ];
 
 const fn v6(subnet: u16, host: u16) -> Ipv6Addr {
@@ -89,7 +109,13 @@ pub(crate) fn base() -> Vec<Vec<Operation>> {
     let mut first = vec![vrf(1), vrf(2), bridge(1, None)];
     for number in 1..=5 {
         first.push(port(number, attachment(number)));
-        first.push(hop(u64::from(number), ActionSpec::Port { port: number.into(), mac: None }));
+        first.push(hop(
+            u64::from(number),
+            ActionSpec::Port {
+                port: number.into(),
+                mac: None,
+            },
+        ));
     }
     for (id, choice) in (10..).zip(0..6) {
         first.push(hop(id, tunnel(choice)));
@@ -101,11 +127,23 @@ pub(crate) fn base() -> Vec<Vec<Operation>> {
     for (vrf, address, next_hop) in [(1, 0, 1), (1, 1, 2), (1, 6, 10), (1, 7, 12), (2, 0, 5), (2, 6, 20)] {
         let length = if address < 6 { (32, 128) } else { (16, 64) };
         first.push(route(vrf, V4[address].into(), length.0, next_hop));
-        first.push(route(vrf, V6[address].into(), length.1, next_hop + u64::from(next_hop == 10 || next_hop == 12)));
+        first.push(route(
+            vrf,
+            V6[address].into(),
+            length.1,
+            next_hop + u64::from(next_hop == 10 || next_hop == 12),
+        ));
     }
     for second in 0..2 {
         first.push(vni(second, if second == 0 { VniTo::Vrf(1) } else { VniTo::Bridge(1) }));
-        first.push(label(second, if second == 0 { LabelTo::Vrf(1) } else { LabelTo::NextHop(2) }));
+        first.push(label(
+            second,
+            if second == 0 {
+                LabelTo::Vrf(1)
+            } else {
+                LabelTo::NextHop(2)
+            },
+        ));
     }
     for (number, place) in [(3, 3), (4, 4)] {
         for address in [IpAddr::from(V4[place]), V6[place].into()] {
@@ -154,7 +192,11 @@ pub(super) fn operation(cursor: &mut Cursor<'_>) -> Operation {
             1 => Key::Vrf(small),
             2 => Key::Bridge(small),
             3 => Key::NextHop(hop_id),
-            4 => Key::Route(RouteKey { vrf: small, prefix, source: number >> 6 }),
+            4 => Key::Route(RouteKey {
+                vrf: small,
+                prefix,
+                source: number >> 6,
+            }),
             5 => Key::Mac(1, workload(number)),
             6 => Key::Neighbor(1, address),
             7 => Key::Vni(the_vni(number)),
@@ -162,8 +204,18 @@ pub(super) fn operation(cursor: &mut Cursor<'_>) -> Operation {
         });
     }
     Operation::Put(match choice % 9 {
-        0 => port(small as u8, if cursor.byte() & 1 == 0 { Attachment::Vrf(1 + small % 3) } else { Attachment::Bridge(1) }),
-        1 => Object::Vrf(VrfSpec { id: small, name: "w".into() }),
+        0 => port(
+            small as u8,
+            if cursor.byte() & 1 == 0 {
+                Attachment::Vrf(1 + small % 3)
+            } else {
+                Attachment::Bridge(1)
+            },
+        ),
+        1 => Object::Vrf(VrfSpec {
+            id: small,
+            name: "w".into(),
+        }),
         2 => bridge(small, (number & 8 != 0).then_some(hop_id)),
         3 => hop(hop_id, action(cursor)),
         4 => {
@@ -172,8 +224,22 @@ pub(super) fn operation(cursor: &mut Cursor<'_>) -> Operation {
         }
         5 => mac(workload(number), hop_id),
         6 => neighbor(address, workload(number)),
-        7 => vni(number, if cursor.byte() & 1 == 0 { VniTo::Vrf(small) } else { VniTo::Bridge(small) }),
-        _ => label(number, if cursor.byte() & 1 == 0 { LabelTo::Vrf(small) } else { LabelTo::NextHop(hop_id) }),
+        7 => vni(
+            number,
+            if cursor.byte() & 1 == 0 {
+                VniTo::Vrf(small)
+            } else {
+                VniTo::Bridge(small)
+            },
+        ),
+        _ => label(
+            number,
+            if cursor.byte() & 1 == 0 {
+                LabelTo::Vrf(small)
+            } else {
+                LabelTo::NextHop(hop_id)
+            },
+        ),
     })
 }
 
@@ -202,9 +268,15 @@ fn tunnel(choice: u8) -> ActionSpec {
         _ => V6[6].into(),
     };
     let encapsulation = match choice >> 1 & 3 {
-        0 => Encapsulation::Vxlan { vni: VNI, inner_mac: Mac::GATEWAY },
+        0 => Encapsulation::Vxlan {
+            vni: VNI,
+            inner_mac: Mac::GATEWAY,
+        },
         1 => Encapsulation::MplsUdp { label: LABEL },
-        2 => Encapsulation::Vxlan { vni: VNI + 1, inner_mac: workload(7) },
+        2 => Encapsulation::Vxlan {
+            vni: VNI + 1,
+            inner_mac: workload(7),
+        },
         _ => Encapsulation::MplsUdp { label: 0 },
     };
     ActionSpec::Tunnel { remote, encapsulation }
@@ -220,13 +292,22 @@ fn attachment(port: u8) -> Attachment {
 
 fn gateways(subnet: usize) -> Arc<[Gateway]> {
     Arc::from([
-        Gateway { address: V4[subnet].into(), prefix_len: 24 },
-        Gateway { address: V6[subnet].into(), prefix_len: 64 },
+        Gateway {
+            address: V4[subnet].into(),
+            prefix_len: 24,
+        },
+        Gateway {
+            address: V6[subnet].into(),
+            prefix_len: 64,
+        },
     ])
 }
 
 fn port(number: u8, attachment: Attachment) -> Object {
-    let interface = INTERFACES[..5].get(usize::from(number).wrapping_sub(1)).copied().unwrap_or("p9");
+    let interface = INTERFACES[..5]
+        .get(usize::from(number).wrapping_sub(1))
+        .copied()
+        .unwrap_or("p9");
     Object::Port(PortSpec {
         id: number.into(),
         name: interface.into(),
@@ -254,7 +335,11 @@ fn bridge(id: u32, flood: Option<u64>) -> Object {
 }
 
 fn hop(id: u64, action: ActionSpec) -> Object {
-    Object::NextHop(NextHopSpec { id, name: "n".into(), action })
+    Object::NextHop(NextHopSpec {
+        id,
+        name: "n".into(),
+        action,
+    })
 }
 
 fn route(vrf: u32, address: IpAddr, length: u8, next_hop: u64) -> Object {
@@ -268,11 +353,19 @@ fn route(vrf: u32, address: IpAddr, length: u8, next_hop: u64) -> Object {
 }
 
 fn mac(mac: Mac, next_hop: u64) -> Object {
-    Object::Mac(MacSpec { bridge: 1, mac, next_hop })
+    Object::Mac(MacSpec {
+        bridge: 1,
+        mac,
+        next_hop,
+    })
 }
 
 fn neighbor(address: IpAddr, mac: Mac) -> Object {
-    Object::Neighbor(NeighborSpec { bridge: 1, address, mac })
+    Object::Neighbor(NeighborSpec {
+        bridge: 1,
+        address,
+        mac,
+    })
 }
 
 fn the_vni(number: u8) -> Vni {
@@ -284,9 +377,17 @@ fn the_label(number: u8) -> Label {
 }
 
 fn vni(number: u8, target: VniTo) -> Object {
-    Object::Vni(VniSpec { vni: the_vni(number), target, name: "n".into() })
+    Object::Vni(VniSpec {
+        vni: the_vni(number),
+        target,
+        name: "n".into(),
+    })
 }
 
 fn label(number: u8, target: LabelTo) -> Object {
-    Object::Label(LabelSpec { label: the_label(number), target, name: "l".into() })
+    Object::Label(LabelSpec {
+        label: the_label(number),
+        target,
+        name: "l".into(),
+    })
 }

@@ -5,7 +5,7 @@ use vrouter_dataplane::{
         arp::{Arp, Operation},
         nd::{self, Station},
     },
-    wire::{Mac, ethertype, eth, ipv4::Ipv4Header, ipv6::Ipv6Header, proto, tcp::TcpHeader, tcp_flags, udp},
+    wire::{Mac, eth, ethertype, ipv4::Ipv4Header, ipv6::Ipv6Header, proto, tcp::TcpHeader, tcp_flags, udp},
 };
 
 use super::topology::{V4, V6, workload};
@@ -50,7 +50,15 @@ pub(super) fn tunnelled(cursor: &mut Cursor<'_>) -> Vec<u8> {
         packet(cursor)
     } else {
         let first = cursor.byte();
-        let header = eth::header(Mac::GATEWAY, OURS, if first & 1 != 0 { ethertype::IPV6 } else { ethertype::IPV4 });
+        let header = eth::header(
+            Mac::GATEWAY,
+            OURS,
+            if first & 1 != 0 {
+                ethertype::IPV6
+            } else {
+                ethertype::IPV4
+            },
+        );
         let frame = [&header[..], &ip(cursor, first)].concat();
         with_checksums(&frame)[14..].to_vec()
     };
@@ -82,10 +90,17 @@ fn question(cursor: &mut Cursor<'_>, source: Mac, v6: bool) -> Vec<u8> {
 fn ip(cursor: &mut Cursor<'_>, choice: u8) -> Vec<u8> {
     let v6 = choice & 1 != 0;
     let (number, l4) = l4(cursor, choice >> 1 & 3, v6);
-    let (from, to) = (usize::from(cursor.byte()) % V4.len(), usize::from(cursor.byte()) % V4.len());
+    let (from, to) = (
+        usize::from(cursor.byte()) % V4.len(),
+        usize::from(cursor.byte()) % V4.len(),
+    );
     let ttl = cursor.one_of(&[64, 255, 1, 2, 0]);
     if v6 {
-        let fragment: &[u8] = if choice & 0x80 != 0 { &[number, 0, 0, 1, 0, 0, 0, 7] } else { &[] };
+        let fragment: &[u8] = if choice & 0x80 != 0 {
+            &[number, 0, 0, 1, 0, 0, 0, 7]
+        } else {
+            &[]
+        };
         let header = Ipv6Header {
             traffic_class: choice,
             flow_label: 0,
@@ -117,13 +132,23 @@ fn ip(cursor: &mut Cursor<'_>, choice: u8) -> Vec<u8> {
 
 /// Number and bytes of a protocol above IP: a multiple of 8 bytes of payload, so that a fragment may be any.
 fn l4(cursor: &mut Cursor<'_>, choice: u8, v6: bool) -> (u8, Vec<u8>) {
-    let (src_port, dst_port) = (u16::from(cursor.byte()), cursor.one_of(&[53, 80, udp::PORT_VXLAN, udp::PORT_MPLS]));
+    let (src_port, dst_port) = (
+        u16::from(cursor.byte()),
+        cursor.one_of(&[53, 80, udp::PORT_VXLAN, udp::PORT_MPLS]),
+    );
     let payload = vec![0xa5; usize::from(cursor.byte()) * 8 % 1720];
     let (number, header): (u8, Vec<u8>) = match choice {
         0 => (proto::UDP, udp::header(src_port, dst_port, payload.len()).to_vec()),
         1 => {
             let flags = cursor.byte();
-            let tcp = TcpHeader { src_port, dst_port, seq: 1, ack: 2, flags, window: 9 };
+            let tcp = TcpHeader {
+                src_port,
+                dst_port,
+                seq: 1,
+                ack: 2,
+                flags,
+                window: 9,
+            };
             let mut header = tcp.to_bytes().to_vec();
             if flags & tcp_flags::SYN != 0 {
                 header[12] = 0x60;

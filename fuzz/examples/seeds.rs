@@ -1,0 +1,448 @@
+//! Writes the inputs that fuzzing starts from: `cargo run --no-default-features --example seeds`, in `fuzz/`.
+//!
+//! Small packets of every kind that the router reads, made by etherparse where it can, so that they do not come from the code
+//! that is to read them. What is written is committed; run this again only to add some.
+
+use std::{fs, path::Path};
+
+use etherparse::{
+    PacketBuilder,
+    TcpOptionElement::{MaximumSegmentSize, Noop, WindowScale},
+    VlanId,
+};
+
+const A: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const B: [u8; 6] = [2, 0, 0, 0, 1, 1];
+const GATEWAY: [u8; 6] = [0, 0, 0x5e, 0, 1, 0];
+const A4: [u8; 4] = [10, 0, 0, 1];
+const B4: [u8; 4] = [10, 0, 0, 254];
+
+fn v6(subnet: u8, host: u8) -> [u8; 16] {
+    [0xfd, 0, 0, 0, 0, 0, 0, subnet, 0, 0, 0, 0, 0, 0, 0, host]
+}
+
+fn main() {
+    let frames = frames();
+    for (name, frame) in &frames {
+        write("frame", name, frame);
+        write("service", name, frame);
+        // Behind VXLAN over IPv4, with each of the other choices by some.
+        let choice = name.len() as u8 & 7;
+        write("tunnel", name, &[&[choice], &frame[..]].concat());
+        if frame[12..14] == [8, 0] || frame[12..14] == [0x86, 0xdd] {
+            let packet = &frame[14..];
+            write("frame", &format!("packet-{name}"), packet);
+            write("tunnel", &format!("mpls-{name}"), &[&[0x10 | choice], packet].concat());
+            write(
+                "tunnel",
+                &format!("routed-{name}"),
+                &[&[0x08 | choice], packet].concat(),
+            );
+        }
+        // By the first port as it is, and by the uplink.
+        write("pipeline", &format!("raw-{name}"), &step(&[0], 2, frame));
+        write(
+            "pipeline",
+            &format!("raw-uplink-{name}"),
+            &step(&[1], 2 | 5 << 3, frame),
+        );
+    }
+    write(
+        "frame",
+        "vxlan-header",
+        &[8, 0, 0, 0, 0, 0x13, 0x88, 0, 2, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4, 8, 0],
+    );
+    write("frame", "two-labels", &[0, 0x06, 0x40, 64, 0, 0x07, 0x41, 64, 0x45]);
+    underlay(&frames);
+    pipeline();
+}
+
+fn write(target: &str, name: &str, bytes: &[u8]) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    fs::create_dir_all(&directory).expect("a directory for seeds");
+    fs::write(directory.join(name), bytes).expect("a seed");
+}
+
+/// A step that carries a frame: its length in one byte.
+fn step(before: &[u8], op: u8, frame: &[u8]) -> Vec<u8> {
+    let length = frame.len().min(255);
+    [before, &[op, length as u8], &frame[..length]].concat()
+}
+
+fn frames() -> Vec<(&'static str, Vec<u8>)> {
+    let mut all = Vec::new();
+    macro_rules! built {
+        ($name:literal, $builder:expr, $payload:expr) => {
+            let mut frame = Vec::new();
+            $builder.write(&mut frame, $payload).expect("a packet");
+            all.push(($name, frame));
+        };
+    }
+    let ether = || PacketBuilder::ethernet2(A, GATEWAY);
+    let options = [MaximumSegmentSize(8960), Noop, WindowScale(7)];
+    built!("udp4", ether().ipv4(A4, B4, 64).udp(40000, 53), b"query");
+    built!("udp6", ether().ipv6(v6(1, 1), v6(1, 0xfe), 64).udp(40000, 53), b"query");
+    built!(
+        "syn4",
+        ether()
+            .ipv4(A4, B4, 64)
+            .tcp(40000, 80, 7, 1024)
+            .syn()
+            .options(&options)
+            .expect("options"),
+        b""
+    );
+    built!(
+        "syn6",
+        ether()
+            .ipv6(v6(1, 1), v6(9, 1), 64)
+            .tcp(40000, 80, 7, 1024)
+            .syn()
+            .options(&options)
+            .expect("options"),
+        b""
+    );
+    built!(
+        "data4",
+        ether().ipv4(A4, [10, 9, 0, 1], 64).tcp(40000, 80, 7, 1024).ack(9).psh(),
+        &[0x2e; 40]
+    );
+    built!(
+        "rst6",
+        ether().ipv6(v6(1, 1), v6(9, 1), 1).tcp(40000, 80, 7, 0).rst(),
+        b""
+    );
+    built!("ping4", ether().ipv4(A4, B4, 64).icmpv4_echo_request(7, 1), b"abcdefgh");
+    built!(
+        "ping6",
+        ether().ipv6(v6(1, 1), v6(1, 0xfe), 64).icmpv6_echo_request(7, 1),
+        b"abcdefgh"
+    );
+    built!(
+        "unreachable4",
+        ether().ipv4(A4, B4, 64).icmpv4_raw(3, 4, [0, 0, 5, 0x78]),
+        &[0x45; 28]
+    );
+    built!(
+        "vlan",
+        ether()
+            .single_vlan(VlanId::try_new(7).expect("an id"))
+            .ipv4(A4, B4, 64)
+            .udp(1, 2),
+        b"tagged"
+    );
+    built!(
+        "qinq",
+        ether()
+            .double_vlan(VlanId::try_new(7).expect("an id"), VlanId::try_new(8).expect("an id"))
+            .ipv6(v6(1, 1), v6(1, 2), 64)
+            .udp(1, 2),
+        b"tagged twice"
+    );
+    let ip = [0, 17, 0, 0, 0, 0, 0, 0];
+    // IPv6 by hand: hop-by-hop options, a routing header, a fragment, AH and destination options.
+    for (name, next, extensions) in [
+        ("hop-by-hop", 0, &[17u8, 0, 5, 2, 0, 0, 1, 0][..]),
+        (
+            "routing",
+            43,
+            &[17, 2, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8],
+        ),
+        ("fragment6-first", 44, &[17, 0, 0, 1, 0, 0, 0, 9]),
+        ("fragment6-later", 44, &[17, 0, 0, 0x10, 0, 0, 0, 9]),
+        (
+            "authenticated6",
+            51,
+            &[17, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
+        ),
+        ("destination", 60, &[17, 0, 1, 4, 0, 0, 0, 0]),
+    ] {
+        all.push((
+            name,
+            ipv6(next, &[extensions, &[0x9c, 0x40, 0, 53, 0, 16, 0, 0], &ip].concat()),
+        ));
+    }
+    all.push(("no-next", ipv6(59, b"")));
+    all.push((
+        "sctp4",
+        ipv4(132, 0, &[], &[0, 1, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 1, 0, 0, 4]),
+    ));
+    all.push(("gre4", ipv4(47, 0, &[], &[0, 0, 0x88, 0x47, 0, 6, 0x41, 64])));
+    all.push((
+        "fragment4-first",
+        ipv4(17, 0x2000, &[], &[0, 1, 0, 2, 0, 40, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
+    ));
+    all.push(("fragment4-later", ipv4(17, 0x0002, &[], &[7; 24])));
+    all.push((
+        "record-route",
+        ipv4(1, 0, &[7, 7, 4, 0, 0, 0, 0, 0], &[8, 0, 0xf7, 0xfd, 0, 1, 0, 1]),
+    ));
+    all.push((
+        "source-route",
+        ipv4(1, 0, &[0x83, 7, 4, 10, 0, 0, 9, 0], &[8, 0, 0xf7, 0xfd, 0, 1, 0, 1]),
+    ));
+    all.push((
+        "big4",
+        ipv4(17, 0, &[], &[&[0, 1, 0, 2, 3, 232, 0, 0][..], &[7; 992]].concat()),
+    ));
+    all.push(("arp-request", arp(1, [0; 6], A4, B4)));
+    all.push(("arp-reply", arp(2, B, A4, B4)));
+    all.push(("arp-probe", arp(1, [0; 6], [0; 4], B4)));
+    all.push(("gratuitous-arp", arp(1, [0; 6], A4, A4)));
+    let (all_nodes, solicited) = (
+        [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0xfe],
+    );
+    let target = v6(1, 0xfe);
+    let own = [1, 1, 2, 0, 0, 0, 0, 1];
+    let message = |kind: u8, flags: u8, target: &[u8], options: &[u8]| {
+        [&[kind, 0, 0, 0, flags, 0, 0, 0], target, options].concat()
+    };
+    all.push((
+        "solicitation",
+        icmpv6(v6(1, 1), solicited, &message(135, 0, &target, &own)),
+    ));
+    all.push((
+        "duplicate-detection",
+        icmpv6([0; 16], solicited, &message(135, 0, &target, &[])),
+    ));
+    all.push((
+        "advertisement",
+        icmpv6(
+            v6(1, 1),
+            all_nodes,
+            &message(136, 0xa0, &v6(1, 1), &[2, 1, 2, 0, 0, 0, 0, 1]),
+        ),
+    ));
+    all.push((
+        "router-solicitation",
+        icmpv6(
+            v6(1, 1),
+            [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+            &message(133, 0, &[], &own),
+        ),
+    ));
+    let information = [
+        &[3u8, 4, 64, 0xc0, 0, 0, 0x0e, 0x10, 0, 0, 0x0e, 0x10, 0, 0, 0, 0][..],
+        &v6(1, 0),
+        &[5, 1, 0, 0, 0, 0, 5, 0xdc],
+    ]
+    .concat();
+    all.push((
+        "router-advertisement",
+        icmpv6(v6(1, 1), all_nodes, &message(134, 0, &[0; 8], &information)),
+    ));
+    all.push((
+        "too-big6",
+        icmpv6(
+            v6(1, 1),
+            v6(9, 1),
+            &[&[2, 0, 0, 0, 0, 0, 5, 0][..], &[0x60; 48]].concat(),
+        ),
+    ));
+    all
+}
+
+fn ethernet(kind: [u8; 2], payload: &[u8]) -> Vec<u8> {
+    [&GATEWAY[..], &A, &kind, payload].concat()
+}
+
+fn arp(operation: u8, target_mac: [u8; 6], sender: [u8; 4], target: [u8; 4]) -> Vec<u8> {
+    let fixed = [0, 1, 8, 0, 6, 4, 0, operation];
+    ethernet(
+        [8, 6],
+        &[&fixed[..], &A, &sender, &target_mac, &target, &[0; 18]].concat(),
+    )
+}
+
+fn ipv4(number: u8, fragment: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
+    let header = 20 + options.len();
+    let total = ((header + payload.len()) as u16).to_be_bytes();
+    let fragment = fragment.to_be_bytes();
+    let first = [
+        0x40 | (header / 4) as u8,
+        0,
+        total[0],
+        total[1],
+        0,
+        9,
+        fragment[0],
+        fragment[1],
+        64,
+        number,
+        0,
+        0,
+    ];
+    let mut packet = [&first[..], &A4, &B4, options, payload].concat();
+    let sum = checksum(&packet[..header], 0);
+    packet[10..12].copy_from_slice(&sum);
+    ethernet([8, 0], &packet)
+}
+
+fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
+    ethernet(
+        [0x86, 0xdd],
+        &[&ipv6_header(next, 64, payload.len(), v6(1, 1), v6(9, 1))[..], payload].concat(),
+    )
+}
+
+fn ipv6_header(next: u8, hops: u8, length: usize, source: [u8; 16], destination: [u8; 16]) -> Vec<u8> {
+    let length = (length as u16).to_be_bytes();
+    [
+        &[0x60, 0, 0, 0, length[0], length[1], next, hops][..],
+        &source,
+        &destination,
+    ]
+    .concat()
+}
+
+fn icmpv6(source: [u8; 16], destination: [u8; 16], message: &[u8]) -> Vec<u8> {
+    let mut message = message.to_vec();
+    let pseudo = [&source[..], &destination].concat();
+    let sum = checksum(&[&pseudo[..], &message].concat(), 58 + message.len() as u32);
+    message[2..4].copy_from_slice(&sum);
+    ethernet(
+        [0x86, 0xdd],
+        &[&ipv6_header(58, 255, message.len(), source, destination)[..], &message].concat(),
+    )
+}
+
+/// RFC 1071, as plainly as it can be said.
+fn checksum(bytes: &[u8], start: u32) -> [u8; 2] {
+    let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
+    let mut sum = start + bytes.chunks(2).map(word).sum::<u32>();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
+
+/// Want and give up, ask and answer, forget and ask again.
+fn underlay(frames: &[(&str, Vec<u8>)]) {
+    let want = |remote: u8| remote << 3;
+    let unwant = |remote: u8| remote << 3 | 1;
+    let wait = |seconds: u8| seconds << 3 | 3;
+    let everything: Vec<u8> = (0..8).map(want).chain([wait(1), wait(1), wait(10), 4]).collect();
+    write("underlay", "nobody-answers", &everything);
+    write(
+        "underlay",
+        "want-and-give-up",
+        &[want(0), want(0), unwant(0), unwant(0), want(4), wait(31), unwant(4)],
+    );
+    let mut reply = arp(2, B, [192, 0, 2, 2], [192, 0, 2, 1]);
+    reply[38 - 6..38].copy_from_slice(&B);
+    let solicited = icmpv6(
+        v6(0, 2),
+        v6(0, 1),
+        &[&[136, 0, 0, 0, 0x60, 0, 0, 0][..], &v6(0, 2), &[2, 1, 2, 0, 0, 0, 0, 1]].concat(),
+    );
+    for (name, frame) in [("arp-answer", &reply), ("nd-answer", &solicited)] {
+        let asked = step(&[want(0), want(2), want(4), want(6), wait(0)], 7, frame);
+        write(
+            "underlay",
+            name,
+            &[&asked[..], &[wait(20), wait(31), wait(31), unwant(0), unwant(4)]].concat(),
+        );
+        write("underlay", &format!("{name}-unasked"), &step(&[], 5, frame));
+    }
+    let kinds = ["arp", "solicitation", "advertisement", "detection"];
+    for (name, frame) in frames
+        .iter()
+        .filter(|(name, _)| kinds.iter().any(|kind| name.contains(kind)))
+    {
+        write(
+            "underlay",
+            name,
+            &[&step(&[want(0), want(4)], 5, frame)[..], &[wait(2)]].concat(),
+        );
+    }
+}
+
+/// Rows of steps: see `vrouter_fuzz::pipeline`.
+fn pipeline() {
+    // A packet: what it is, from which MAC, protocol above IP (source port, destination port, length), addresses, TTL, no spoiling.
+    let packet = |choice: u8, from: u8, to: u8| [choice, 1, 7, 1, 3, from, to, 0, 0];
+    let step = |interface: u8, packet: &[u8]| [&[4, interface][..], packet].concat();
+    for (name, protocol) in [("udp", 0u8), ("tcp", 2), ("ping", 4), ("other", 6)] {
+        for v6 in [0, 1] {
+            let family = if v6 == 0 { 4 } else { 6 };
+            let each: Vec<u8> = (0..12).flat_map(|to| step(0, &packet(protocol | v6, 0, to))).collect();
+            write(
+                "pipeline",
+                &format!("{name}{family}-everywhere"),
+                &[&[v6], &each[..]].concat(),
+            );
+            let back: Vec<u8> = (0..5)
+                .flat_map(|port| step(port, &packet(protocol | v6, port, 1)))
+                .collect();
+            write(
+                "pipeline",
+                &format!("{name}{family}-from-all"),
+                &[&[2], &back[..], &[1 | 31 << 3, 1 | 31 << 3]].concat(),
+            );
+        }
+    }
+    for v6 in [0, 1] {
+        // Larger than the second port carries, and than the tunnel does.
+        let big = |choice: u8, to: u8| [choice | v6, 1, 7, 1, 180, 0, to, 0, 0];
+        write(
+            "pipeline",
+            &format!("too-big-{v6}"),
+            &[
+                &[0][..],
+                &step(0, &big(0, 1)),
+                &step(0, &big(8, 1)),
+                &step(0, &big(0, 6)),
+            ]
+            .concat(),
+        );
+        // Flooded, and switched once learned.
+        let switched = |to: u8| [0x20 | v6, to << 3 | 3, 7, 1, 3, 3, 4, 0, 0];
+        write(
+            "pipeline",
+            &format!("switched-{v6}"),
+            &[
+                &[0][..],
+                &step(2, &switched(4)),
+                &step(3, &switched(3)),
+                &step(2, &switched(6)),
+            ]
+            .concat(),
+        );
+        // Who has it?
+        let ask = |address: u8| [0x7e | v6, 3, 3, address];
+        let asked: Vec<u8> = (0..12).flat_map(|address| step(2, &ask(address))).collect();
+        write("pipeline", &format!("asked-{v6}"), &[&[0], &asked[..]].concat());
+    }
+    for choice in [0u8, 1, 8, 9, 16, 17, 0x20, 0x29, 0x30, 0x31, 4, 5] {
+        let inner: Vec<u8> = if choice >> 3 & 3 == 0 {
+            packet(0, 6, 0).to_vec()
+        } else {
+            vec![0, 7, 1, 3, 6, 0, 0]
+        };
+        write(
+            "pipeline",
+            &format!("tunnelled-{choice:02x}"),
+            &[&[0, 7, choice], &inner[..], &[0, 0, 0]].concat(),
+        );
+    }
+    for kind in 0..9u8 {
+        // Put, delete and put again: alone, and as one batch; then a packet each way.
+        let (put, delete) = ([kind, 1, 0, 0, 1, 2, 3], [0x80 | kind, 1, 0, 0, 24]);
+        let row = [
+            &[0u8][..],
+            &[0],
+            &put,
+            &[0],
+            &delete,
+            &[2 << 3],
+            &put,
+            &delete,
+            &put,
+            &step(0, &packet(0, 0, 1)),
+            &step(0, &packet(1, 0, 6)),
+        ]
+        .concat();
+        write("pipeline", &format!("changed-{kind}"), &row);
+    }
+}
