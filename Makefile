@@ -84,15 +84,8 @@ else
 	cargo test --profile e2e -p vrouter-tests --no-fail-fast
 endif
 
-# On a stable toolchain: RUSTC_BOOTSTRAP lets it take the flags of the sanitizers.
-fuzz: export RUSTC_BOOTSTRAP = 1
 fuzz: ## Run each fuzz target for FUZZ_SECONDS
-	@if [ ! -f fuzz/Cargo.toml ]; then printf '#### SKIPPED fuzzing: there is no fuzz/Cargo.toml\n'; exit 0; fi; \
-	deploy/install-deps.sh --fuzz; \
-	for target in $$(cargo fuzz list); do \
-	  printf '== fuzz %s\n' "$$target"; \
-	  cargo fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 </dev/null; \
-	done
+	fuzz/run.sh $(FUZZ_SECONDS)
 
 bench: ## Benchmarks
 	cargo bench -p vrouter-bench

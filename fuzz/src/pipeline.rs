@@ -36,12 +36,15 @@ pub fn check(bytes: &[u8]) {
 
 struct Run {
     dataplane: MemoryDataplane,
+    /// ARP and neighbour discovery that left by the uplink: said by the programmer, of which no worker knows.
+    said: u64,
 }
 
 impl Run {
     fn new(choice: u8) -> Self {
         let mut run = Self {
             dataplane: topology::dataplane(1 + usize::from(choice & 1)),
+            said: 0,
         };
         for batch in topology::base() {
             run.dataplane.apply(&batch).expect("the tables to start from");
@@ -117,12 +120,12 @@ impl Run {
         self.dataplane.settle();
         for interface in topology::INTERFACES {
             while let Some(frame) = self.dataplane.receive(interface) {
-                if interface.starts_with("up") {
-                    law::leaves_by_an_uplink(&frame);
+                if interface.starts_with("up") && law::leaves_by_an_uplink(&frame) {
+                    self.said += 1;
                 }
                 assert!(frame.len() >= 14, "{interface} got less than a header");
             }
         }
-        law::packets_are_counted(&self.dataplane);
+        law::packets_are_counted(&self.dataplane, self.said);
     }
 }

@@ -18,9 +18,9 @@ use vrouter_dataplane::{
 use super::topology;
 
 /// In and made here is out, dropped, handed over or cut: nothing else can become of a packet. Each drop has one reason, and
-/// those of VRFs are among those of ports.
-pub(super) fn packets_are_counted(dataplane: &MemoryDataplane) {
-    let (mut came, mut went) = (0, 0);
+/// those of VRFs are among those of ports. `said`: what the programmer sent on its own.
+pub(super) fn packets_are_counted(dataplane: &MemoryDataplane, said: u64) {
+    let (mut came, mut went) = (said, 0);
     for counters in &dataplane.shared.counters {
         let (mut port_drops, mut vrf_drops) = (0, 0);
         for port in (0..topology::PORTS).filter_map(|slot| PortSlot::new(slot)) {
@@ -82,10 +82,10 @@ pub(super) fn frames_are_conserved(dataplane: &mut MemoryDataplane) {
 }
 
 /// What leaves by an uplink is ours: a tunnel packet with right checksums, or ARP and neighbour discovery that a station
-/// believes.
-pub(super) fn leaves_by_an_uplink(frame: &[u8]) {
+/// believes. Gives whether it is the latter.
+pub(super) fn leaves_by_an_uplink(frame: &[u8]) -> bool {
     if arp::parse(frame).is_ok() || nd::parse(frame).is_ok() {
-        return;
+        return true;
     }
     let parsed = parse(frame).unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
     assert!(
@@ -110,6 +110,7 @@ pub(super) fn leaves_by_an_uplink(frame: &[u8]) {
         source == [192, 0, 2, 1] || source == [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
         "sent as {source:?}"
     );
+    false
 }
 
 /// Everything that was programmed, as text.
