@@ -1,10 +1,12 @@
 //! What fuzzing starts from, and what it once broke, through the same properties: on any toolchain, without a fuzzer.
 
-use vrouter_fuzz::{DATAPLANE, replay};
+use std::collections::BTreeSet;
+
+use vrouter_fuzz::{TARGETS, inputs, pipeline, replay};
 
 /// Runs the property of one target over its kept inputs.
 fn holds(name: &str) {
-    let target = DATAPLANE.iter().find(|(target, _)| *target == name);
+    let target = TARGETS.iter().find(|(target, _)| *target == name);
     assert!(replay(*target.unwrap()) > 0);
 }
 
@@ -31,4 +33,31 @@ fn talk_on_the_underlay() {
 #[test]
 fn a_whole_dataplane() {
     holds("pipeline");
+}
+
+#[test]
+fn requests() {
+    holds("api");
+}
+
+#[test]
+fn settings() {
+    holds("config");
+}
+
+/// A property that holds because nothing ever happens would prove nothing.
+#[test]
+fn what_fuzzing_starts_from_goes_everywhere() {
+    let (mut interfaces, mut reasons, mut applied, mut refused) = (BTreeSet::new(), BTreeSet::new(), 0, 0);
+    for (_, input) in inputs("pipeline") {
+        let reached = pipeline::run(&input);
+        interfaces.extend(reached.interfaces);
+        reasons.extend(reached.reasons);
+        applied += reached.applied;
+        refused += reached.refused;
+    }
+    println!("{reasons:?}");
+    assert_eq!(interfaces.len(), 6, "{interfaces:?}");
+    assert!(reasons.len() >= 20, "{} reasons: {reasons:?}", reasons.len());
+    assert!(applied >= 5 && refused >= 5, "{applied} applied, {refused} refused");
 }

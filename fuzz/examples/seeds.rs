@@ -11,6 +11,9 @@ use etherparse::{
     VlanId,
 };
 
+use prost::Message as _;
+use vrouter_proto::dataplane as pb;
+
 const A: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const B: [u8; 6] = [2, 0, 0, 0, 1, 1];
 const GATEWAY: [u8; 6] = [0, 0, 0x5e, 0, 1, 0];
@@ -55,6 +58,8 @@ fn main() {
     write("frame", "two-labels", &[0, 0x06, 0x40, 64, 0, 0x07, 0x41, 64, 0x45]);
     underlay(&frames);
     pipeline();
+    requests();
+    settings();
 }
 
 fn write(target: &str, name: &str, bytes: &[u8]) {
@@ -426,6 +431,71 @@ fn pipeline() {
             &[&[0, 7, choice], &inner[..], &[0, 0, 0]].concat(),
         );
     }
+    // One thing wrong with a tunnel packet over IPv4: checksum, protocol, address, UDP length and checksum, flags, VNI or label.
+    for (name, at, change) in [
+        ("checksum", 24, 1u8),
+        ("address", 33, 1),
+        ("port", 36, 1),
+        ("udp-length", 39, 1),
+        ("udp-checksum", 40, 1),
+        ("flags", 42, 8),
+        ("vni", 48, 0x40),
+        ("label", 43, 0x40),
+        ("inner-version", 64, 0x10),
+    ] {
+        for choice in [0u8, 8, 16] {
+            let inner: Vec<u8> = if choice == 0 {
+                packet(0, 6, 0).to_vec()
+            } else {
+                vec![0, 7, 1, 3, 6, 0, 0]
+            };
+            let row = [&[0, 7, choice][..], &inner, &[0, 1, at, change]].concat();
+            write("pipeline", &format!("wrong-{name}-{choice:02x}"), &row);
+        }
+    }
+    // Congestion met by a packet that cannot carry the mark.
+    write("pipeline", "congested", &[0, 7, 16, 0, 7, 1, 3, 6, 0, 0, 3, 0]);
+    // Fragments of IPv4 and IPv6, first and later; and what no host may send or be sent to.
+    write(
+        "pipeline",
+        "fragments",
+        &[
+            &[0][..],
+            &step(0, &[0x80, 1, 7, 1, 3, 0, 1, 0, 0, 0, 0]),
+            &step(0, &[0x80, 1, 7, 1, 3, 0, 1, 0, 0, 9, 0]),
+            &step(0, &packet(0x81, 0, 1)),
+        ]
+        .concat(),
+    );
+    write(
+        "pipeline",
+        "odd-addresses",
+        &[
+            &[0][..],
+            &step(0, &packet(0, 10, 1)),
+            &step(0, &packet(1, 11, 1)),
+            &step(0, &packet(0, 11, 10)),
+        ]
+        .concat(),
+    );
+    // A route to nowhere, and a group without a way; then a packet for each.
+    write(
+        "pipeline",
+        "blackhole",
+        &[
+            &[0][..],
+            &[0, 4, 0, 6, 6, 32, 40],
+            &[0, 4, 0, 7, 7, 32, 41],
+            &step(0, &packet(0, 0, 6)),
+            &step(0, &packet(0, 0, 7)),
+        ]
+        .concat(),
+    );
+    // More flows than a port may have.
+    let many: Vec<u8> = (0..12)
+        .flat_map(|number| step(4, &[0, 1, number, 1, 3, 2, 0, 0, 0]))
+        .collect();
+    write("pipeline", "many-flows", &[&[0], &many[..]].concat());
     for kind in 0..9u8 {
         // Put, delete and put again: alone, and as one batch; then a packet each way.
         let (put, delete) = ([kind, 1, 0, 0, 1, 2, 3], [0x80 | kind, 1, 0, 0, 24]);
@@ -444,5 +514,233 @@ fn pipeline() {
         ]
         .concat();
         write("pipeline", &format!("changed-{kind}"), &row);
+    }
+}
+
+/// Each kind of object put and deleted, in the tables that `vrouter_fuzz::pipeline` starts from.
+fn requests() {
+    use pb::{key::Key as K, next_hop as nh, next_hop::Action as A, object::Object as O};
+    let text = str::to_owned;
+    let mac = || text("02:00:00:00:00:09");
+    let hop = |action| {
+        O::NextHop(pb::NextHop {
+            id: 45,
+            name: text("hop"),
+            action: Some(action),
+            state: None,
+        })
+    };
+    let tunnel = |encapsulation: nh::Encapsulation, remote: &str| {
+        A::Tunnel(nh::Tunnel {
+            encapsulation: encapsulation.into(),
+            remote: text(remote),
+            vni: 5000 * u32::from(encapsulation == nh::Encapsulation::Vxlan),
+            label: 100 * u32::from(encapsulation == nh::Encapsulation::MplsUdp),
+            inner_mac: String::new(),
+        })
+    };
+    let port = pb::Port {
+        id: 6,
+        name: text("six"),
+        interface: text("p6"),
+        mode: pb::port::Mode::Memory.into(),
+        vrf: 1,
+        mac: mac(),
+        gateways: vec![text("10.0.0.254/24"), text("fd00::fe/64")],
+        mtu: 1400,
+        max_flows: 8,
+        ..pb::Port::default()
+    };
+    let route = |prefix: &str, next_hop| {
+        O::Route(pb::Route {
+            vrf: 1,
+            prefix: text(prefix),
+            next_hop,
+            source: 1,
+            preference: 2,
+            active: false,
+        })
+    };
+    let puts = [
+        ("port", O::Port(port.clone())),
+        (
+            "bridged-port",
+            O::Port(pb::Port {
+                vrf: 0,
+                bridge: 1,
+                gateways: Vec::new(),
+                ..port
+            }),
+        ),
+        (
+            "vrf",
+            O::Vrf(pb::Vrf {
+                id: 3,
+                name: text("three"),
+            }),
+        ),
+        (
+            "bridge",
+            O::Bridge(pb::Bridge {
+                id: 3,
+                name: text("three"),
+                vrf: 1,
+                gateway_mac: mac(),
+                gateways: vec![text("10.0.3.1/24")],
+                learn: true,
+                aging_seconds: 60,
+                flood: 30,
+            }),
+        ),
+        ("hop-drop", hop(A::Drop(nh::Drop {}))),
+        ("hop-local", hop(A::Local(nh::Local {}))),
+        ("hop-port", hop(A::Port(nh::ToPort { port: 1, mac: mac() }))),
+        ("hop-vxlan", hop(tunnel(nh::Encapsulation::Vxlan, "192.0.2.7"))),
+        ("hop-mpls", hop(tunnel(nh::Encapsulation::MplsUdp, "fd00::7"))),
+        (
+            "hop-group",
+            hop(A::Group(nh::Group {
+                members: vec![
+                    nh::Member { next_hop: 1, weight: 1 },
+                    nh::Member {
+                        next_hop: 10,
+                        weight: 255,
+                    },
+                ],
+            })),
+        ),
+        (
+            "hop-flood",
+            hop(A::Flood(nh::Flood {
+                next_hops: vec![3, 4, 14],
+            })),
+        ),
+        ("route4", route("10.7.0.0/16", 10)),
+        ("route6", route("fd07::/64", 20)),
+        ("default-route", route("0.0.0.0/0", 40)),
+        ("host-bits", route("10.7.0.1/16", 10)),
+        (
+            "mac",
+            O::Mac(pb::Mac {
+                bridge: 1,
+                mac: mac(),
+                next_hop: 14,
+                ..pb::Mac::default()
+            }),
+        ),
+        (
+            "neighbor",
+            O::Neighbor(pb::Neighbor {
+                bridge: 1,
+                address: text("10.0.2.9"),
+                mac: mac(),
+                ..pb::Neighbor::default()
+            }),
+        ),
+        (
+            "vni",
+            O::Vni(pb::Vni {
+                vni: 7000,
+                target: Some(pb::vni::Target::Bridge(1)),
+                name: text("net"),
+            }),
+        ),
+        (
+            "label",
+            O::Label(pb::Label {
+                label: 200,
+                target: Some(pb::label::Target::NextHop(1)),
+                name: text("one"),
+            }),
+        ),
+    ];
+    let put = |object: &O| {
+        pb::operation::Operation::Put(pb::Object {
+            object: Some(object.clone()),
+        })
+    };
+    let delete = |key: K| pb::operation::Operation::Delete(pb::Key { key: Some(key) });
+    let keys = [
+        ("port", K::Port(1)),
+        ("vrf", K::Vrf(2)),
+        ("bridge", K::Bridge(1)),
+        ("next-hop", K::NextHop(41)),
+        (
+            "route",
+            K::Route(pb::RouteKey {
+                vrf: 1,
+                prefix: text("10.0.0.1/32"),
+                source: 1,
+            }),
+        ),
+        (
+            "mac",
+            K::Mac(pb::MacKey {
+                bridge: 1,
+                mac: text("02:00:00:00:00:03"),
+            }),
+        ),
+        (
+            "neighbor",
+            K::Neighbor(pb::NeighborKey {
+                bridge: 1,
+                address: text("10.0.2.3"),
+            }),
+        ),
+        ("vni", K::Vni(5000)),
+        ("label", K::Label(100)),
+    ];
+    let request = |name: &str, operations: Vec<pb::operation::Operation>| {
+        let operations = operations
+            .into_iter()
+            .map(|operation| pb::Operation {
+                operation: Some(operation),
+            })
+            .collect();
+        write("api", name, &pb::ApplyRequest { batch: 7, operations }.encode_to_vec());
+    };
+    for (name, object) in &puts {
+        request(&format!("put-{name}"), vec![put(object)]);
+    }
+    for (name, key) in &keys {
+        request(&format!("delete-{name}"), vec![delete(key.clone())]);
+    }
+    request(
+        "everything",
+        puts.iter()
+            .map(|(_, object)| put(object))
+            .chain(keys.into_iter().map(|(_, key)| delete(key)))
+            .collect(),
+    );
+}
+
+/// Files and command lines of both daemons.
+fn settings() {
+    let texts = [
+        ("empty", ""),
+        (
+            "dataplane",
+            "node = \"a\"\nlisten = [\"unix:/run/v.sock\", \"http://127.0.0.1:7001\"]\nvtep = [\"192.0.2.1/24\", \"fd00::1/64\"]\ngateway = [\"192.0.2.254\"]\nworkers = 2\ncpus = \"0,2-3\"\npoll = \"busy\"\nframes = 65536\nframe-size = 4096\nflows = 65536\nlog = \"info,vrouter_dataplane=debug\"\nlog-format = \"json\"\n[flow-timeout]\ntcp = 3600\n[[uplink]]\ninterface = \"eth1\"\nmode = \"native\"\n",
+        ),
+        (
+            "uplinks",
+            "[[uplink]]\ninterface = \"eth1\"\nvtep = [\"192.0.2.1/24\"]\n[[uplink]]\ninterface = \"eth2\"\nmode = \"generic\"\nvtep = [\"fd00::1/64\"]\ngateway = [\"fe80::1\"]\n",
+        ),
+        (
+            "control",
+            "listen = [\"http://[::1]:7000\"]\nstore = \"/var/lib/v.redb\"\nlog-format = \"text\"\n[dataplane]\nnode-a = \"unix:/run/v.sock\"\nnode-b = \"http://10.0.0.2:7001\"\n",
+        ),
+        (
+            "dataplane-flags",
+            "--node a --listen unix:/run/v.sock --uplink eth1,mode=native-zc --vtep 192.0.2.1/24 --vtep fd00::1/64 --gateway 192.0.2.254 --workers 2 --cpus 0,2-3 --poll adaptive --frames 65536 --flows 65536 --log debug --log-format json",
+        ),
+        (
+            "control-flags",
+            "--listen http://[::1]:7000 --store /v.redb --dataplane node-a=unix:/run/v.sock --log info",
+        ),
+        ("wrong", "cpus = \"3-1\"\nworkers = -1\nframes = 1e9\n"),
+    ];
+    for (name, text) in texts {
+        write("config", name, text.as_bytes());
     }
 }

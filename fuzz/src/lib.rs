@@ -4,6 +4,8 @@
 //! fuzzing starts from (`seeds/TARGET`) and those that once broke something (`regressions/TARGET`), so that plain `cargo test`
 //! holds what fuzzing found. Nothing here may depend on the fuzzer.
 
+pub mod api;
+pub mod config;
 mod cursor;
 pub mod frame;
 mod packets;
@@ -13,4 +15,4 @@ pub mod service;
 pub mod tunnel;
 pub mod underlay;
 
-pub use replay::{DATAPLANE, inputs, replay};
+pub use replay::{TARGETS, inputs, replay};

@@ -6,9 +6,11 @@
 //!
 //! An input is a row of steps; see [`Run::step`]. Tables start as [`topology::base`] has them, so that packets go somewhere.
 
-mod law;
+pub(crate) mod law;
 pub(crate) mod topology;
 mod traffic;
+
+use std::collections::BTreeSet;
 
 use vrouter_dataplane::{engine::memory::MemoryDataplane, program::object::Operation};
 
@@ -17,11 +19,32 @@ use crate::{cursor::Cursor, packets::with_checksums};
 /// Largest number of steps that are looked at.
 const STEPS: usize = 200;
 
+/// What a row of steps has brought about: whether seeds are worth starting from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Interfaces that packets left by.
+    pub interfaces: BTreeSet<&'static str>,
+    /// Reasons for which packets were dropped.
+    pub reasons: BTreeSet<&'static str>,
+    /// Batches that were applied.
+    pub applied: usize,
+    /// Batches that were refused.
+    pub refused: usize,
+}
+
 /// Checks one row of steps.
 ///
 /// # Panics
 /// When a property does not hold.
 pub fn check(bytes: &[u8]) {
+    run(bytes);
+}
+
+/// Checks one row of steps, and tells what it brought about.
+///
+/// # Panics
+/// When a property does not hold.
+pub fn run(bytes: &[u8]) -> Reached {
     let mut cursor = Cursor::new(bytes);
     let mut run = Run::new(cursor.byte());
     for _ in 0..STEPS {
@@ -32,12 +55,15 @@ pub fn check(bytes: &[u8]) {
     }
     run.settle();
     law::frames_are_conserved(&mut run.dataplane);
+    run.reached.reasons.extend(law::reasons(&run.dataplane));
+    run.reached
 }
 
 struct Run {
     dataplane: MemoryDataplane,
     /// ARP and neighbour discovery that left by the uplink: said by the programmer, of which no worker knows.
     said: u64,
+    reached: Reached,
 }
 
 impl Run {
@@ -45,6 +71,7 @@ impl Run {
         let mut run = Self {
             dataplane: topology::dataplane(1 + usize::from(choice & 1)),
             said: 0,
+            reached: Reached::default(),
         };
         for batch in topology::base() {
             run.dataplane.apply(&batch).expect("the tables to start from");
@@ -110,8 +137,14 @@ impl Run {
     fn apply(&mut self, batch: &[Operation]) {
         let before = law::state(&self.dataplane);
         match self.dataplane.apply(batch) {
-            Ok(_) => law::references_hold(&self.dataplane),
-            Err(problems) => law::refused(&before, &self.dataplane, batch, &problems),
+            Ok(_) => {
+                self.reached.applied += 1;
+                law::references_hold(&self.dataplane);
+            }
+            Err(problems) => {
+                self.reached.refused += 1;
+                law::refused(&before, &self.dataplane, batch, &problems);
+            }
         }
     }
 
@@ -124,6 +157,7 @@ impl Run {
                     self.said += 1;
                 }
                 assert!(frame.len() >= 14, "{interface} got less than a header");
+                self.reached.interfaces.insert(interface);
             }
         }
         law::packets_are_counted(&self.dataplane, self.said);

@@ -9,13 +9,15 @@ use std::{
 /// A target by its name, and its property.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// The targets that need nothing but the dataplane.
-pub const DATAPLANE: &[Target] = &[
+/// Every target. `config` looks at vrouter-control too, with the feature `control`.
+pub const TARGETS: &[Target] = &[
     ("frame", crate::frame::check),
     ("tunnel", crate::tunnel::check),
     ("service", crate::service::check),
     ("underlay", crate::underlay::check),
     ("pipeline", crate::pipeline::check),
+    ("api", crate::api::check),
+    ("config", crate::config::check),
 ];
 
 /// Every input of a target that the repository keeps, in a fixed order.

@@ -1,10 +1,10 @@
 //! The properties over every input kept in the repository, on any toolchain and without a fuzzer.
 
-use vrouter_fuzz::{DATAPLANE, replay};
+use vrouter_fuzz::{TARGETS, replay};
 
 #[test]
 fn every_kept_input_holds() {
-    for target in DATAPLANE {
+    for target in TARGETS {
         println!("{}: {} inputs", target.0, replay(*target));
     }
 }

@@ -17,7 +17,7 @@ mod service;
 mod view;
 mod watch;
 
-pub use convert::MAX_OPERATIONS;
+pub use convert::{MAX_OPERATIONS, dumped, operations};
 pub use desk::Desk;
 pub use handle::{Handle, Request, Stopped};
 pub use listen::{Address, BadAddress, ListenError, Listener, SocketFile};

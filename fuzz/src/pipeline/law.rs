@@ -6,7 +6,7 @@ use vrouter_dataplane::{
     engine::memory::MemoryDataplane,
     packet::DropReason,
     program::{
-        Dumped,
+        Dumped, Snapshot,
         object::{ActionSpec, Attachment, LabelTo, Operation, VniTo},
         problem::Problem,
     },
@@ -37,6 +37,22 @@ pub(super) fn packets_are_counted(dataplane: &MemoryDataplane, said: u64) {
         went += port_drops + counters.punted.get() + counters.fragmented.get();
     }
     assert!(came == went, "{came} came, {went} went\n{}", counted(dataplane));
+}
+
+/// Every reason for which something was dropped.
+pub(super) fn reasons(dataplane: &MemoryDataplane) -> Vec<&'static str> {
+    let slots = || (0..topology::PORTS).filter_map(PortSlot::new);
+    let met = |reason: &DropReason| {
+        let counters = &dataplane.shared.counters;
+        counters
+            .iter()
+            .any(|c| slots().any(|slot| c.port(slot).drops.get(*reason) > 0))
+    };
+    DropReason::ALL
+        .iter()
+        .filter(|reason| met(reason))
+        .map(|reason| reason.name())
+        .collect()
 }
 
 /// All counters that are not zero.
@@ -113,22 +129,28 @@ pub(super) fn leaves_by_an_uplink(frame: &[u8]) -> bool {
     false
 }
 
+/// Everything that was programmed.
+pub(crate) fn programmed(snapshot: &Snapshot) -> Vec<Dumped> {
+    snapshot
+        .ports()
+        .chain(snapshot.vrfs())
+        .chain(snapshot.bridges())
+        .chain(snapshot.next_hops())
+        .chain(snapshot.routes(None))
+        .chain(snapshot.macs())
+        .chain(snapshot.neighbors())
+        .chain(snapshot.vnis())
+        .chain(snapshot.labels())
+        .collect()
+}
+
 /// Everything that was programmed, as text.
 pub(crate) fn state(dataplane: &MemoryDataplane) -> String {
     let snapshot = dataplane.programmer.snapshot();
     let mut text = format!("{}\n", snapshot.revision());
-    let mut say = |object: Dumped| {
+    for object in programmed(&snapshot) {
         let _ = writeln!(text, "{object:?}");
-    };
-    snapshot.ports().for_each(&mut say);
-    snapshot.vrfs().for_each(&mut say);
-    snapshot.bridges().for_each(&mut say);
-    snapshot.next_hops().for_each(&mut say);
-    snapshot.routes(None).for_each(&mut say);
-    snapshot.macs().for_each(&mut say);
-    snapshot.neighbors().for_each(&mut say);
-    snapshot.vnis().for_each(&mut say);
-    snapshot.labels().for_each(&mut say);
+    }
     text
 }
 
@@ -150,34 +172,20 @@ pub(crate) fn refused(before: &str, dataplane: &MemoryDataplane, batch: &[Operat
 
 /// Every reference names an object that exists.
 pub(crate) fn references_hold(dataplane: &MemoryDataplane) {
-    let snapshot = dataplane.programmer.snapshot();
+    let objects = programmed(&dataplane.programmer.snapshot());
     let (mut ports, mut vrfs, mut bridges, mut hops) = (HashSet::new(), HashSet::new(), HashSet::new(), HashSet::new());
-    for object in snapshot
-        .ports()
-        .chain(snapshot.vrfs())
-        .chain(snapshot.bridges())
-        .chain(snapshot.next_hops())
-    {
-        let fresh = match &object {
+    for object in &objects {
+        let fresh = match object {
             Dumped::Port { spec, .. } => ports.insert(spec.id),
             Dumped::Vrf(spec) => vrfs.insert(spec.id),
             Dumped::Bridge(spec) => bridges.insert(spec.id),
             Dumped::NextHop { spec, .. } => hops.insert(spec.id),
-            other => panic!("{other:?} among ports, VRFs, bridges and next hops"),
+            _ => true,
         };
         assert!(fresh, "twice: {object:?}");
     }
-    for object in snapshot
-        .ports()
-        .chain(snapshot.bridges())
-        .chain(snapshot.next_hops())
-        .chain(snapshot.routes(None))
-        .chain(snapshot.macs())
-        .chain(snapshot.neighbors())
-        .chain(snapshot.vnis())
-        .chain(snapshot.labels())
-    {
-        let holds = match &object {
+    for object in &objects {
+        let holds = match object {
             Dumped::Port { uplink: true, .. } | Dumped::Underlay(_) => true,
             Dumped::Port { spec, .. } => match spec.attachment {
                 Attachment::Vrf(vrf) => vrfs.contains(&vrf),

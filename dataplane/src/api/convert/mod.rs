@@ -18,7 +18,8 @@ mod statistics;
 
 pub(super) use event::event;
 pub(super) use flow::{filter, flow};
-pub use object::MAX_OPERATIONS;
-pub(super) use object::{operations, selection};
-pub(super) use show::{dumped, info, problem};
+pub(super) use object::selection;
+pub use object::{MAX_OPERATIONS, operations};
+pub use show::dumped;
+pub(super) use show::{info, problem};
 pub(super) use statistics::statistics;

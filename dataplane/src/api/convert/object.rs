@@ -21,7 +21,7 @@ const MAX_PROBLEMS: usize = 100;
 ///
 /// # Errors
 /// What is wrong with each operation, up to a hundred.
-pub(in crate::api) fn operations(batch: &[pb::Operation]) -> Result<Vec<Operation>, Vec<Problem>> {
+pub fn operations(batch: &[pb::Operation]) -> Result<Vec<Operation>, Vec<Problem>> {
     if batch.len() > MAX_OPERATIONS {
         let message = format!(
             "{} operations are too many for one batch; send at most {MAX_OPERATIONS} in each",

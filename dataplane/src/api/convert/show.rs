@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// An object as a dump shows it. `now_s`: seconds of the workers' clock.
-pub(in crate::api) fn dumped(dumped: &Dumped, now_s: u64) -> pb::Object {
+pub fn dumped(dumped: &Dumped, now_s: u64) -> pb::Object {
     let object = match dumped {
         Dumped::Port {
             spec,
