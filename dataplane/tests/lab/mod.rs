@@ -3,6 +3,7 @@
 
 pub mod bytes;
 pub mod node;
+pub mod objects;
 pub mod outer;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,0 +1,185 @@
+//! Flows: how long they live, whose they are, and that none outlives the tables it was decided by.
+
+use vrouter_dataplane::{
+    engine::Settings,
+    packet::DropReason,
+    program::object::{ActionSpec, Key, Object, Operation, PortSpec},
+    wire::Mac,
+};
+
+use crate::{
+    lab::{
+        bytes::{Ip, framed},
+        node::{Node, UPLINK},
+        objects::{next_hop, route, route_key, station, to_port},
+        outer::decode,
+        settings,
+    },
+    site::{
+        FAMILIES, MPLS4, VRF, VXLAN4, all_of, behind, from_one, furnish, host, icmp_error, into, out_of, p,
+        routed_port, site,
+    },
+};
+
+const MILLISECOND: u64 = 1_000_000;
+
+/// Lets the workers look at every flow.
+fn sweep(node: &mut Node) {
+    for _ in 0..200 {
+        node.dp.step();
+    }
+}
+
+#[test]
+fn idle_flows_are_forgotten_each_in_its_time() {
+    // TCP 300 s, UDP 60 s, all else 30 s.
+    for v6 in FAMILIES {
+        let mut node = site();
+        let ip = from_one(v6, host(v6, 2));
+        for packet in [ip.tcp((1, 2), 0x10, &[], b""), ip.udp((1, 2), b""), ip.ping(7, b"")] {
+            node.one(&p(1), &out_of(1, &packet), &p(2));
+        }
+        for (at_ms, left) in [
+            (29_900, 3),
+            (30_100, 2),
+            (59_900, 2),
+            (60_100, 1),
+            (299_900, 1),
+            (300_100, 0),
+        ] {
+            let now = vrouter_dataplane::worker::Clock::now(&node.dp.clock);
+            node.advance(at_ms * MILLISECOND - now);
+            sweep(&mut node);
+            assert_eq!(node.dp.shared.flows.used(), left, "after {at_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn traffic_of_either_direction_keeps_a_flow() {
+    for v6 in FAMILIES {
+        let mut node = site();
+        let (there, back) = (
+            from_one(v6, host(v6, 2)).udp((1, 2), b""),
+            Ip::new(host(v6, 2), host(v6, 1)).udp((2, 1), b""),
+        );
+        node.one(&p(1), &out_of(1, &there), &p(2));
+        for _ in 0..5 {
+            node.advance(50_000 * MILLISECOND);
+            node.one(&p(2), &out_of(2, &back), &p(1));
+            sweep(&mut node);
+            assert_eq!(node.dp.shared.flows.used(), 1);
+        }
+        node.advance(61_000 * MILLISECOND);
+        sweep(&mut node);
+        assert_eq!(node.dp.shared.flows.used(), 0);
+    }
+}
+
+#[test]
+fn one_port_cannot_take_the_flows_of_others() {
+    let mut node = site();
+    node.put([Object::Port(PortSpec {
+        max_flows: 50,
+        ..routed_port(1)
+    })]);
+    for v6 in FAMILIES {
+        for port in 0..200 {
+            // Beyond its share, packets go on all the same: each is decided for itself.
+            let packet = from_one(v6, behind(v6, VXLAN4)).udp((port, 2), b"x");
+            node.one(&p(1), &out_of(1, &packet), UPLINK);
+        }
+    }
+    assert_eq!(node.dp.shared.flows.used(), 50);
+    let uncached: u64 = node.dp.shared.counters.iter().map(|c| c.uncached.get()).sum();
+    assert_eq!(uncached, 350);
+    for v6 in FAMILIES {
+        for port in 0..20 {
+            let packet = Ip::new(host(v6, 2), behind(v6, VXLAN4)).udp((port, 2), b"x");
+            node.one(&p(2), &out_of(2, &packet), UPLINK);
+        }
+    }
+    assert_eq!(node.dp.shared.flows.used(), 90, "another port has its own share");
+}
+
+#[test]
+fn nobody_may_have_all_flows_unless_told_so() {
+    let mut node = furnish(Node::with(
+        &Settings {
+            flows: 1024,
+            ..settings()
+        },
+        1024,
+        2048,
+    ));
+    for port in 0..500 {
+        let packet = from_one(false, behind(false, VXLAN4)).udp((port, 2), b"x");
+        node.one(&p(1), &out_of(1, &packet), UPLINK);
+    }
+    assert!(
+        node.dp.shared.flows.used() <= 1024 / 16,
+        "{}",
+        node.dp.shared.flows.used()
+    );
+}
+
+#[test]
+fn a_deleted_route_is_gone_with_the_next_packet() {
+    for v6 in FAMILIES {
+        let mut node = site();
+        let packet = out_of(1, &from_one(v6, host(v6, 2)).udp((1, 2), b"x"));
+        node.one(&p(1), &packet, &p(2));
+        node.one(&p(1), &packet, &p(2));
+        node.apply(&[Operation::Delete(route_key(VRF, &all_of(host(v6, 2))))])
+            .unwrap();
+        let error = node.one(&p(1), &packet, &p(1));
+        assert_eq!(icmp_error(&error).1, if v6 { 1 } else { 3 });
+        assert_eq!(node.count(DropReason::NoRoute), 1);
+        // A more specific route, a less specific one: always the longest that there is.
+        node.put([route(VRF, if v6 { "::/0" } else { "0.0.0.0/0" }, VXLAN4)]);
+        node.one(&p(1), &packet, UPLINK);
+        node.put([route(VRF, &all_of(host(v6, 2)), 12)]);
+        node.one(&p(1), &packet, &p(2));
+    }
+}
+
+#[test]
+fn a_changed_next_hop_is_used_by_the_next_packet() {
+    for v6 in FAMILIES {
+        let mut node = site();
+        let ip = from_one(v6, host(v6, 2));
+        let (packet, after) = (out_of(1, &ip.udp((1, 2), b"x")), ip.hop_limit(63).udp((1, 2), b"x"));
+        assert_eq!(node.one(&p(1), &packet, &p(2)), into(2, &after));
+        node.put([next_hop(
+            12,
+            ActionSpec::Port {
+                port: 2,
+                mac: Some(station(99)),
+            },
+        )]);
+        assert_eq!(
+            node.one(&p(1), &packet, &p(2)),
+            framed(station(99), Mac::GATEWAY, &after)
+        );
+        // The port's MAC, where the next hop names none.
+        node.put([
+            to_port(12, 2),
+            Object::Port(PortSpec {
+                mac: station(98),
+                ..routed_port(2)
+            }),
+        ]);
+        assert_eq!(
+            node.one(&p(1), &packet, &p(2)),
+            framed(station(98), Mac::GATEWAY, &after)
+        );
+        // Another next hop in the place of one that is gone, perhaps in its slot.
+        node.put([route(VRF, &all_of(host(v6, 2)), MPLS4)]);
+        assert_eq!(decode(&node.one(&p(1), &packet, UPLINK)).inner, after);
+        let other = route_key(VRF, &all_of(host(!v6, 2)));
+        node.apply(&[Operation::Delete(other), Operation::Delete(Key::NextHop(12))])
+            .unwrap();
+        node.put([next_hop(40, ActionSpec::Drop)]);
+        assert_eq!(decode(&node.one(&p(1), &packet, UPLINK)).inner, after);
+    }
+}

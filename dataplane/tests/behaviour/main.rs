@@ -1,0 +1,16 @@
+//! What the dataplane promises, each behaviour in a test of its own, over both families; no time but the clock that is moved.
+#![allow(unreachable_pub)] // one crate, no public face
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod errors;
+mod flows;
+mod gateway;
+mod learning;
+mod marks;
+mod paths;
+mod site;
+mod size;
+mod underlay;
+mod workers;

@@ -1,0 +1,163 @@
+//! Several workers, and ports that come and go under traffic.
+
+use vrouter_dataplane::{
+    engine::Settings,
+    packet::DropReason,
+    program::{
+        Dumped,
+        object::{Key, Object, Operation},
+    },
+};
+
+use crate::{
+    lab::{
+        node::{Node, UPLINK},
+        objects::route_key,
+        outer::decode,
+        settings,
+    },
+    site::{
+        FAMILIES, VRF, VXLAN4, VXLAN6, all_of, attach, behind, from_one, furnish, host, into, out_of, p, routed_port,
+    },
+};
+
+fn two_workers() -> Node {
+    furnish(Node::with(
+        &Settings {
+            workers: 2,
+            ..settings()
+        },
+        1024,
+        2048,
+    ))
+}
+
+/// The worker that owns a port's queue.
+fn owner(node: &Node, id: u32) -> usize {
+    let snapshot = node.dp.programmer.snapshot();
+    let owners = snapshot.ports().find_map(|dumped| match dumped {
+        Dumped::Port {
+            spec,
+            status: Some(status),
+            ..
+        } if spec.id == id => Some(status.workers[0]),
+        _ => None,
+    });
+    owners.unwrap()
+}
+
+#[test]
+fn the_ports_of_one_batch_are_spread_over_workers() {
+    let mut node = two_workers();
+    node.put((3..=6).map(|id| Object::Port(routed_port(id))));
+    let mut counts = [0; 2];
+    (1..=6).for_each(|id| counts[owner(&node, id)] += 1);
+    assert!(counts[0] == 3 && counts[1] == 3, "{counts:?}");
+}
+
+#[test]
+fn packets_are_handed_to_the_worker_of_their_port_in_order() {
+    let mut node = two_workers();
+    assert_ne!(
+        owner(&node, 1),
+        owner(&node, 2),
+        "the two workloads have different workers"
+    );
+    for v6 in FAMILIES {
+        for (from, to) in [(1, 2), (2, 1)] {
+            let ip = |hop_limit| crate::lab::bytes::Ip::new(host(v6, from), host(v6, to)).hop_limit(hop_limit);
+            for number in 0..150_u16 {
+                assert!(node.dp.send(&p(from), &out_of(from, &ip(64).udp((number, 2), b"x"))));
+            }
+            node.pump();
+            node.check();
+            let expected: Vec<_> = (0..150).map(|n| (p(to), into(to, &ip(63).udp((n, 2), b"x")))).collect();
+            assert_eq!(node.take(), expected, "all of them, in their order");
+        }
+        // Out of tunnels, too, whoever owns the uplink.
+        for from in [1, 2] {
+            for tunnel in [VXLAN4, VXLAN6] {
+                let packet = crate::lab::bytes::Ip::new(host(v6, from), behind(v6, tunnel)).udp((1, 2), b"x");
+                decode(&node.one(&p(from), &out_of(from, &packet), UPLINK));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flow_is_one_whichever_worker_sees_it() {
+    let mut node = two_workers();
+    for v6 in FAMILIES {
+        let before = node.dp.shared.flows.used();
+        let (there, back) = (
+            from_one(v6, host(v6, 2)),
+            crate::lab::bytes::Ip::new(host(v6, 2), host(v6, 1)),
+        );
+        node.one(&p(1), &out_of(1, &there.udp((1, 2), b"x")), &p(2));
+        node.one(&p(2), &out_of(2, &back.udp((2, 1), b"x")), &p(1));
+        assert_eq!(node.dp.shared.flows.used(), before + 1);
+    }
+}
+
+/// Everything that leads to port 2, and the port.
+fn remove_two() -> Vec<Operation> {
+    let routes = FAMILIES.map(|v6| route_key(VRF, &all_of(host(v6, 2))));
+    let keys = routes.into_iter().chain([Key::NextHop(12), Key::Port(2)]);
+    keys.map(Operation::Delete).collect()
+}
+
+#[test]
+fn ports_come_and_go_while_packets_are_in_flight() {
+    for workers in [1, 2] {
+        let mut node = furnish(Node::with(&Settings { workers, ..settings() }, 1024, 2048));
+        for round in 0..20_u16 {
+            for v6 in FAMILIES {
+                // In both directions, half of them not yet looked at when the port goes.
+                for number in 0..40 {
+                    let there = from_one(v6, host(v6, 2)).udp((number, round), b"x");
+                    let back = crate::lab::bytes::Ip::new(host(v6, 2), host(v6, 1)).udp((round, number), b"x");
+                    assert!(node.dp.send(&p(1), &out_of(1, &there)));
+                    assert!(node.dp.send(&p(2), &out_of(2, &back)));
+                    if number == 20 {
+                        let clock = node.dp.clock.clone();
+                        node.dp.worker(usize::from(round) % workers).unwrap().turn(&clock);
+                    }
+                }
+            }
+            // What came out of port 2 so far is taken before its outside end is replaced.
+            while node.dp.receive(&p(2)).is_some() {}
+            node.dp.apply(&remove_two()).unwrap();
+            node.pump();
+            node.take();
+            node.check();
+            // It is gone: no route, whatever flows there were.
+            let before = node.count(DropReason::NoRoute);
+            let packet = from_one(false, host(false, 2)).udp((1, round), b"x");
+            node.send(&p(1), &out_of(1, &packet));
+            assert_eq!(node.count(DropReason::NoRoute), before + 1);
+            // It comes back, and is reached with the next packet.
+            node.put(attach(routed_port(2)));
+            node.one(&p(1), &out_of(1, &packet), &p(2));
+        }
+    }
+}
+
+#[test]
+fn all_frames_come_back_when_everything_is_removed() {
+    let mut node = two_workers();
+    for v6 in FAMILIES {
+        for number in 0..100 {
+            assert!(
+                node.dp
+                    .send(&p(1), &out_of(1, &from_one(v6, host(v6, 2)).udp((number, 2), b"x")))
+            );
+        }
+    }
+    let mut operations = remove_two();
+    operations.extend(FAMILIES.map(|v6| Operation::Delete(route_key(VRF, &all_of(host(v6, 1))))));
+    operations.extend([Key::NextHop(11), Key::Port(1)].map(Operation::Delete));
+    node.apply(&operations).unwrap();
+    node.take();
+    node.check();
+    assert_eq!(node.dp.programmer.closing(), 0);
+}

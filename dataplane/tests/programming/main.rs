@@ -1,0 +1,12 @@
+//! The one writer: what it takes, what it refuses and in which words, that it does so whole or not at all, and what it shows.
+#![allow(unreachable_pub)] // one crate, no public face
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod batches;
+mod dump;
+mod full;
+mod refusals;
+mod routes;
+mod traffic;
