@@ -181,7 +181,7 @@ fn tcp_segment(ports: (u16, u16), flags: u8, options: &[u8], payload: &[u8]) -> 
         0,
         0,
         2,
-        ((20 + options.len()) / 4 << 4) as u8,
+        (((20 + options.len()) / 4) << 4) as u8,
         flags,
         0xff,
         0xff,

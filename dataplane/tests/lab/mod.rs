@@ -1,5 +1,6 @@
 //! Nodes on memory ports, and two of them joined, with two workloads each.
 #![allow(dead_code, unreachable_pub)] // each test file uses a part
+#![allow(clippy::unwrap_used, clippy::panic)] // a lab that cannot be built has failed the test
 
 pub mod bytes;
 pub mod node;

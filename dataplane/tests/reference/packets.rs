@@ -150,6 +150,24 @@ pub fn packet(dice: &mut Dice) -> Vec<u8> {
         8 => ip.packet(132, &[&[0, 1, 0, 2][..], &vec![0; 8 + size]].concat()),
         _ => ip.packet(dice.of(&[47, 58, 1, 253]), &vec![9; 8 + size]),
     };
+    if dice.chance(5) {
+        // The transport header is cut short, or the headers contradict each other.
+        let proto = dice.of(&[6, 17, 132, if v6 { 58 } else { 1 }]);
+        packet = match dice.below(4) {
+            0 => ip.packet(proto, &[0; 4]),
+            1 => ip.packet(6, &[0; 20]),
+            2 => ip.packet(6, &[0xf0; 20]),
+            _ if v6 => ip.packet(dice.of(&[0, 43, 44, 51, 60]), &[6, 9, 0, 0]),
+            _ => {
+                packet[0] = dice.of(&[0x44, 0x4f]);
+                if packet[0] == 0x4f && packet.len() >= 60 {
+                    packet[2..4].copy_from_slice(&[0, 40]);
+                    fix_v4(&mut packet);
+                }
+                packet
+            }
+        };
+    }
     if v6 && dice.chance(12) {
         extend(dice, &mut packet);
     }
@@ -223,6 +241,9 @@ fn from_underlay(dice: &mut Dice) -> Vec<u8> {
         }
         _ => framed(macs_of.0, macs_of.1, &packet(dice)),
     };
+    if dice.chance(10) {
+        break_tunnel(dice, &mut frame);
+    }
     if dice.chance(8) {
         fill_if_tunnel(&mut frame);
     }
@@ -230,6 +251,25 @@ fn from_underlay(dice: &mut Dice) -> Vec<u8> {
         frame.splice(12..12, [0x81, 0, 0, dice.of(&[0, 5])]);
     }
     frame
+}
+
+/// A tunnel packet with something wrong where it counts: a fragment, a flag or a bottom that is not there, another UDP length.
+fn break_tunnel(dice: &mut Dice, frame: &mut [u8]) {
+    let v6 = frame[12..14] == [0x86, 0xdd];
+    let body = if v6 { 62 } else { 42 };
+    if frame.len() < body + 8 {
+        return;
+    }
+    match dice.below(5) {
+        0 if !v6 => {
+            frame[20] = 0x20;
+            fix_v4(&mut frame[14..]);
+        }
+        0 | 1 => frame[body] &= !8,
+        2 => frame[body + 2] &= !1,
+        3 => frame[body..body + 3].copy_from_slice(&[0, 0x21, 0]),
+        _ => frame[body - 3] ^= 2,
+    }
 }
 
 /// Remote stations of a bridge have MACs of their own.

@@ -468,6 +468,7 @@ fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
     let copied = copied_options(&packet[20..header_len])?;
     let mut header = packet[..header_len].to_vec();
     let (mut offset, more, mut rest) = (usize::from(field & 0x1fff), field & 0x2000, &packet[header_len..]);
+    let reserved = field & 0x8000;
     let mut fragments = Vec::new();
     loop {
         let room = mtu - header.len();
@@ -477,7 +478,8 @@ fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
         let total = fragment.len() as u16;
         fragment[0] = 0x40 | (header.len() / 4) as u8;
         fragment[2..4].copy_from_slice(&total.to_be_bytes());
-        let field = offset as u16 | if last { more } else { 0x2000 };
+        // The reserved bit is handed on as in a packet that stays whole.
+        let field = reserved | offset as u16 | if last { more } else { 0x2000 };
         fragment[6..8].copy_from_slice(&field.to_be_bytes());
         fix_v4(&mut fragment);
         fragments.push(fragment);
