@@ -2,6 +2,7 @@
 //!
 //! Needs root; without, tests are skipped and say so, or fail where `VROUTER_TESTS_REQUIRE=1` forbids to skip.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
 use std::{
     io::{BufRead, BufReader, Read},

@@ -8,19 +8,29 @@ use crate::Clock;
 /// Sleeping takes this much longer than asked; shorter waits spin. Nanoseconds.
 const SLEEP_SLACK: u64 = 80_000;
 
+/// Nanoseconds of a clock that every kernel has.
+fn read(clock: libc::clockid_t) -> u64 {
+    // SAFETY: all zeros is a timespec, and the kernel writes to it. The call cannot fail with these clocks.
+    let time = unsafe {
+        let mut time: libc::timespec = mem::zeroed();
+        libc::clock_gettime(clock, &mut time);
+        time
+    };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// CPU time that this thread has used: for benches on machines that are shared.
+pub fn thread_time() -> Duration {
+    Duration::from_nanos(read(libc::CLOCK_THREAD_CPUTIME_ID))
+}
+
 /// CLOCK_MONOTONIC.
 #[derive(Debug, Clone, Copy)]
 pub struct Monotonic;
 
 impl Clock for Monotonic {
     fn now(&self) -> u64 {
-        // SAFETY: all zeros is a timespec, and the kernel writes to it. The call cannot fail with this clock.
-        let time = unsafe {
-            let mut time: libc::timespec = mem::zeroed();
-            libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time);
-            time
-        };
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+        read(libc::CLOCK_MONOTONIC)
     }
 
     fn wait(&self, nanoseconds: u64) {

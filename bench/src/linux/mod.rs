@@ -8,7 +8,7 @@ mod namespace;
 mod signal;
 mod xsk;
 
-pub use clock::Monotonic;
+pub use clock::{Monotonic, thread_time};
 pub use error::{NamespaceError, OpenError};
 pub use interface::Interface;
 pub use log::silence as silence_libraries;
