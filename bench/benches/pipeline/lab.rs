@@ -170,7 +170,7 @@ fn program(node: usize, tunnel: Tunnel, family: Family) -> Vec<Operation> {
             mac: mac(node, workload),
             gateways: Vec::new().into(),
             mtu: 0,
-            max_flows: 0,
+            max_flows: 1 << 15,
         }));
         objects.push(next_hop(id, ActionSpec::Port { port, mac: None }));
         objects.push(route(family.workload(node, workload), id));
