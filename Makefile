@@ -75,7 +75,9 @@ loom: ## Model-check the lock-free code
 	RUSTFLAGS='--cfg vrouter_loom' CARGO_TARGET_DIR='$(TARGET)/loom' cargo test -p vrouter-dataplane --release --lib loom_
 
 # Tests make namespaces, so on a machine where we are not root each test program runs under sudo.
+ifneq ($(SUDO),)
 e2e: export CARGO_TARGET_$(HOST)_RUNNER = $(SUDO)
+endif
 e2e: export VROUTER_TESTS_SKIPPED = $(SKIPPED)
 e2e: ## End-to-end tests on network namespaces (after build-e2e)
 ifeq ($(NEXTEST),yes)

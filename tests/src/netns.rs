@@ -182,15 +182,6 @@ impl Netns {
         run::stdout(self.command("cat").arg(format!("/sys/class/net/{link}/{file}")))
     }
 
-    /// Runs Python 3 with scapy's interpreter in this namespace, `script` on its standard input.
-    ///
-    /// # Errors
-    /// When the script fails; the error holds its traceback.
-    pub fn python(&self, script: &str, arguments: &[&str]) -> Result<String> {
-        // Debian's own interpreter: the one that python3-scapy is installed for.
-        run::with_input(self.command("/usr/bin/python3").arg("-").args(arguments), script)
-    }
-
     /// The addresses of a link, without prefix length and link-local ones.
     ///
     /// # Errors

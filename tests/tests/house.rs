@@ -16,6 +16,7 @@ use vrouter_tests::{
     netns::Netns,
     node::{Family, Node, UPLINK, WIRE_MTU, Wire},
     require, run,
+    scapy::Scapy,
     topology::Topology,
     traffic::{self, Connection, Echo, Stream},
     vtep::KernelVtep,
@@ -236,25 +237,23 @@ fn tshark_finds_what_is_malformed() -> Result<()> {
         let right = t.netns("right")?;
         left.veth("eth0", &right, "eth0", 1500)?;
         let capture = Capture::start(&right, "eth0", "udp port 4789 or udp port 6635")?;
-        // A whole packet in MPLS, and one whose inner IPv4 header is cut short.
-        let script = r"
-from scapy.all import *
-from scapy.contrib.mpls import MPLS
-import sys
-conf.verb = 0
-inner = bytes(IP(src='10.0.0.1', dst='10.0.0.2') / ICMP() / (b'x' * 20))
-outer = lambda payload: Ether(dst='ff:ff:ff:ff:ff:ff') / IP(src='192.0.2.1', dst='192.0.2.2') / UDP(sport=50000, dport=6635) / MPLS(label=100, s=1, ttl=64) / Raw(payload)
-sendp(outer(inner), iface='eth0')
-if sys.argv[1] == 'bad':
-    sendp(outer(inner[:10]), iface='eth0')
-";
-        left.python(script, &["good"])?;
+        let mut scapy = Scapy::start(&left)?;
+        scapy.run(
+            "inner = bytes(IP(src='10.0.0.1', dst='10.0.0.2') / ICMP() / (b'x' * 20))\n\
+             outer = Ether(dst='ff:ff:ff:ff:ff:ff') / IP(src='192.0.2.1', dst='192.0.2.2') / UDP(sport=50000, dport=6635)\n\
+             send_on('eth0', outer / MPLS(label=100, s=1, ttl=64) / inner)",
+        )?;
         let pcap = capture.stop()?;
         pcap.check(Checksums::Verify)?;
         assert_eq!(pcap.field("mpls", "mpls.label")?, ["100"]);
 
+        // And one whose inner IPv4 header is cut short.
         let capture = Capture::start(&right, "eth0", "udp port 4789 or udp port 6635")?;
-        left.python(script, &["bad"])?;
+        scapy.run("send_on('eth0', outer / MPLS(label=100, s=1, ttl=64) / inner[:10])")?;
+        ensure!(
+            scapy.run("send_on('eth0', nonsense)").is_err(),
+            "an unknown name is no error"
+        );
         let pcap = capture.stop()?;
         ensure!(
             pcap.check(Checksums::Verify).is_err(),
