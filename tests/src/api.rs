@@ -243,6 +243,20 @@ impl Dataplane {
             .sum())
     }
 
+    /// Packets dropped so far, by port name and reason.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn all_drops(&self) -> Result<Vec<String>> {
+        let statistics = self.statistics()?;
+        let ports = statistics.ports.iter();
+        let drops = ports.flat_map(|port| port.drops.iter().map(move |drop| (port, drop)));
+        let counted = drops.filter(|(_, drop)| drop.packets > 0);
+        Ok(counted
+            .map(|(port, drop)| format!("{} {} {}", port.name, drop.reason, drop.packets))
+            .collect())
+    }
+
     /// Applies one batch and returns its revision.
     ///
     /// # Errors

@@ -1,12 +1,13 @@
 //! The common scene: some compute nodes on a wire, each with its `vrouterd`, and one `vrouter-control` that drives them all.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use vrouter_proto::control::{self, Encapsulation};
 
 use crate::{
     api,
+    capture::Capture,
     container::Container,
     daemon::{self, Daemon},
     netns::Netns,
@@ -26,6 +27,8 @@ pub struct Options {
     pub underlay: Vec<Family>,
     /// IP MTU of the wire.
     pub mtu: u32,
+    /// Exactly two nodes, joined by a veth pair and no switch: the shortest way, but nobody can listen.
+    pub direct: bool,
     /// Further arguments for each vrouterd.
     pub vrouterd: Vec<String>,
 }
@@ -37,10 +40,14 @@ impl Default for Options {
             others: 0,
             underlay: Family::BOTH.to_vec(),
             mtu: WIRE_MTU,
+            direct: false,
             vrouterd: Vec::new(),
         }
     }
 }
+
+/// Memory for a few ports and some thousand flows: tests run many daemons at a time.
+const SMALL: [&str; 4] = ["--frames", "16384", "--flows", "65536"];
 
 /// A node with its running vrouterd.
 #[derive(Debug)]
@@ -104,7 +111,8 @@ impl Cluster {
         let all: Vec<&Node> = nodes.iter().chain(&others).collect();
         let wire = match all.as_slice() {
             [_] => None,
-            all => Some(Wire::join(topology, all, options.mtu)?),
+            [left, right] if options.direct => Some(Wire::direct(left, right, options.mtu)?),
+            all => Some(Wire::switched(topology, all, options.mtu)?),
         };
 
         let mut computes = Vec::new();
@@ -156,6 +164,15 @@ impl Cluster {
     /// When there are not so many.
     pub fn compute(&self, index: usize) -> Result<&Compute> {
         self.computes.get(index).with_context(|| format!("no node {index}"))
+    }
+
+    /// Captures what passes between a node with vrouterd, counted from 0, and the switch.
+    ///
+    /// # Errors
+    /// When there is no switch, or tcpdump does not start.
+    pub fn capture(&self, node: usize, filter: &str) -> Result<Capture> {
+        let wire = self.wire.as_ref().context("there is only one node, and no wire")?;
+        wire.capture(&self.compute(node)?.node, filter)
     }
 
     /// Creates a routed network with one IPv4 subnet (10.`number`.0.0/24) and one IPv6 subnet (fd00:`number`::/64).
@@ -247,6 +264,23 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    /// Leaves a last word for failing tests: what was dropped, and why.
+    fn drop(&mut self) {
+        if self.topology.is_kept() {
+            return;
+        }
+        let mut text = String::new();
+        for compute in &mut self.computes {
+            if matches!(compute.vrouterd.exit_status(), Ok(None)) {
+                let drops = compute.dataplane().and_then(|dataplane| dataplane.all_drops());
+                text.push_str(&format!("{}: {drops:?}\n", compute.node.name));
+            }
+        }
+        let _ = fs::write(self.topology.log("drops"), text);
+    }
+}
+
 fn start_vrouterd(topology: &Topology, node: Node, options: &Options, wired: bool) -> Result<Compute> {
     let socket = topology.state().join(format!("{}.sock", node.name));
     let mut arguments: Vec<String> = ["--node", &node.name, "--workers", "1", "--poll", "adaptive", "--listen"]
@@ -259,6 +293,7 @@ fn start_vrouterd(topology: &Topology, node: Node, options: &Options, wired: boo
             arguments.extend(["--vtep".to_owned(), node.underlay_cidr(*family)]);
         }
     }
+    arguments.extend(SMALL.map(str::to_owned));
     arguments.extend(options.vrouterd.iter().cloned());
     let vrouterd = Daemon::start(
         &node.netns,

@@ -1,13 +1,16 @@
 //! Compute nodes and the wires that join them.
 //!
-//! A node is a namespace with one end of a wire as its uplink, `uplink0`, addressed in both families. Two nodes are joined by
-//! one veth pair; more by a namespace in the middle with a bridge, like a switch.
+//! A node is a namespace with one end of a wire as its uplink, `uplink0`, addressed in both families. Two nodes may be joined
+//! directly by one veth pair, or, like more than two, by a namespace in the middle with a bridge: a switch.
+//!
+//! Only on a switch can be captured what a router on AF_XDP sends and receives: its frames never pass the place where
+//! packet sockets of its own namespace listen.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result};
 
-use crate::{netns::Netns, topology::Topology};
+use crate::{capture::Capture, netns::Netns, topology::Topology};
 
 /// Name of every node's uplink.
 pub const UPLINK: &str = "uplink0";
@@ -80,6 +83,8 @@ impl Node {
         for family in Family::BOTH {
             self.netns.address(UPLINK, &self.underlay_cidr(family))?;
         }
+        // A veth hands unfinished checksums and unsegmented packets to its peer; what comes out of a NIC is finished.
+        self.netns.sh(&format!("ethtool -K {UPLINK} tx off >/dev/null"))?;
         Ok(())
     }
 }
@@ -87,33 +92,50 @@ impl Node {
 /// What joins nodes.
 #[derive(Debug)]
 pub struct Wire {
-    /// The switch, when there are more than two nodes.
+    /// The namespace of the switch; `None` for a direct wire.
     pub switch: Option<Netns>,
 }
 
+/// The bridge in a switch.
+const SWITCH: &str = "wire";
+
 impl Wire {
-    /// Joins nodes by their uplinks and gives them their addresses.
+    /// Joins two nodes by one veth pair and gives them their addresses.
     ///
     /// # Errors
-    /// With fewer than two nodes, or when the kernel refuses.
-    pub fn join(topology: &Topology, nodes: &[&Node], mtu: u32) -> Result<Self> {
-        ensure!(nodes.len() >= 2, "a wire has two ends or more");
-        let switch = if let [left, right] = nodes {
-            left.netns.veth(UPLINK, &right.netns, UPLINK, mtu)?;
-            None
-        } else {
-            let switch = topology.netns("wire")?;
-            switch.bridge("wire", &[])?;
-            for node in nodes {
-                let link = format!("to-{}", node.number);
-                switch.veth(&link, &node.netns, UPLINK, mtu)?;
-                switch.ip(&format!("link set dev {link} master wire"))?;
-            }
-            Some(switch)
-        };
+    /// When the kernel refuses.
+    pub fn direct(left: &Node, right: &Node, mtu: u32) -> Result<Self> {
+        left.netns.veth(UPLINK, &right.netns, UPLINK, mtu)?;
+        left.connect()?;
+        right.connect()?;
+        Ok(Self { switch: None })
+    }
+
+    /// Joins nodes by a switch and gives them their addresses.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn switched(topology: &Topology, nodes: &[&Node], mtu: u32) -> Result<Self> {
+        let switch = topology.netns("wire")?;
+        switch.bridge(SWITCH, &[])?;
         for node in nodes {
+            let link = format!("to-{}", node.name);
+            switch.veth(&link, &node.netns, UPLINK, mtu)?;
+            switch.ip(&format!("link set dev {link} master {SWITCH}"))?;
             node.connect()?;
         }
-        Ok(Self { switch })
+        Ok(Self { switch: Some(switch) })
+    }
+
+    /// Captures what passes between a node and the switch.
+    ///
+    /// # Errors
+    /// On a direct wire, or when tcpdump does not start.
+    pub fn capture(&self, node: &Node, filter: &str) -> Result<Capture> {
+        let switch = self
+            .switch
+            .as_ref()
+            .context("a direct wire cannot be listened to: use a switch")?;
+        Capture::start(switch, &format!("to-{}", node.name), filter)
     }
 }

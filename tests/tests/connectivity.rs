@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use vrouter_proto::control::Encapsulation;
 use vrouter_tests::{
-    capture::{Capture, Checksums},
+    capture::Checksums,
     cluster::{Cluster, Options},
     container::Container,
-    node::{Family, UPLINK},
+    node::Family,
     require,
     topology::Topology,
     traffic,
@@ -60,7 +60,7 @@ fn two_nodes(encapsulation: Encapsulation, underlay: Family) -> Result<()> {
         let containers = attach(&cluster, "blue", &[("a", 0), ("b", 0), ("c", 1), ("d", 1)])?;
         traffic::reachable(&refs(&containers), SETTLING)?;
 
-        let capture = Capture::start(&cluster.compute(0)?.node.netns, UPLINK, "")?;
+        let capture = cluster.capture(0, "")?;
         assert_eq!(traffic::matrix(&refs(&containers))?, 24);
         let pcap = capture.stop()?;
 

@@ -30,7 +30,7 @@ fn kernel_vxlan(underlay: Family) -> Result<()> {
     Topology::run("kernel VXLAN", |t| {
         let one = Node::new(t, "one", 1)?;
         let two = Node::new(t, "two", 2)?;
-        let _wire = Wire::join(t, &[&one, &two], WIRE_MTU)?;
+        let _wire = Wire::direct(&one, &two, WIRE_MTU)?;
         let here = KernelVtep::new(&one, 77, underlay, &[two.underlay(underlay)])?;
         let there = KernelVtep::new(&two, 77, underlay, &[one.underlay(underlay)])?;
         let a = here.container("a", &["10.7.0.1/24", "fd00:7::1/64"], INNER_MTU)?;
@@ -70,7 +70,7 @@ fn three_nodes_meet_on_one_wire() -> Result<()> {
     require!(Root);
     Topology::run("three nodes", |t| {
         let nodes = [Node::new(t, "a", 1)?, Node::new(t, "b", 2)?, Node::new(t, "c", 3)?];
-        let _wire = Wire::join(t, &[&nodes[0], &nodes[1], &nodes[2]], WIRE_MTU)?;
+        let _wire = Wire::switched(t, &[&nodes[0], &nodes[1], &nodes[2]], WIRE_MTU)?;
         for from in &nodes {
             for to in &nodes {
                 for family in Family::BOTH {
@@ -162,7 +162,7 @@ fn worlds_in_parallel_do_not_meet() -> Result<()> {
         Topology::run("parallel", move |t| {
             let one = Node::new(t, "node", 1)?;
             let two = Node::new(t, "peer", 2)?;
-            let _wire = Wire::join(t, &[&one, &two], WIRE_MTU)?;
+            let _wire = Wire::direct(&one, &two, WIRE_MTU)?;
             // The same address, names and links in every world, and a second address that is only in this one.
             two.netns.address(UPLINK, own)?;
             for _ in 0..5 {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use vrouter_proto::control::{Endpoint, Node};
 use vrouter_tests::{
-    capture::{Capture, Checksums},
+    capture::Checksums,
     cluster::{Cluster, Options},
-    node::{Family, UPLINK},
+    node::Family,
     require, run,
     topology::Topology,
     traffic::{self, Connection, Echo},
@@ -54,7 +54,7 @@ fn kernel_peer(underlay: Family, known: bool) -> Result<()> {
         }
         cluster.settle()?;
 
-        let capture = Capture::start(&other.netns, UPLINK, "")?;
+        let capture = cluster.capture(0, "")?;
         let containers = [&ours, &second, &theirs];
         traffic::reachable(&containers, SETTLING)?;
         assert_eq!(traffic::matrix(&containers)?, 12);

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, thread, time::Duration};
 
 use anyhow::{Result, anyhow, ensure};
 
-use super::{Echo, ping, tcp, udp};
+use super::{Echo, ping, ping_with, tcp, udp};
 use crate::{container::Container, wait};
 
 /// Bytes of the TCP exchange: more than one segment of any MTU here.
@@ -70,7 +70,9 @@ fn each(pairs: &[Pair<'_>], what: &str, check: impl Fn(&Pair<'_>) -> Result<()> 
 /// The pairs that do not.
 pub fn reachable(containers: &[&Container], patience: Duration) -> Result<()> {
     each(&pairs(containers), "ping", |pair| {
-        wait::within(patience, "a first answer", || ping(&pair.from.netns, pair.address, 1))
+        wait::within(patience, "a first answer", || {
+            ping_with(&pair.from.netns, pair.address, 1, &["-W", "1"])
+        })
     })
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{netns::Netns, run};
 
 /// What came of some pings.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pings {
     /// Requests sent.
     pub sent: u32,
@@ -21,17 +21,30 @@ pub struct Pings {
     pub text: String,
 }
 
-/// Pings `count` times and says what came of it, whatever it is. `options` go to ping: `["-s", "1400", "-M", "do"]`.
+/// Pings `count` times, one after the other, and says what came of it, whatever it is. `options` go to ping:
+/// `["-s", "1400", "-M", "do"]`.
 ///
 /// # Errors
 /// When ping does not run or writes no summary.
 pub fn pings(from: &Netns, to: IpAddr, count: u32, options: &[&str]) -> Result<Pings> {
-    let mut command = from.command("ping");
-    command.args(["-n", "-i", "0.02", "-W", "2", "-c", &count.to_string()]);
-    command.args(options).arg(to.to_string());
-    let output = run::output(&mut command)?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    summary(&text).with_context(|| format!("{}: {}\n{text}", run::words(&command), output.status))
+    let mut sum = Pings::default();
+    for _ in 0..count {
+        let mut command = from.command("ping");
+        // One at a time: after a first answer, ping gives the others hardly any time, and what was late would look lost.
+        command
+            .args(["-n", "-W", "5", "-c", "1"])
+            .args(options)
+            .arg(to.to_string());
+        let output = run::output(&mut command)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let one = summary(&text).with_context(|| format!("{}: {}\n{text}", run::words(&command), output.status))?;
+        sum.sent += one.sent;
+        sum.received += one.received;
+        sum.duplicates += one.duplicates;
+        sum.fastest = sum.fastest.into_iter().chain(one.fastest).reduce(f64::min);
+        sum.text.push_str(&one.text);
+    }
+    Ok(sum)
 }
 
 fn summary(text: &str) -> Option<Pings> {
@@ -70,14 +83,23 @@ pub fn ping_with(from: &Netns, to: IpAddr, count: u32, options: &[&str]) -> Resu
     let pings = pings(from, to, count, options)?;
     ensure!(
         pings.sent == count && pings.received == count && pings.duplicates == 0,
-        "ping from {} to {to}: {} sent, {} received, {} duplicates\n{}",
+        "ping from {} to {to}: {} sent, {} received, {} duplicates. {}",
         from.name(),
         pings.sent,
         pings.received,
         pings.duplicates,
-        pings.text
+        remarks(&pings.text)
     );
     Ok(())
+}
+
+/// What ping wrote beside head and summary.
+fn remarks(text: &str) -> String {
+    let usual = |line: &&str| ["PING ", "---", "rtt "].iter().any(|start| line.starts_with(start));
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !usual(line) && !line.contains("packets transmitted"));
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use screen::Screen;
 use vrouter_tests::{
-    capture::Capture,
     cluster::{Cluster, Options},
     container::Container,
     daemon,
@@ -190,7 +189,7 @@ fn everybody(
     words: &str,
 ) -> Result<()> {
     traffic::reachable(containers, Duration::from_secs(10))?;
-    let capture = Capture::start(&cluster.compute(0)?.node.netns, UPLINK, filter)?;
+    let capture = cluster.capture(0, filter)?;
     pings(screen, containers)?;
     let pcap = capture.stop()?;
     connections(screen, containers)?;
