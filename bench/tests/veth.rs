@@ -76,7 +76,10 @@ impl Veth {
         thread::spawn(move || {
             let _ = stderr.read_to_end(&mut Vec::new());
         });
-        Receiver { child, ready: line }
+        Receiver {
+            child: Some(child),
+            ready: line,
+        }
     }
 
     /// Sends from the left end to the right one.
@@ -106,19 +109,33 @@ fn pktgen(arguments: &str) -> Command {
 }
 
 struct Receiver {
-    child: Child,
+    child: Option<Child>,
     /// What it said when it was ready.
     ready: String,
 }
 
 impl Receiver {
+    fn pid(&self) -> String {
+        self.child.as_ref().unwrap().id().to_string()
+    }
+
     /// The report and the exit status.
-    fn report(self) -> (Value, i32) {
-        let output: Output = self.child.wait_with_output().unwrap();
+    fn report(mut self) -> (Value, i32) {
+        let output: Output = self.child.take().unwrap().wait_with_output().unwrap();
         (
             serde_json::from_slice(&output.stdout).unwrap(),
             output.status.code().unwrap(),
         )
+    }
+}
+
+/// A test that fails leaves no process behind.
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -227,11 +244,27 @@ fn a_receiver_told_to_stop_reports_and_leaves_nothing_behind() {
         "the program is there while it receives"
     );
     veth.send("--src 10.0.0.1 --dst 10.0.0.2 --rate 10k --count 10");
-    let pid = receiver.child.id().to_string();
+    let pid = receiver.pid();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let (report, status) = receiver.report();
     assert_eq!((status, &report["packets"]), (0, &10.into()));
     assert!(!ip(&show).unwrap().contains("prog/xdp"), "{}", ip(&show).unwrap());
+}
+
+#[test]
+fn runs_may_follow_each_other_closely() {
+    let Some(veth) = Veth::new("") else { return };
+    for _ in 0..10 {
+        let receiver = veth.receive("--seconds 60 --expect 10");
+        assert!(
+            receiver.ready.contains("native mode"),
+            "no quiet fallback: {}",
+            receiver.ready
+        );
+        veth.send("--src 10.0.0.1 --dst 10.0.0.2 --rate 10k --count 10");
+        let (report, _) = receiver.report();
+        all_is_well(&report, 10);
+    }
 }
 
 #[test]
@@ -271,7 +304,7 @@ fn mistakes_are_told_in_words() {
     let taken = veth.receive("--seconds 600");
     let second = complaint(&format!("receive --interface v1 --netns {}", veth.right), 1);
     assert!(second.contains("queue 0 of v1 is in use"), "{second}");
-    let pid = taken.child.id().to_string();
+    let pid = taken.pid();
     Command::new("kill").arg(&pid).status().unwrap();
     taken.report();
     ip(&format!("-n {} link set v0 down", veth.left)).unwrap();

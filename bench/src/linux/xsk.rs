@@ -4,7 +4,7 @@
 //! reason below leans on.
 #![allow(unsafe_code)]
 
-use std::{error::Error, fmt, io, num::NonZeroU32, os::fd::AsRawFd};
+use std::{error::Error, fmt, io, num::NonZeroU32, os::fd::AsRawFd, thread, time::Duration};
 
 use xsk_rs::{
     CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem,
@@ -30,6 +30,10 @@ const BATCH: usize = 64;
 
 /// How long an idle receiver sleeps before it looks at its plan again, milliseconds.
 const NAP: i32 = 10;
+
+/// How often, and after what pause, a queue in use is tried again.
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// System calls made at once to get everything sent: each sends at most 32 frames in copy mode.
 const MOST_KICKS: u32 = FRAMES / 32;
@@ -184,7 +188,7 @@ impl TransmitPort {
                 BindFlags::XDP_USE_NEED_WAKEUP | BindFlags::XDP_COPY,
             )
         };
-        let bound = bind(interface, queue, frame_len, flags)?;
+        let bound = patiently(|| bind(interface, queue, frame_len, flags))?;
         Ok(Self {
             umem: bound.umem,
             free: bound.frames,
@@ -315,6 +319,18 @@ impl Inlet {
     }
 }
 
+/// Tries again for a while when the queue is in use: the kernel frees a queue a moment after its last user is gone, and runs
+/// may follow each other closely.
+fn patiently<T>(mut open: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    for _ in 0..BUSY_TRIES {
+        match open() {
+            Err(OpenError::Busy { .. }) => thread::sleep(BUSY_PAUSE),
+            result => return result,
+        }
+    }
+    open()
+}
+
 /// Receives on all (or one) of an interface's queues. While it is open, the host's own stack sees no frame of theirs.
 pub struct ReceivePort {
     inlets: Vec<Inlet>,
@@ -337,7 +353,7 @@ impl ReceivePort {
     /// sleep.
     ///
     /// # Errors
-    /// [`OpenError`], with [`XdpMode::Auto`] that of the generic mode.
+    /// [`OpenError`]; with [`XdpMode::Auto`] that of the generic mode, if the driver cannot do native.
     pub fn open(interface: &Interface, queue: Option<u32>, mode: XdpMode, busy: bool) -> Result<Self, OpenError> {
         let queues = match queue {
             Some(queue) => queue..queue + 1,
@@ -348,8 +364,12 @@ impl ReceivePort {
             inlets.collect::<Result<Vec<_>, _>>().map(|inlets| (inlets, mode))
         };
         let (inlets, mode) = match mode {
-            XdpMode::Auto => open(XdpMode::Native).or_else(|_| open(XdpMode::Generic))?,
-            mode => open(mode)?,
+            XdpMode::Auto => match patiently(|| open(XdpMode::Native)) {
+                // The driver cannot. Whatever else is wrong would be wrong with generic mode too, or hide there.
+                Err(OpenError::Queue { .. } | OpenError::Other { .. }) => patiently(|| open(XdpMode::Generic))?,
+                result => result?,
+            },
+            mode => patiently(|| open(mode))?,
         };
         let polls = inlets.iter().map(|inlet| libc::pollfd {
             fd: inlet.rx.fd().as_raw_fd(),
