@@ -11,6 +11,7 @@ mod gateway;
 mod learning;
 mod marks;
 mod paths;
+mod shortage;
 mod site;
 mod size;
 mod underlay;

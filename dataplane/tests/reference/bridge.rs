@@ -81,7 +81,7 @@ fn is_reserved(mac: Mac) -> bool {
 }
 
 impl Run<'_> {
-    pub fn from_bridged(&mut self, port: &PortSpec, bridge: u32, frame: &[u8]) {
+    pub fn enter_bridged(&mut self, port: &PortSpec, bridge: u32, frame: &[u8]) {
         let mut bytes = frame.to_vec();
         if let Ok(Frame { ip: Some(ip), l3, .. }) = Frame::read(frame) {
             headers::complete_checksum(&mut bytes[l3..], &ip);
@@ -95,7 +95,7 @@ impl Run<'_> {
         );
     }
 
-    pub fn bridged_from_tunnel(&mut self, bridge: u32, bytes: Vec<u8>) {
+    pub fn enter_bridge_from_tunnel(&mut self, bridge: u32, bytes: Vec<u8>) {
         self.switched(bridge, Switched { bytes, port: None });
     }
 
@@ -198,7 +198,7 @@ impl Run<'_> {
             .iter()
             .find(|m| (m.bridge, m.mac) == (bridge.id, destination))
         {
-            return self.to_next_hop(bridge, frame, programmed.next_hop, local);
+            return self.hand_to_next_hop(bridge, frame, programmed.next_hop, local);
         }
         let aging = u64::from(if bridge.aging_seconds == 0 {
             300
@@ -211,8 +211,8 @@ impl Run<'_> {
             .find(|l| (l.bridge, l.mac) == (bridge.id, destination));
         let fresh = learned.filter(|l| world.now_s - l.seen_s < aging && self.still_of(bridge.id, l.place));
         match fresh.map(|l| l.place) {
-            Some(Place::Port(port)) => self.to_bridge_port(bridge, frame, port),
-            Some(Place::NextHop(next_hop)) => self.to_next_hop(bridge, frame, next_hop, local),
+            Some(Place::Port(port)) => self.hand_to_port(bridge, frame, port),
+            Some(Place::NextHop(next_hop)) => self.hand_to_next_hop(bridge, frame, next_hop, local),
             None => self.flood(bridge, frame, local),
         }
     }
@@ -250,17 +250,17 @@ impl Run<'_> {
             return self.drop(DropReason::NoFloodTarget, bridge.vrf);
         }
         for port in ports {
-            self.to_bridge_port(bridge, frame.clone(), port);
+            self.hand_to_port(bridge, frame.clone(), port);
         }
         for member in members {
-            self.to_next_hop(bridge, frame.clone(), member, local);
+            self.hand_to_next_hop(bridge, frame.clone(), member, local);
         }
     }
 
-    fn to_next_hop(&mut self, bridge: &BridgeSpec, frame: Switched, next_hop: u64, local: bool) {
+    fn hand_to_next_hop(&mut self, bridge: &BridgeSpec, frame: Switched, next_hop: u64, local: bool) {
         let world = self.world;
         match world.next_hop(next_hop).map(|n| &n.action) {
-            Some(ActionSpec::Port { port, .. }) => self.to_bridge_port(bridge, frame, *port),
+            Some(ActionSpec::Port { port, .. }) => self.hand_to_port(bridge, frame, *port),
             Some(ActionSpec::Tunnel { .. }) if !local => self.drop(DropReason::SplitHorizon, bridge.vrf),
             Some(ActionSpec::Tunnel {
                 remote,
@@ -284,7 +284,7 @@ impl Run<'_> {
         }
     }
 
-    fn to_bridge_port(&mut self, bridge: &BridgeSpec, frame: Switched, port: u32) {
+    fn hand_to_port(&mut self, bridge: &BridgeSpec, frame: Switched, port: u32) {
         let world = self.world;
         let Some(to) = world.port(port) else {
             return self.drop(DropReason::PortDown, bridge.vrf);

@@ -325,7 +325,7 @@ pub fn change(dice: &mut Dice) -> Vec<Operation> {
     let put = Operation::Put;
     let vni = |dice: &mut Dice| Vni::new(dice.of(&[1001, 1002, 2001, 2002])).unwrap();
     let bridge_of = |dice: &mut Dice| dice.of(&[1, 1, 2]);
-    let one = match dice.below(16) {
+    let one = match dice.below(20) {
         0..=3 => put(some_route(dice)),
         4 | 5 => {
             let (vrf, prefix, source) = (dice.of(&[1, 1, 2]), some_prefix(dice), dice.below(3) as u8);
@@ -335,7 +335,7 @@ pub fn change(dice: &mut Dice) -> Vec<Operation> {
             let id = 1 + dice.below(6) as u32;
             put(port(id, dice.of(&[0, 1300, 1400, 9000])))
         }
-        7 => {
+        7 | 16 | 17 => {
             // A port moves to another network and back.
             let Object::Port(mut spec) = port(4 + dice.below(3) as u32, 0) else {
                 return Vec::new();
@@ -374,7 +374,7 @@ pub fn change(dice: &mut Dice) -> Vec<Operation> {
             let vni = vni(dice);
             dice.of(&[put(vni_object(vni.get(), target)), Operation::Delete(Key::Vni(vni))])
         }
-        13 => {
+        13 | 18 => {
             // A tunnel changes its network or its far end.
             let encapsulation = vxlan(dice.of(&[2001, 2002]));
             put(tunnel(26, dice.of(&[0, 1]), encapsulation))

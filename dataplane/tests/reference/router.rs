@@ -106,14 +106,14 @@ pub fn receive(world: &mut World, interface: &str, frame: &[u8]) -> Vec<Outcome>
 impl Run<'_> {
     fn receive(&mut self, interface: &str, frame: &[u8]) {
         if interface == UPLINK {
-            return self.from_uplink(frame);
+            return self.enter_by_uplink(frame);
         }
         let Some(port) = self.world.ports.iter().find(|p| *p.interface == *interface).cloned() else {
             return self.drop(DropReason::UnknownPort, None);
         };
         match port.attachment {
-            Attachment::Vrf(vrf) => self.from_routed(&port, vrf, frame),
-            Attachment::Bridge(bridge) => self.from_bridged(&port, bridge, frame),
+            Attachment::Vrf(vrf) => self.enter_routed(&port, vrf, frame),
+            Attachment::Bridge(bridge) => self.enter_bridged(&port, bridge, frame),
         }
     }
 
@@ -125,7 +125,7 @@ impl Run<'_> {
         self.outcome.out.push(Out::Port(port.interface.to_string(), frame));
     }
 
-    fn from_routed(&mut self, port: &PortSpec, vrf: u32, frame: &[u8]) {
+    fn enter_routed(&mut self, port: &PortSpec, vrf: u32, frame: &[u8]) {
         let read = match Frame::read(frame) {
             Ok(read) => read,
             Err(reason) => return self.drop(reason, Some(vrf)),

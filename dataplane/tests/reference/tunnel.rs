@@ -175,11 +175,11 @@ fn combine(ip: &mut [u8], outer: u8) -> Option<()> {
 }
 
 impl Run<'_> {
-    pub fn from_uplink(&mut self, frame: &[u8]) {
+    pub fn enter_by_uplink(&mut self, frame: &[u8]) {
         match open(self.world, frame) {
             Err((reason, vrf)) => self.drop(reason, vrf),
             Ok(None) => {}
-            Ok(Some(Inside::Bridge { bridge, frame, .. })) => self.bridged_from_tunnel(bridge, frame),
+            Ok(Some(Inside::Bridge { bridge, frame, .. })) => self.enter_bridge_from_tunnel(bridge, frame),
             Ok(Some(Inside::Vrf { vrf, packet })) => self.route_in(vrf, packet, From::Tunnel, None),
             Ok(Some(Inside::Label { next_hop, packet })) => {
                 let Some(vrf) = self.vrf_behind(next_hop) else {
