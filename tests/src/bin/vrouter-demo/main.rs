@@ -18,7 +18,7 @@ use vrouter_tests::{
     node::{Family, UPLINK},
     require::{Need, lacking},
     topology::Topology,
-    traffic::{self, Echo},
+    traffic::{self, Connection, Echo},
 };
 
 /// What all names of the demo's namespaces begin with.
@@ -127,7 +127,17 @@ fn story(screen: &mut Screen, topology: &Topology, keep: bool) -> Result<()> {
         "VXLAN, VNI",
     )?;
 
-    screen.heading("The same network, now over MPLS-over-UDP: one update, containers notice nothing");
+    screen.heading("The same network, now over MPLS-over-UDP: one update, and open connections live on");
+    let [first, .., last] = containers.as_slice() else {
+        anyhow::bail!("too few containers")
+    };
+    let echo = Echo::start(&last.netns)?;
+    let mut connections = Vec::new();
+    for family in Family::BOTH {
+        let mut connection = Connection::open(&first.netns, last.ip(family)?)?;
+        connection.exchange(TCP_BYTES)?;
+        connections.push(connection);
+    }
     shown(
         screen,
         &cluster,
@@ -135,6 +145,14 @@ fn story(screen: &mut Screen, topology: &Topology, keep: bool) -> Result<()> {
         &format!("network update {NETWORK} --encap mpls-udp"),
     )?;
     cluster.settle()?;
+    for connection in &mut connections {
+        connection.exchange(TCP_BYTES)?;
+    }
+    drop(echo);
+    screen.good(&format!(
+        "TCP connections from {} to {}, opened over VXLAN, go on over MPLS",
+        first.name, last.name
+    ));
     everybody(
         screen,
         &cluster,
@@ -150,7 +168,11 @@ fn story(screen: &mut Screen, topology: &Topology, keep: bool) -> Result<()> {
         "route list",
         "nexthop list",
         "label list",
-        "flow list --match 'proto=tcp'",
+        &format!(
+            "flow list --match 'ip={} ip={} proto=tcp'",
+            first.ip(Family::V4)?,
+            last.ip(Family::V4)?
+        ),
         "drops",
     ] {
         shown(screen, &cluster, Some(0), line)?;
@@ -158,7 +180,7 @@ fn story(screen: &mut Screen, topology: &Topology, keep: bool) -> Result<()> {
 
     if keep {
         screen.heading("Everything stays up");
-        left_up(screen, &cluster)?;
+        left_up(screen, &cluster, first, last)?;
         topology.keep();
     } else {
         screen.heading("Cleaning up");
@@ -173,11 +195,24 @@ fn story(screen: &mut Screen, topology: &Topology, keep: bool) -> Result<()> {
 
 /// Runs `vrctl` as a user would, and shows both the command and its answer.
 fn shown(screen: &Screen, cluster: &Cluster, node: Option<usize>, line: &str) -> Result<()> {
-    let arguments: Vec<String> = line.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments = words(line);
     let output = cluster.vrctl(node, &arguments)?;
     screen.command(&format!("vrctl {line}"), &output);
     Ok(())
+}
+
+/// A command line as a shell would take it apart: at spaces, except between single quotes.
+fn words(line: &str) -> Vec<&str> {
+    let parts = line.split('\'').enumerate();
+    parts
+        .flat_map(|(index, part)| {
+            if index % 2 == 1 {
+                vec![part]
+            } else {
+                part.split_whitespace().collect()
+            }
+        })
+        .collect()
 }
 
 fn everybody(
@@ -266,7 +301,7 @@ fn connections(screen: &Screen, containers: &[&Container]) -> Result<()> {
     Ok(())
 }
 
-fn left_up(screen: &Screen, cluster: &Cluster) -> Result<()> {
+fn left_up(screen: &Screen, cluster: &Cluster, first: &Container, last: &Container) -> Result<()> {
     let vrctl = daemon::binary("vrctl")?;
     let node = cluster.compute(0)?;
     screen.say(&format!(
@@ -275,16 +310,19 @@ fn left_up(screen: &Screen, cluster: &Cluster) -> Result<()> {
          export VROUTER_CONTROL=unix:{}\n  \
          export VROUTER_DATAPLANE=unix:{}     # {}; there is one for each node\n  \
          vrctl endpoint list\n  \
-         vrctl flow list --match 'ip=10.1.0.2'\n  \
+         vrctl flow list --match 'ip={}'\n  \
          vrctl stats --watch\n  \
-         ip netns exec {PREFIX}web-1 ping 10.1.0.5\n  \
-         ip netns exec {PREFIX}node1 tcpdump -ni {UPLINK}\n\
+         ip netns exec {PREFIX}{} ping {}\n  \
+         ip netns exec {PREFIX}wire tcpdump -ni to-node1\n\
          Logs and sockets: {}\n\
          Clean up with: make demo-clean",
         vrctl.display(),
         cluster.control_socket.display(),
         node.socket.display(),
         node.node.name,
+        first.ip(Family::V4)?,
+        first.name,
+        last.ip(Family::V4)?,
         cluster.topology().state().display(),
     ));
     Ok(())
