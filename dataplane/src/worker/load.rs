@@ -38,7 +38,9 @@ impl Recorder {
     /// The recorded values, each as the highest of its bucket.
     pub fn histogram(&self) -> Histogram<u64> {
         // Bounds and precision are constants that the library accepts; the fallback never is needed.
-        let mut histogram = Histogram::new(2).unwrap_or_else(|_| unreachable!("2 significant digits are supported"));
+        // The range is given: one that resizes itself would clamp what is recorded to the range it has so far.
+        let mut histogram = Histogram::new_with_max((1 << (POWERS + 4)) - 1, 2)
+            .unwrap_or_else(|_| unreachable!("2 significant digits are supported"));
         for (index, counter) in self.0.iter().enumerate().filter(|(_, c)| c.get() > 0) {
             let (power, sub) = (index / SUB, (index % SUB) as u64);
             let highest = if power == 0 {
