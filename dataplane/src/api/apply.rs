@@ -3,19 +3,17 @@
 //! While one batch is being applied the next is read and checked. A client that sends faster than batches are applied is slowed
 //! down by the transport, because nothing is read from it while as many batches as [`PIPELINE`] wait for their answers.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Code, Status};
 use vrouter_proto::dataplane as pb;
 
 use super::{
     convert::{self, MAX_OPERATIONS},
-    handle::{Applied, Handle, Stopped},
+    handle::{Applied, Batch, Handle, Stopped},
     outlet::Answers,
     service::MAX_MESSAGE,
 };
-use crate::program::{object::Operation, problem::Problem};
-
 /// Batches of one client that wait for their answers.
 const PIPELINE: usize = 4;
 
@@ -34,26 +32,24 @@ struct Due {
 enum Outcome {
     /// Handed on.
     Asked(oneshot::Receiver<Applied>),
-    /// Not well-formed.
-    Refused(Vec<Problem>),
     /// The stream ends here.
     Ended(Status),
 }
 
-/// Serves the stream `batches`.
-pub(super) fn run<S>(handle: Handle, batches: S) -> Answers<pb::ApplyResponse>
+/// Serves the stream `batches`, until the client ends it or `stopping` is set.
+pub(super) fn run<S>(handle: Handle, batches: S, stopping: watch::Receiver<bool>) -> Answers<pb::ApplyResponse>
 where
     S: Stream<Item = Result<pb::ApplyRequest, Status>> + Send + Unpin + 'static,
 {
     let (answers, receiver) = mpsc::channel(PIPELINE);
     let (due, waiting) = mpsc::channel(PIPELINE);
-    tokio::spawn(answer(handle.clone(), waiting, answers));
-    tokio::spawn(read(handle, batches, due));
+    tokio::spawn(answer(waiting, answers));
+    tokio::spawn(read(handle, batches, due, stopping));
     ReceiverStream::new(receiver)
 }
 
 /// Reads batches until the client ends, breaks or abandons the stream.
-async fn read<S>(handle: Handle, mut batches: S, due: mpsc::Sender<Due>)
+async fn read<S>(handle: Handle, mut batches: S, due: mpsc::Sender<Due>, mut stopping: watch::Receiver<bool>)
 where
     S: Stream<Item = Result<pb::ApplyRequest, Status>> + Unpin,
 {
@@ -61,6 +57,7 @@ where
     while let Ok(place) = due.reserve().await {
         let next = tokio::select! {
             () = due.closed() => break,
+            _ = stopping.wait_for(|stopping| *stopping) => Some(Err(Stopped.into())),
             next = batches.next() => next,
         };
         let (batch, outcome) = match next {
@@ -77,50 +74,42 @@ where
 }
 
 async fn hand_on(handle: &Handle, operations: Vec<pb::Operation>) -> Outcome {
-    let operations = match check(operations).await {
-        Ok(Ok(operations)) => operations,
-        Ok(Err(problems)) => return Outcome::Refused(problems),
+    let batch = match check(operations).await {
+        Ok(batch) => batch,
         Err(status) => return Outcome::Ended(status),
     };
-    match handle.apply(operations).await {
+    match handle.apply(batch).await {
         Ok(answer) => Outcome::Asked(answer),
         Err(stopped) => Outcome::Ended(stopped.into()),
     }
 }
 
-async fn check(batch: Vec<pb::Operation>) -> Result<Result<Vec<Operation>, Vec<Problem>>, Status> {
-    if batch.len() <= INLINE {
-        return Ok(convert::operations(&batch));
+async fn check(operations: Vec<pb::Operation>) -> Result<Batch, Status> {
+    if operations.len() <= INLINE {
+        return Ok(convert::operations(&operations));
     }
-    let checked = tokio::task::spawn_blocking(move || convert::operations(&batch));
+    let checked = tokio::task::spawn_blocking(move || convert::operations(&operations));
     checked
         .await
         .map_err(|error| Status::internal(format!("the batch could not be read: {error}")))
 }
 
 /// Gives answers in the order of the batches.
-async fn answer(
-    handle: Handle,
-    mut waiting: mpsc::Receiver<Due>,
-    answers: mpsc::Sender<Result<pb::ApplyResponse, Status>>,
-) {
+async fn answer(mut waiting: mpsc::Receiver<Due>, answers: mpsc::Sender<Result<pb::ApplyResponse, Status>>) {
     while let Some(Due { batch, outcome }) = waiting.recv().await {
-        let result = match outcome {
+        let applied = match outcome {
             Outcome::Asked(answer) => answer.await.map_err(|_| Status::from(Stopped)),
-            Outcome::Refused(problems) => Ok(Err(problems)),
             Outcome::Ended(status) => Err(status),
         };
-        let response = result.map(|result| match result {
-            Ok(revision) => pb::ApplyResponse {
-                batch,
-                revision,
-                problems: Vec::new(),
-            },
-            Err(problems) => pb::ApplyResponse {
-                batch,
-                revision: handle.revision(),
-                problems: problems.iter().take(MAX_PROBLEMS).map(convert::problem).collect(),
-            },
+        let response = applied.map(|applied| pb::ApplyResponse {
+            batch,
+            revision: applied.revision,
+            problems: applied
+                .problems
+                .iter()
+                .take(MAX_PROBLEMS)
+                .map(convert::problem)
+                .collect(),
         });
         let ended = response.is_err();
         // The client is gone: what was handed on is still applied or refused as a whole.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::sync::broadcast;
+
 use super::{
     event::Event,
-    handle::{Board, Handle, Request, What},
+    handle::{Applied, Handle, Request, What},
     view::{About, View},
 };
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
 /// Answers requests. Lives on the programming thread, beside the programmer.
 #[derive(Debug)]
 pub struct Desk {
-    board: Arc<Board>,
+    events: broadcast::Sender<Event>,
     about: Arc<About>,
     sources: Sources,
     baselines: Baselines,
@@ -25,7 +27,7 @@ impl Desk {
     /// For the requests of `handle`.
     pub fn new(handle: &Handle, about: About, sources: Sources, programmer: &Programmer) -> Self {
         let mut desk = Self {
-            board: handle.board.clone(),
+            events: handle.events.clone(),
             about: Arc::new(about),
             sources,
             baselines: Baselines::default(),
@@ -38,10 +40,13 @@ impl Desk {
     pub fn answer(&mut self, request: Request, programmer: &mut Programmer, now: u64) {
         // An answer that nobody waits for any more is no loss: what was done is done.
         match request.what {
-            What::Apply { operations, reply } => {
-                let applied = programmer.apply(&operations, now);
+            What::Apply { batch, reply } => {
+                let applied = batch.and_then(|operations| programmer.apply(&operations, now));
                 self.tell(programmer);
-                let _ = reply.send(applied);
+                let _ = reply.send(Applied {
+                    revision: programmer.revision(),
+                    problems: applied.err().unwrap_or_default(),
+                });
             }
             What::View { reply } => {
                 let _ = reply.send(self.view(programmer, now));
@@ -49,7 +54,7 @@ impl Desk {
             What::Watch { reply } => {
                 // What happened before the view is not told after it.
                 self.tell(programmer);
-                let _ = reply.send((self.view(programmer, now), self.board.events.subscribe()));
+                let _ = reply.send((self.view(programmer, now), self.events.subscribe()));
             }
         }
     }
@@ -65,7 +70,8 @@ impl Desk {
         }
         let snapshot = programmer.snapshot();
         for event in changes.iter().filter_map(|change| Event::of(change, &snapshot)) {
-            self.board.publish(event);
+            // Nobody watching is fine.
+            let _ = self.events.send(event);
         }
     }
 

@@ -3,13 +3,7 @@
 //! Tasks wait for one of a few places, so that what is not yet done piles up with those who ask and not here. How a request is
 //! brought to the thread is for whoever runs it to say; there it is answered by a [`Desk`](super::Desk).
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot};
 
@@ -43,15 +37,24 @@ impl fmt::Debug for Request {
     }
 }
 
-/// The result of a batch: its revision, or why it was refused.
-pub(super) type Applied = Result<u64, Vec<Problem>>;
+/// The result of a batch.
+#[derive(Debug)]
+pub(super) struct Applied {
+    /// The revision that it became; or the one still in force, when it was refused.
+    pub(super) revision: u64,
+    /// Why it was refused, if it was.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// A batch as it was read; or why it is refused, if it is malformed. Such a one is answered in its turn, like any other.
+pub(super) type Batch = Result<Vec<Operation>, Vec<Problem>>;
 
 /// Everything of the moment before the first event, and events.
 pub(super) type Watched = (View, broadcast::Receiver<Event>);
 
 pub(super) enum What {
     Apply {
-        operations: Vec<Operation>,
+        batch: Batch,
         reply: oneshot::Sender<Applied>,
     },
     View {
@@ -62,37 +65,17 @@ pub(super) enum What {
     },
 }
 
-/// What both sides share beside requests.
-#[derive(Debug)]
-pub(super) struct Board {
-    pub(super) events: broadcast::Sender<Event>,
-    revision: AtomicU64,
-}
-
-impl Board {
-    /// Tells everybody who watches.
-    pub(super) fn publish(&self, event: Event) {
-        if let Event::Revision(revision) = event {
-            self.revision.store(revision, Ordering::Release);
-        }
-        // Nobody watching is fine.
-        let _ = self.events.send(event);
-    }
-}
-
 /// The asking end.
 #[derive(Clone)]
 pub struct Handle {
     post: Arc<dyn Fn(Request) -> Result<(), Stopped> + Send + Sync>,
     places: Arc<Semaphore>,
-    pub(super) board: Arc<Board>,
+    pub(super) events: broadcast::Sender<Event>,
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle")
-            .field("board", &self.board)
-            .finish_non_exhaustive()
+        f.debug_struct("Handle").finish_non_exhaustive()
     }
 }
 
@@ -103,22 +86,14 @@ impl Handle {
         Self {
             post: Arc::new(post),
             places: Arc::new(Semaphore::new(PLACES)),
-            board: Arc::new(Board {
-                events: broadcast::Sender::new(EVENTS),
-                revision: AtomicU64::new(0),
-            }),
+            events: broadcast::Sender::new(EVENTS),
         }
-    }
-
-    /// The revision in force.
-    pub fn revision(&self) -> u64 {
-        self.board.revision.load(Ordering::Acquire)
     }
 
     /// Waits for a place and asks for a batch to be applied. Once this returns the batch will be applied or refused whether or
     /// not anybody waits for the answer; batches of one caller are applied in the order of its calls.
-    pub(super) async fn apply(&self, operations: Vec<Operation>) -> Result<oneshot::Receiver<Applied>, Stopped> {
-        self.ask(|reply| What::Apply { operations, reply }).await
+    pub(super) async fn apply(&self, batch: Batch) -> Result<oneshot::Receiver<Applied>, Stopped> {
+        self.ask(|reply| What::Apply { batch, reply }).await
     }
 
     /// Everything of this moment.

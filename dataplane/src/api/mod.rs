@@ -22,5 +22,8 @@ pub use desk::Desk;
 pub use handle::{Handle, Request, Stopped};
 pub use listen::{Address, BadAddress, ListenError, Listener, SocketFile};
 pub use server::{ServeError, Server};
-pub use service::{MAX_MESSAGE, Service};
+pub use service::MAX_MESSAGE;
 pub use view::About;
+
+#[cfg(test)]
+mod tests;

@@ -41,24 +41,23 @@ pub enum ServeError {
 /// A server about to run.
 #[derive(Debug)]
 pub struct Server {
-    service: Service,
+    handle: Handle,
     listeners: Vec<Listener>,
 }
 
 impl Server {
     /// Serves what `handle` leads to on all of `listeners`.
     pub fn new(handle: Handle, listeners: Vec<Listener>) -> Self {
-        Self {
-            service: Service::new(handle),
-            listeners,
-        }
+        Self { handle, listeners }
     }
 
-    /// Serves until `shutdown` is done; then gives requests a moment to finish, and cuts streams that never end by themselves.
+    /// Serves until `shutdown` is done; then ends streams that would go on for ever, and gives requests a moment to finish.
     ///
     /// # Errors
     /// [`ServeError`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let (stop, stopping) = watch::channel(false);
+        let service = Service::new(self.handle, stopping.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<DataplaneServer<Service>>().await;
         let describe = || {
@@ -68,19 +67,18 @@ impl Server {
         };
         let mut routes = Routes::builder();
         routes
-            .add_service(DataplaneServer::new(self.service).max_decoding_message_size(MAX_MESSAGE))
+            .add_service(DataplaneServer::new(service).max_decoding_message_size(MAX_MESSAGE))
             .add_service(health_service)
             .add_service(describe().build_v1()?)
             .add_service(describe().build_v1alpha()?);
         let routes = routes.routes();
 
-        let (stop, stopped) = watch::channel(false);
         let mut tasks: JoinSet<Result<(), transport::Error>> = JoinSet::new();
         for listener in self.listeners {
-            let mut stopped = stopped.clone();
+            let mut stopping = stopping.clone();
             let stop = async move {
                 // The sender going away means the same.
-                let _ = stopped.wait_for(|stop| *stop).await;
+                let _ = stopping.wait_for(|stopping| *stopping).await;
             };
             tasks.spawn(serve(listener, routes.clone(), stop));
         }

@@ -26,19 +26,24 @@ const DUMP_BYTES: usize = 1 << 20;
 /// Most flows of one message.
 const FLOWS: usize = 2048;
 
+/// Becomes true when the server is told to stop.
+pub(super) type Stopping = tokio::sync::watch::Receiver<bool>;
+
 /// The service, in front of the programming thread.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub(super) struct Service {
     handle: Handle,
     scribes: Scribes,
+    stopping: Stopping,
 }
 
 impl Service {
-    /// In front of this thread.
-    pub fn new(handle: Handle) -> Self {
+    /// In front of the thread that `handle` leads to. Streams that would go on for ever end once `stopping` is set.
+    pub(super) fn new(handle: Handle, stopping: Stopping) -> Self {
         Self {
             handle,
             scribes: Scribes::default(),
+            stopping,
         }
     }
 }
@@ -55,7 +60,11 @@ impl Dataplane for Service {
         &self,
         request: Request<Streaming<pb::ApplyRequest>>,
     ) -> Result<Response<Self::ApplyStream>, Status> {
-        Ok(Response::new(apply::run(self.handle.clone(), request.into_inner())))
+        Ok(Response::new(apply::run(
+            self.handle.clone(),
+            request.into_inner(),
+            self.stopping.clone(),
+        )))
     }
 
     type DumpStream = Answers<pb::DumpResponse>;
@@ -95,7 +104,7 @@ impl Dataplane for Service {
         let (view, events) = self.handle.watch().await?;
         let snapshot = request.get_ref().snapshot;
         let beginning = if snapshot { watch::beginning(&view) } else { Vec::new() };
-        Ok(Response::new(watch::run(beginning, events)))
+        Ok(Response::new(watch::run(beginning, events, self.stopping.clone())))
     }
 
     async fn get_statistics(

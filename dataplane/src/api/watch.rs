@@ -2,7 +2,7 @@
 
 use tokio::sync::{
     broadcast::{self, error::RecvError},
-    mpsc,
+    mpsc, watch,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use vrouter_proto::dataplane as pb;
@@ -34,8 +34,12 @@ pub(super) fn beginning(view: &View) -> Vec<Event> {
     ports.chain([Event::Revision(view.revision())]).collect()
 }
 
-/// Tells `beginning`, then events as they come.
-pub(super) fn run(beginning: Vec<Event>, mut events: broadcast::Receiver<Event>) -> Answers<pb::Event> {
+/// Tells `beginning`, then events as they come, until `stopping` is set.
+pub(super) fn run(
+    beginning: Vec<Event>,
+    mut events: broadcast::Receiver<Event>,
+    mut stopping: watch::Receiver<bool>,
+) -> Answers<pb::Event> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
         for event in beginning {
@@ -47,6 +51,7 @@ pub(super) fn run(beginning: Vec<Event>, mut events: broadcast::Receiver<Event>)
             let next = tokio::select! {
                 () = sender.closed() => return,
                 next = events.recv() => next,
+                _ = stopping.wait_for(|stopping| *stopping) => Err(RecvError::Closed),
             };
             let message = match next {
                 Ok(event) => Ok(convert::event(&event)),

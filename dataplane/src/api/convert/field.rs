@@ -9,7 +9,7 @@ use crate::{
         gateway::{GatewayError, not_a_host},
         port::Gateway,
     },
-    wire::{IpPrefix, Mac},
+    wire::{IpPrefix, Mac, PrefixError},
 };
 
 /// Longest name, bytes.
@@ -90,7 +90,10 @@ pub(super) fn host(field: &'static str, text: &str) -> Result<IpAddr, Refusal> {
 
 /// A prefix without host bits.
 pub(super) fn prefix(field: &'static str, text: &str) -> Result<IpPrefix, Refusal> {
-    text.parse().map_err(|error| quoted(field, text, &error))
+    text.parse().map_err(|error| match error {
+        PrefixError::NotAPrefix => quoted(field, text, &error),
+        _ => Refusal::invalid(field, error.to_string()),
+    })
 }
 
 /// The router's addresses on a port or bridge.
@@ -124,17 +127,11 @@ pub(super) fn distinct(field: &'static str, ids: impl Iterator<Item = u64>) -> R
     Ok(())
 }
 
-/// A text that an error, which does not repeat it, is about.
+/// An error that does not repeat the text it is about.
 fn quoted(field: &'static str, text: &str, error: &dyn Display) -> Refusal {
     // Texts come from anywhere: no more of one is repeated than a person needs to recognise it.
     let shown: String = text.chars().take(NAME_MAX).collect();
-    let error = error.to_string();
-    let message = if error.contains(&shown) && !shown.is_empty() {
-        error
-    } else {
-        format!("{shown:?} is {error}")
-    };
-    Refusal::invalid(field, message)
+    Refusal::invalid(field, format!("{shown:?} is {error}"))
 }
 
 /// A message that the enclosing one must have.

@@ -23,3 +23,8 @@ pub use object::{MAX_OPERATIONS, operations};
 pub use show::dumped;
 pub(super) use show::{info, problem};
 pub(super) use statistics::statistics;
+
+#[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
+mod round_trip_tests;

@@ -17,7 +17,7 @@ pub const MAX_OPERATIONS: usize = 100_000;
 /// Most problems told of one batch: who wrote the batch needs to see what is wrong, not every repetition of it.
 const MAX_PROBLEMS: usize = 100;
 
-/// Reads a batch.
+/// Reads a batch: checks every field by itself, and nothing between objects.
 ///
 /// # Errors
 /// What is wrong with each operation, up to a hundred.
