@@ -41,14 +41,15 @@ for target in "${targets[@]}"; do
   log=target/logs/$target
   # Slow inputs are failures too: a property takes microseconds, not seconds.
   if "target/$host/release/$target" -max_total_time="$seconds" -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10 \
-    -max_len=4096 -reload=0 -print_final_stats=1 -artifact_prefix="artifacts/$target/" "${inputs[@]}" \
+    -max_len=2048 -reload=0 -print_final_stats=1 -artifact_prefix="artifacts/$target/" "${inputs[@]}" \
     >"$log" 2>&1 </dev/null; then
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     reached=$(grep -o 'cov: [0-9]*' "$log" | tail -1 | cut -d' ' -f2)
     printf 'fuzz: %-10s ok      %9s runs, %6s edges\n' "$target" "$runs" "$reached"
   else
     printf 'fuzz: %-10s FAILED\n' "$target"
-    grep -v '^#' "$log" | tail -40
+    grep -A 3 -m 1 'panicked at\|ERROR: libFuzzer: [^d]' "$log" || tail -20 "$log"
+    grep 'Test unit written' "$log" || true
     failed+=("$target")
   fi
 done

@@ -57,7 +57,7 @@ fn what_fuzzing_starts_from_goes_everywhere() {
         refused += reached.refused;
     }
     println!("{reasons:?}");
-    assert_eq!(interfaces.len(), 6, "{interfaces:?}");
+    assert!(interfaces.len() >= 6, "{interfaces:?}");
     assert!(reasons.len() >= 20, "{} reasons: {reasons:?}", reasons.len());
     assert!(applied >= 5 && refused >= 5, "{applied} applied, {refused} refused");
 }

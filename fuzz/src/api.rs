@@ -15,7 +15,7 @@ use vrouter_dataplane::{
 use vrouter_proto::dataplane as pb;
 
 use crate::pipeline::{
-    law::{programmed, references_hold, refused, state},
+    law::{frames_are_conserved, programmed, references_hold, refused, state},
     topology,
 };
 
@@ -59,6 +59,7 @@ pub fn check(bytes: &[u8]) {
         }
         dataplane.settle();
     }
+    frames_are_conserved(&mut dataplane);
 }
 
 /// A dumped object, sent back, is the object that was put.

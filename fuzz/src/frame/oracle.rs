@@ -1,13 +1,16 @@
 //! etherparse's reading of the same bytes: a second pair of eyes.
 
-use etherparse::{LinkExtSlice, NetSlice, SlicedPacket, TransportSlice};
+use etherparse::{
+    LinkExtSlice, NetSlice, SlicedPacket, TransportSlice,
+    err::{Layer, packet::SliceError},
+};
 use vrouter_dataplane::wire::{Flags, Fragment, IpKind, ParseError, Parsed, proto};
 
 /// Where both accept the frame, both read the same; where only one accepts it, there is a known reason.
 pub(super) fn compare(bytes: &[u8], ours: &Result<Parsed, ParseError>) {
     match (ours, SlicedPacket::from_ethernet(bytes)) {
         (Ok(ours), Ok(theirs)) => agree(bytes, ours, &theirs),
-        (Ok(ours), Err(error)) => assert!(may_be_refused(bytes, ours), "{ours:?}, but etherparse: {error}"),
+        (Ok(ours), Err(error)) => assert!(may_be_refused(ours, &error), "{ours:?}, but etherparse: {error}"),
         (Err(error), Ok(theirs)) => assert!(may_be_accepted(*error, &theirs), "{error}, but etherparse: {theirs:?}"),
         (Err(_), Err(_)) => {}
     }
@@ -87,28 +90,40 @@ fn agree(bytes: &[u8], ours: &Parsed, theirs: &SlicedPacket<'_>) {
     assert_eq!(ours.fragment, Fragment::No);
 }
 
-/// Frames that a router carries although a receiver would not take them.
-fn may_be_refused(bytes: &[u8], ours: &Parsed) -> bool {
-    // The UDP length and the inside of an AH or a later extension header are the receiver's business; a MACsec frame is opaque.
-    let l4 = bytes.get(usize::from(ours.l4)..).unwrap_or_default();
-    let udp_len = l4
-        .get(4..6)
-        .map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
-    let udp_room = ours.end as usize - usize::from(ours.l4);
-    let odd_udp = ours.proto == proto::UDP && !(8..=udp_room).contains(&udp_len);
-    let macsec = 0x88e5;
-    let arp = 0x0806;
-    odd_udp
-        || ours.is_fragment()
-        || ours.flags.has(Flags::V6_EXTENSIONS)
-        || ours.proto == proto::AH
-        // What the room for ARP judges.
-        || [macsec, arp].contains(&ours.ethertype)
+/// Frames that a router carries although a receiver would not take them: the insides of ARP, ICMP, IGMP and AH, the length in
+/// UDP, later extension headers and what is in fragments are the receiver's business, and a MACsec frame is opaque.
+fn may_be_refused(ours: &Parsed, error: &SliceError) -> bool {
+    let reason = match error {
+        SliceError::Len(error) => matches!(
+            error.layer,
+            Layer::Arp
+                | Layer::MacsecHeader
+                | Layer::MacsecPacket
+                | Layer::Icmpv4
+                | Layer::Icmpv4Timestamp
+                | Layer::Icmpv4TimestampReply
+                | Layer::Icmpv6
+                | Layer::Igmp
+                | Layer::IpAuthHeader
+                | Layer::UdpPayload
+        ),
+        SliceError::Macsec(_) | SliceError::Ipv4Exts(_) => true,
+        _ => false,
+    };
+    // A length in UDP that is below its header's is told of the header.
+    let odd_udp =
+        ours.proto == proto::UDP && matches!(error, SliceError::Len(error) if error.layer == Layer::UdpHeader);
+    let inside = ours.is_fragment() || ours.flags.has(Flags::V6_EXTENSIONS) || ours.proto == proto::AH;
+    reason || odd_udp || inside
 }
 
 /// Frames that a router does not carry although their lengths are right.
 fn may_be_accepted(error: ParseError, theirs: &SlicedPacket<'_>) -> bool {
     let is_ip = matches!(&theirs.net, Some(NetSlice::Ipv4(_) | NetSlice::Ipv6(_)));
+    if matches!(&theirs.net, Some(NetSlice::Ipv6(ip)) if ip.header().payload_length() == 0) {
+        // All that is there is the payload to it.
+        return true;
+    }
     match error {
         // etherparse does not look.
         ParseError::BadIpv4Checksum | ParseError::BadFragment => is_ip,
@@ -120,13 +135,14 @@ fn may_be_accepted(error: ParseError, theirs: &SlicedPacket<'_>) -> bool {
         ParseError::TruncatedL4 | ParseError::BadTcpHeaderLength => {
             is_ip && !matches!(theirs.transport, Some(TransportSlice::Udp(_) | TransportSlice::Tcp(_)))
         }
-        // An IPv6 payload length of zero is all that is there to it; it does not know every extension header.
-        ParseError::BadTotalLength | ParseError::TruncatedExtension => {
+        // It does not know every extension header.
+        ParseError::TruncatedExtension => {
             matches!(&theirs.net, Some(NetSlice::Ipv6(_)))
         }
         ParseError::TruncatedEthernet
         | ParseError::TruncatedVlan
         | ParseError::TruncatedIp
+        | ParseError::BadTotalLength
         | ParseError::BadIpVersion
         | ParseError::BadIpHeaderLength => false,
     }

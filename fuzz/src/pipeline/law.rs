@@ -1,6 +1,6 @@
 //! What must hold of a dataplane at rest.
 
-use std::{collections::HashSet, fmt::Write as _};
+use std::{collections::HashSet, fmt::Write as _, sync::Arc};
 
 use vrouter_dataplane::{
     engine::memory::MemoryDataplane,
@@ -82,9 +82,10 @@ fn counted(dataplane: &MemoryDataplane) -> String {
 }
 
 /// At the end, nobody holds a frame.
-pub(super) fn frames_are_conserved(dataplane: &mut MemoryDataplane) {
+pub(crate) fn frames_are_conserved(dataplane: &mut MemoryDataplane) {
     let mut cache = dataplane.pool.cache();
-    for interface in topology::INTERFACES {
+    let named: Vec<Arc<str>> = dataplane.programmer.snapshot().ports().filter_map(interface).collect();
+    for interface in topology::INTERFACES.into_iter().chain(named.iter().map(|name| &**name)) {
         if let Some(peer) = dataplane.take_peer(interface) {
             peer.close(&mut cache);
         }
@@ -95,6 +96,13 @@ pub(super) fn frames_are_conserved(dataplane: &mut MemoryDataplane) {
         dataplane.pool.total() as usize,
         "frames were lost"
     );
+}
+
+fn interface(object: Dumped) -> Option<Arc<str>> {
+    match object {
+        Dumped::Port { spec, .. } => Some(spec.interface),
+        _ => None,
+    }
 }
 
 /// What leaves by an uplink is ours: a tunnel packet with right checksums, or ARP and neighbour discovery that a station

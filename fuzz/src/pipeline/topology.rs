@@ -32,7 +32,8 @@ use crate::{
 
 pub(super) const PORTS: usize = 16;
 pub(super) const VRFS: usize = 8;
-pub(super) const INTERFACES: [&str; 6] = ["p1", "p2", "p3", "p4", "p5", "up0"];
+/// The last has no port to begin with.
+pub(super) const INTERFACES: [&str; 7] = ["p1", "p2", "p3", "p4", "p5", "up0", "p9"];
 
 /// Addresses that mean something here: workloads and gateways of each subnet, remote workloads, VTEPs, and what no host has.
 pub(super) const V4: [[u8; 4]; 12] = [
@@ -100,7 +101,7 @@ pub(crate) fn dataplane(workers: usize) -> MemoryDataplane {
         addresses: vec![(IpAddr::from([192, 0, 2, 1]), 24), (v6(0, 1).into(), 64)],
         gateways: Vec::new(),
     };
-    MemoryDataplane::new(&settings, vec![uplink], 512, 2048).expect("a small dataplane")
+    MemoryDataplane::new(&settings, vec![uplink], 256, 2048).expect("a small dataplane")
 }
 
 /// The tables to start from, in batches: a bridge can flood only when there are ports in it.
@@ -307,7 +308,7 @@ fn port(number: u8, attachment: Attachment) -> Object {
     let interface = INTERFACES[..5]
         .get(usize::from(number).wrapping_sub(1))
         .copied()
-        .unwrap_or("p9");
+        .unwrap_or(INTERFACES[6]);
     Object::Port(PortSpec {
         id: number.into(),
         name: interface.into(),

@@ -9,7 +9,7 @@ use crate::{
     packet::Frame,
     wire::{
         Fragment, IpKind, ParseError, Parsed,
-        checksum::{Sum, pseudo_v6, update_u16, verify_l4},
+        checksum::{Sum, fill_l4, pseudo_v6, update_u16, verify_l4},
         ipv6_walk, parse_ip, proto,
     },
 };
@@ -63,6 +63,7 @@ pub fn echo_reply(frame: &mut Frame, l3: usize) -> Result<(), EchoError> {
         return Err(EchoError::Fragment);
     }
     check(packet, &parsed, icmp)?;
+    let icmp_len = icmp.len();
 
     // Move what stays in front over what goes.
     let excess = l4.saturating_sub(fixed);
@@ -102,6 +103,11 @@ pub fn echo_reply(frame: &mut Frame, l3: usize) -> Result<(), EchoError> {
         );
         [*kind, *code] = new_word;
         [*high, *low] = sum.to_be_bytes();
+        // An update cannot tell the two zeros of ones' complement apart, and a message of nothing but zeros (no pseudo header:
+        // ICMP over IPv4 only) is the one that receivers tell apart.
+        if sum == 0 && parsed.kind == IpKind::V4 {
+            fill_l4(rest.get_mut(..icmp_len).unwrap_or_default(), proto::ICMP, Sum::ZERO);
+        }
     }
     Ok(())
 }

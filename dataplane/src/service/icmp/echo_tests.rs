@@ -245,3 +245,18 @@ proptest! {
         })?;
     }
 }
+
+#[test]
+fn a_ping_of_nothing_but_zeros_is_answered_with_a_checksum_that_holds() {
+    for payload in [&[][..], &[0; 7], &[0; 56]] {
+        let builder = PacketBuilder::ethernet2(ASKER, OURS)
+            .ipv4([10, 0, 0, 1], [10, 0, 0, 254], 1)
+            .icmpv4_echo_request(0, 0);
+        let mut request = Vec::new();
+        builder.write(&mut request, payload).unwrap();
+        with_frame(&request, |frame| {
+            echo_reply(frame, 14).unwrap();
+            assert!(verify_l4(&frame.data()[34..], proto::ICMP, Sum::ZERO), "{payload:?}");
+        });
+    }
+}
