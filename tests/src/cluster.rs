@@ -31,6 +31,8 @@ pub struct Options {
     pub direct: bool,
     /// Further arguments for each vrouterd.
     pub vrouterd: Vec<String>,
+    /// Frames of packet memory of each vrouterd. The kernel keeps 128 bytes for each frame and port.
+    pub frames: u32,
 }
 
 impl Default for Options {
@@ -42,12 +44,13 @@ impl Default for Options {
             mtu: WIRE_MTU,
             direct: false,
             vrouterd: Vec::new(),
+            frames: 16384,
         }
     }
 }
 
 /// Memory for a few ports and some thousand flows: tests run many daemons at a time.
-const SMALL: [&str; 4] = ["--frames", "16384", "--flows", "65536"];
+const SMALL: [&str; 2] = ["--flows", "65536"];
 
 /// A node with its running vrouterd.
 #[derive(Debug)]
@@ -294,6 +297,7 @@ fn start_vrouterd(topology: &Topology, node: Node, options: &Options, wired: boo
         }
     }
     arguments.extend(SMALL.map(str::to_owned));
+    arguments.extend(["--frames".to_owned(), options.frames.to_string()]);
     arguments.extend(options.vrouterd.iter().cloned());
     let vrouterd = Daemon::start(
         &node.netns,

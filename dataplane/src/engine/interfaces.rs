@@ -13,6 +13,9 @@ use crate::{
     wire::Mac,
 };
 
+/// Frames that ports leave free, for packets between receiving and having been sent.
+const FRAMES_IN_FLIGHT: usize = 512;
+
 /// An uplink to open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UplinkSettings {
@@ -31,6 +34,7 @@ pub struct UplinkSettings {
 /// Attaches to interfaces of the process's network namespace.
 #[derive(Debug)]
 pub struct Interfaces {
+    pool: Arc<FramePool>,
     af_xdp: Arc<AfXdp>,
     rings: RingSizes,
 }
@@ -42,6 +46,7 @@ impl Interfaces {
     /// What the kernel lacks or refuses.
     pub fn new(pool: &Arc<FramePool>, rings: RingSizes) -> Result<Self, OpenError> {
         Ok(Self {
+            pool: pool.clone(),
             af_xdp: Arc::new(AfXdp::new(pool.clone())?),
             rings,
         })
@@ -70,6 +75,23 @@ impl Interfaces {
     }
 }
 
+impl Interfaces {
+    /// A port without frames to receive into would be deaf: rather refuse it, and leave the others theirs.
+    fn check_room(&self) -> Result<(), Refusal> {
+        let (free, wanted) = (self.pool.free(), self.rings.fill as usize + FRAMES_IN_FLIGHT);
+        if free >= wanted {
+            return Ok(());
+        }
+        let total = self.pool.total();
+        let message = format!(
+            "{free} of {total} frames are free, and one more port wants {}, with {FRAMES_IN_FLIGHT} left over for packets on \
+             their way: start vrouterd with more --frames or smaller --access-rings",
+            self.rings.fill
+        );
+        Err(Refusal::exhausted("port", message))
+    }
+}
+
 impl Opener for Interfaces {
     fn open(&mut self, spec: &PortSpec) -> Result<Opened, Refusal> {
         if spec.mode == Mode::Memory {
@@ -78,6 +100,7 @@ impl Opener for Interfaces {
                 "a memory port has its other end in the same process: not in a daemon",
             ));
         }
+        self.check_room()?;
         let port = self
             .af_xdp
             .open_access(&spec.interface, af_xdp_mode(spec.mode), self.rings);

@@ -30,6 +30,9 @@ pub struct Echo {
 }
 
 impl Echo {
+    /// The port it serves, TCP and UDP.
+    pub const PORT: u16 = PORT;
+
     /// Starts to serve in a namespace.
     ///
     /// # Errors
