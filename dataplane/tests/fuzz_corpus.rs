@@ -1,4 +1,5 @@
 //! What fuzzing starts from, and what it once broke, through the same properties: on any toolchain, without a fuzzer.
+#![allow(clippy::panic, clippy::unwrap_used)] // a test crate: helpers outside of test functions, too
 
 use std::collections::BTreeSet;
 

@@ -82,14 +82,13 @@ pub(super) fn stream(
             })
         };
         for record in state.records() {
-            if let Some(object) = kinds.show(&state, &board, &record) {
-                if sender
+            if let Some(object) = kinds.show(&state, &board, &record)
+                && sender
                     .send(event(watch_event::Type::Existing, state.revision(), Some(object)))
                     .await
                     .is_err()
-                {
-                    return;
-                }
+            {
+                return;
             }
         }
         let mut revision = state.revision();
@@ -118,10 +117,10 @@ pub(super) fn stream(
                     (Some(before), None) => (watch_event::Type::Deleted, before),
                     (None, None) => continue,
                 };
-                if let Some(object) = kinds.show(&commit.state, &board, record) {
-                    if sender.send(event(kind, revision, Some(object))).await.is_err() {
-                        return;
-                    }
+                if let Some(object) = kinds.show(&commit.state, &board, record)
+                    && sender.send(event(kind, revision, Some(object))).await.is_err()
+                {
+                    return;
                 }
             }
         }

@@ -18,10 +18,10 @@ impl Mirror {
     /// Takes in dumped objects; leaves out what is not ours.
     pub(super) fn learn(&mut self, objects: impl IntoIterator<Item = pb::Object>) {
         for object in objects {
-            if let Some(object) = ours(object) {
-                if let Some(key) = ObjectKey::of(&object) {
-                    self.0.insert(key, Arc::new(object));
-                }
+            if let Some(object) = ours(object)
+                && let Some(key) = ObjectKey::of(&object)
+            {
+                self.0.insert(key, Arc::new(object));
             }
         }
     }
@@ -65,10 +65,11 @@ fn ours(mut object: pb::Object) -> Option<pb::Object> {
                 return None;
             }
             next_hop.state = None;
-            if let Some(Action::Tunnel(tunnel)) = &mut next_hop.action {
-                if tunnel.encapsulation() == pb::next_hop::Encapsulation::Vxlan && tunnel.inner_mac.is_empty() {
-                    tunnel.inner_mac = gateway();
-                }
+            if let Some(Action::Tunnel(tunnel)) = &mut next_hop.action
+                && tunnel.encapsulation() == pb::next_hop::Encapsulation::Vxlan
+                && tunnel.inner_mac.is_empty()
+            {
+                tunnel.inner_mac = gateway();
             }
         }
         Object::Bridge(bridge) => {

@@ -176,10 +176,11 @@ fn vxlan_bridged(
     outer_ecn: Ecn,
 ) -> Option<Packet> {
     // A bridge carries what it does not understand, too: only what is IP has a congestion mark.
-    if let Ok(parsed) = parse(frame.data()) {
-        if parsed.kind != IpKind::None && !combine_ecn(&mut frame, &parsed, outer_ecn) {
-            return refuse(context, port, frame, DropReason::EcnConflict);
-        }
+    if let Ok(parsed) = parse(frame.data())
+        && parsed.kind != IpKind::None
+        && !combine_ecn(&mut frame, &parsed, outer_ecn)
+    {
+        return refuse(context, port, frame, DropReason::EcnConflict);
     }
     switch::from_tunnel(context, port, bridge, frame, from)
 }

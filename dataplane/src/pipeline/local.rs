@@ -255,10 +255,10 @@ pub(super) fn deliver(context: &mut Context<'_>, mut packet: Packet) {
 #[inline(never)]
 pub(super) fn fail(context: &mut Context<'_>, packet: Packet, reason: DropReason, error: IcmpError) {
     let (port, vrf) = (packet.port, packet.vrf);
-    if packet.origin != Origin::Router {
-        if let Some(source) = own_address(context, &packet) {
-            tell(context, &packet, source, error);
-        }
+    if packet.origin != Origin::Router
+        && let Some(source) = own_address(context, &packet)
+    {
+        tell(context, &packet, source, error);
     }
     context.drop_frame(port, Some(vrf), packet.frame, reason);
 }

@@ -104,13 +104,13 @@ fn enter(
         context.drop_frame(port, bridge.vrf, frame, DropReason::ReservedMac);
         return None;
     }
-    if let Some(location) = location.filter(|_| bridge.learn && source != bridge.gateway_mac) {
-        if !context.tables.macs.contains_key(&(slot, source)) {
-            context
-                .shared
-                .learned
-                .learn(slot.raw(), source.0, location, context.now_s());
-        }
+    if let Some(location) = location.filter(|_| bridge.learn && source != bridge.gateway_mac)
+        && !context.tables.macs.contains_key(&(slot, source))
+    {
+        context
+            .shared
+            .learned
+            .learn(slot.raw(), source.0, location, context.now_s());
     }
     let switched = Switched { frame, port, side };
     let Some(parsed) = parsed else {
@@ -128,15 +128,17 @@ fn enter(
         }
         return None;
     }
-    if destination == bridge.gateway_mac && parsed.kind != IpKind::None && parsed.vlan.is_none() {
-        if let Some(vrf) = bridge.vrf {
-            let origin = if side == Side::Local {
-                Origin::Port
-            } else {
-                Origin::Tunnel
-            };
-            return ingress::to_router(context, port, vrf, switched.frame, parsed, origin);
-        }
+    if destination == bridge.gateway_mac
+        && parsed.kind != IpKind::None
+        && parsed.vlan.is_none()
+        && let Some(vrf) = bridge.vrf
+    {
+        let origin = if side == Side::Local {
+            Origin::Port
+        } else {
+            Origin::Tunnel
+        };
+        return ingress::to_router(context, port, vrf, switched.frame, parsed, origin);
     }
     switch(context, slot, bridge, switched, destination)
 }

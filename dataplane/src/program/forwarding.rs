@@ -86,11 +86,11 @@ pub(super) fn put_bridge(state: &mut State, effects: &mut Effects, spec: BridgeS
     }
     let vrf = spec.vrf.map(|id| state.vrf("bridge.vrf", id)).transpose()?;
     let flood = spec.flood.map(|id| state.next_hop("bridge.flood", id)).transpose()?;
-    if let Some(flood) = flood {
-        if !matches!(state.tables.next_hop(flood).map(|n| &n.action), Some(Action::Flood(_))) {
-            let message = format!("next hop {} is not of kind flood", spec.flood.unwrap_or(0));
-            return Err(Refusal::invalid("bridge.flood", message));
-        }
+    if let Some(flood) = flood
+        && !matches!(state.tables.next_hop(flood).map(|n| &n.action), Some(Action::Flood(_)))
+    {
+        let message = format!("next hop {} is not of kind flood", spec.flood.unwrap_or(0));
+        return Err(Refusal::invalid("bridge.flood", message));
     }
     let before = state.bridges.get(&spec.id).map(|(slot, _)| *slot);
     let slot = match before {

@@ -9,9 +9,12 @@ use super::{
     problem::Refusal,
     state::{State, check_id},
 };
-use crate::tables::{
-    next_hop::{Action, Encapsulation, GroupHop, NextHop, PortHop, TunnelHop},
-    slots::{NextHopSlot, PortSlot},
+use crate::{
+    tables::{
+        next_hop::{Action, Encapsulation, GroupHop, NextHop, PortHop, TunnelHop},
+        slots::{NextHopSlot, PortSlot},
+    },
+    wire::Mac,
 };
 
 /// Most members of a group or flood.
@@ -100,7 +103,7 @@ fn stage(state: &State, spec: &NextHopSpec) -> Result<Action, Refusal> {
         ActionSpec::Local => Action::Local,
         ActionSpec::Port { port, mac } => {
             let port: PortSlot = state.port("next_hop.to_port.port", *port)?;
-            if mac.is_some_and(|mac| mac.is_multicast()) {
+            if mac.is_some_and(Mac::is_multicast) {
                 return Err(Refusal::invalid(
                     "next_hop.to_port.mac",
                     "not the address of one station",

@@ -239,7 +239,7 @@ fn v4_with_options(ip: &[u8], first: u8) -> Result<usize, ParseError> {
 /// What a fragment of `len` bytes at `offset` is.
 #[inline]
 pub(super) fn fragment(offset: usize, more: bool, len: usize) -> Result<Fragment, ParseError> {
-    if offset + len > 0xffff || (more && len % 8 != 0) {
+    if offset + len > 0xffff || (more && !len.is_multiple_of(8)) {
         return Err(ParseError::BadFragment);
     }
     Ok(match (offset, more) {

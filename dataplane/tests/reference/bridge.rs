@@ -131,12 +131,12 @@ impl Run<'_> {
                 .ip
                 .as_ref()
                 .is_some_and(|ip| speech::is_neighbor_discovery(&frame.bytes[read.l3..], ip));
-            if let (Some(ip), Some(vrf), false) = (&read.ip, bridge.vrf, discovery || read.vlan) {
-                if destination == bridge.gateway_mac {
-                    let bytes = frame.bytes[read.l3..read.l3 + ip.end].to_vec();
-                    let from = frame.port.map_or(From::Tunnel, From::Port);
-                    return self.route_in(vrf, bytes, from, frame.port);
-                }
+            if let (Some(ip), Some(vrf), false) = (&read.ip, bridge.vrf, discovery || read.vlan)
+                && destination == bridge.gateway_mac
+            {
+                let bytes = frame.bytes[read.l3..read.l3 + ip.end].to_vec();
+                let from = frame.port.map_or(From::Tunnel, From::Port);
+                return self.route_in(vrf, bytes, from, frame.port);
             }
         }
         let local = frame.port.is_some();

@@ -193,7 +193,7 @@ pub fn extension_length(kind: u8, units: u8) -> usize {
 }
 
 fn fragment(offset: usize, more: bool, len: usize) -> Result<Fragment, DropReason> {
-    if offset + len > 65535 || more && len % 8 != 0 {
+    if offset + len > 65535 || more && !len.is_multiple_of(8) {
         return Err(DropReason::BadFragment);
     }
     Ok(match (offset, more) {

@@ -322,12 +322,12 @@ impl Run<'_> {
             return self.drop(DropReason::LocalUnhandled, Some(packet.vrf));
         }
         if let Some(reply) = speech::echo_reply(&packet) {
-            if let (IpAddr::V6(to), Some(port)) = (packet.ip.source, packet.port) {
-                if to.segments()[0] & 0xffc0 == 0xfe80 {
-                    let port = self.world.port(port).cloned();
-                    let frame = port.map(|p| (framed(p.mac, self.gateway_mac(p.id), &reply), p));
-                    return frame.into_iter().for_each(|(frame, port)| self.out(&port, frame));
-                }
+            if let (IpAddr::V6(to), Some(port)) = (packet.ip.source, packet.port)
+                && to.segments()[0] & 0xffc0 == 0xfe80
+            {
+                let port = self.world.port(port).cloned();
+                let frame = port.map(|p| (framed(p.mac, self.gateway_mac(p.id), &reply), p));
+                return frame.into_iter().for_each(|(frame, port)| self.out(&port, frame));
             }
             return self.say(reply, packet.vrf, packet.port);
         }

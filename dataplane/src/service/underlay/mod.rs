@@ -259,11 +259,12 @@ impl Resolver {
         };
         let (address, heard) = match nd.message {
             Message::NeighborSolicitation { target, source_mac } => {
-                if uplink.answer && uplink.owns(target.into()) {
-                    if let Ok(frame) = nd::neighbor_advertisement_frame(&nd, uplink.mac, false) {
-                        let (port, frame) = (uplink.port, frame.to_vec());
-                        self.actions.push(Action::Send { port, frame });
-                    }
+                if uplink.answer
+                    && uplink.owns(target.into())
+                    && let Ok(frame) = nd::neighbor_advertisement_frame(&nd, uplink.mac, false)
+                {
+                    let (port, frame) = (uplink.port, frame.to_vec());
+                    self.actions.push(Action::Send { port, frame });
                 }
                 (nd.source, unasked(source_mac))
             }

@@ -154,10 +154,10 @@ impl Index {
             while matching != 0 {
                 // Acquire: what the inserter wrote into the record comes with the word.
                 let word = words[matching.trailing_zeros() as usize % SLOTS].load(Ordering::Acquire);
-                if word >> STATE_SHIFT == wanted(hash) {
-                    if let Some(found) = accept(Entry(word)) {
-                        return Some(found);
-                    }
+                if word >> STATE_SHIFT == wanted(hash)
+                    && let Some(found) = accept(Entry(word))
+                {
+                    return Some(found);
                 }
                 matching &= matching - 1;
             }

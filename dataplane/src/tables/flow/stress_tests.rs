@@ -72,7 +72,7 @@ fn one_flow_comes_of_many_inserters() {
             scope.spawn(move || {
                 for n in 0..ROUNDS {
                     barrier.wait();
-                    let turned = (n as usize + owner.worker()) % 2 == 0;
+                    let turned = (n as usize + owner.worker()).is_multiple_of(2);
                     let new = flow(table, n, 1, turned);
                     let hit = match table.insert(&mut owner, &new, 0) {
                         Ok(hit) => {

@@ -362,11 +362,11 @@ impl FlowTable {
     /// Takes a doomed direction out of the index.
     fn unlink(&self, direction: u32) {
         let record = self.record(direction);
-        if let Some((key, generation)) = record.key() {
-            if record.doomed() {
-                self.index
-                    .unlink(hash_words(&key, self.seed), direction, index_generation(generation));
-            }
+        if let Some((key, generation)) = record.key()
+            && record.doomed()
+        {
+            self.index
+                .unlink(hash_words(&key, self.seed), direction, index_generation(generation));
         }
     }
 

@@ -159,7 +159,7 @@ impl Heap {
 
     fn take_untouched(&mut self, size: u32, removal: bool) -> Option<u32> {
         // Odd sizes come four at a time: the rest stays aligned.
-        let pieces = if size % 4 == 0 { 1 } else { 4 };
+        let pieces = if size.is_multiple_of(4) { 1 } else { 4 };
         let spare = if removal { 0 } else { SPARE };
         let at = self.untouched;
         let next = at.checked_add(size * pieces).filter(|&next| next <= self.end - spare)?;
@@ -172,7 +172,8 @@ impl Heap {
 
     /// Takes the start of the smallest free block that is no smaller and starts on a boundary, and frees the rest.
     fn cut(&mut self, size: u32) -> Option<u32> {
-        let fitting = (class(size)..CLASSES).filter(|&class| class_size(class) % 4 == 0 || class_size(class) == size);
+        let fitting =
+            (class(size)..CLASSES).filter(|&class| class_size(class).is_multiple_of(4) || class_size(class) == size);
         let (at, whole) = fitting
             .filter_map(|class| Some((self.free.get_mut(class)?.pop()?, class_size(class))))
             .next()?;
@@ -309,7 +310,7 @@ mod tests {
         for words in 1..=LARGEST {
             for has_branches in [false, true] {
                 let size = size(words, has_branches);
-                assert!(size >= words && (!has_branches || size % 4 == 0));
+                assert!(size >= words && (!has_branches || size.is_multiple_of(4)));
                 assert_eq!(class_size(class(size)), size);
             }
         }
