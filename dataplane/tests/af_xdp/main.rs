@@ -1,5 +1,5 @@
 //! Linux interfaces as ports, on veths between network namespaces that the tests make and remove.
-#![allow(clippy::panic, clippy::unwrap_used)] // a test crate: helpers outside of test functions, too
+#![allow(clippy::panic)] // a test crate: helpers outside of test functions, too
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
