@@ -137,7 +137,8 @@ fn a_storm_leaves_nothing_torn_and_nothing_behind() {
                             }
                             (None, _) => match table.insert(&mut owner, &flow(table, n, step, step & 1 == 0), step) {
                                 Ok(hit) | Err(InsertError::AlreadyThere(hit)) => check(&hit, n),
-                                Err(InsertError::ReverseTaken) => panic!("only the same flow has this reverse key"),
+                                // Also when the same flow is being taken away at this moment, one direction after the other
+                                // (`ReverseTaken`): the packet goes on without a flow, and the next one makes it.
                                 Err(_) => {}
                             },
                         }
