@@ -33,6 +33,7 @@ fn two_hundred_endpoints_here_and_two_thousand_elsewhere_attach_and_talk() -> Re
             t,
             &Options {
                 frames: 32768,
+                vrouterd: ["--access-rings", "128"].map(str::to_owned).to_vec(),
                 ..Options::default()
             },
         )?;

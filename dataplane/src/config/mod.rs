@@ -32,9 +32,9 @@ pub use flags::{Flags, FlowTimeout, UplinkFlag};
 /// Where the API listens when nothing else is said.
 pub const DEFAULT_LISTEN: &str = "/run/vrouter/vrouterd.sock";
 
-/// Frames when nothing else is said: 64 MiB of packet memory, for some 200 ports. The kernel keeps 128 bytes for each frame and
+/// Frames when nothing else is said: 128 MiB of packet memory, for some 200 ports. The kernel keeps 128 bytes for each frame and
 /// port on top: more frames than needed are not free.
-const DEFAULT_FRAMES: u64 = 32 << 10;
+const DEFAULT_FRAMES: u64 = 64 << 10;
 
 /// Most bytes of packet memory.
 const MAX_MEMORY: u64 = 64 << 30;

@@ -37,7 +37,7 @@ fn nothing_said_gives_a_node_without_uplink() {
     assert_eq!((config.workers, config.cpus.len(), config.uplinks.len()), (1, 0, 0));
     assert_eq!(
         (config.frames, config.frame_size, config.flows),
-        (32 << 10, 2048, 1 << 20)
+        (64 << 10, 2048, 1 << 20)
     );
     assert_eq!(config.polling, Polling::default());
     assert_eq!(config.access_rings, RingSizes::ACCESS);

@@ -104,7 +104,7 @@ pub struct RingSizes {
 impl RingSizes {
     /// For the port of one container or VM: small, because a node has many.
     pub const ACCESS: Self = Self {
-        fill: 128,
+        fill: 256,
         rx: 256,
         tx: 256,
         completion: 256,
