@@ -45,7 +45,7 @@ pub struct Flags {
     /// Microseconds that an adaptive worker looks for packets before it sleeps [default: 50]
     #[arg(long, value_name = "MICROSECONDS")]
     pub spin: Option<u64>,
-    /// Frames of packet memory; each port needs some 500 [default: 131072]
+    /// Frames of packet memory; each port needs some 500 [default: 65536]
     #[arg(long, value_name = "N")]
     pub frames: Option<u64>,
     /// Bytes of each frame, a power of two; it limits the MTU to 256 less [default: 2048]
