@@ -11,11 +11,9 @@ use super::{
     state::State,
 };
 use crate::{
-    pipeline::FlowAction,
     service::underlay::NeighborInfo,
     tables::{
         Tables,
-        flow::FlowEntry,
         learned::{LearnedEntry, Place},
         next_hop::Action,
         port::Role,
@@ -106,19 +104,6 @@ pub struct NeighborState {
     pub state: &'static str,
     /// Interface it is on.
     pub interface: String,
-}
-
-/// A direction of a flow, with identifiers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DumpedFlow {
-    /// The flow.
-    pub entry: FlowEntry,
-    /// VRF, identifier; 0 if it is gone.
-    pub vrf: u32,
-    /// Port that pays for it, identifier; 0 if it is gone.
-    pub port: u32,
-    /// Next hop, identifier; 0 while undecided or if it is gone.
-    pub next_hop: u64,
 }
 
 /// Everything programmed, from one revision.
@@ -358,23 +343,6 @@ impl Snapshot {
         self.state.labels.values().map(|spec| Dumped::Label((**spec).clone()))
     }
 
-    /// A direction of a flow, with identifiers.
-    pub fn flow(&self, entry: FlowEntry) -> DumpedFlow {
-        let vrf = VrfSlot::new(entry.key.context() as usize).map_or(0, |slot| self.vrf_id(slot));
-        let decided = entry.epoch != crate::tables::flow::STALE;
-        let next_hop = if decided {
-            self.next_hop_id(FlowAction::unpack(entry.action).next_hop)
-        } else {
-            0
-        };
-        DumpedFlow {
-            vrf,
-            port: self.port_id(PortSlot::from_raw(entry.port)),
-            next_hop,
-            entry,
-        }
-    }
-
     /// Identifier and name of the port at a slot.
     pub fn port_at(&self, slot: PortSlot) -> Option<(u32, Arc<str>)> {
         self.state.tables.port(slot).map(|p| (p.id, p.name.clone()))
@@ -420,10 +388,6 @@ impl Snapshot {
 
     fn port_id(&self, slot: PortSlot) -> u32 {
         self.state.tables.port(slot).map_or(0, |p| p.id)
-    }
-
-    fn vrf_id(&self, slot: VrfSlot) -> u32 {
-        self.state.tables.vrf(slot).map_or(0, |v| v.id)
     }
 
     fn bridge_id(&self, slot: BridgeSlot) -> u32 {

@@ -25,7 +25,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-pub use dump::{Dumped, DumpedFlow, NeighborState, NextHopStatus, Snapshot};
+pub use dump::{Dumped, NeighborState, NextHopStatus, Snapshot};
 pub use host::PortStatus;
 pub use ports::{Attached, FIRST_UPLINK_ID, MTU, Opened, Opener};
 pub use state::Limits;
