@@ -297,4 +297,160 @@ impl Control for Service {
             endpoints: report.endpoints,
         }))
     }
+
+    async fn create_group(&self, _: Request<pb::CreateGroupRequest>) -> Answer<pb::Group> {
+        Err(Status::unimplemented("create_group"))
+    }
+
+    async fn get_group(&self, _: Request<pb::GetGroupRequest>) -> Answer<pb::Group> {
+        Err(Status::unimplemented("get_group"))
+    }
+
+    async fn list_groups(&self, _: Request<pb::ListGroupsRequest>) -> Answer<pb::ListGroupsResponse> {
+        Err(Status::unimplemented("list_groups"))
+    }
+
+    async fn update_group(&self, _: Request<pb::UpdateGroupRequest>) -> Answer<pb::Group> {
+        Err(Status::unimplemented("update_group"))
+    }
+
+    async fn delete_group(&self, _: Request<pb::DeleteGroupRequest>) -> Answer<pb::DeleteGroupResponse> {
+        Err(Status::unimplemented("delete_group"))
+    }
+
+    async fn create_policy(&self, _: Request<pb::CreatePolicyRequest>) -> Answer<pb::Policy> {
+        Err(Status::unimplemented("create_policy"))
+    }
+
+    async fn get_policy(&self, _: Request<pb::GetPolicyRequest>) -> Answer<pb::Policy> {
+        Err(Status::unimplemented("get_policy"))
+    }
+
+    async fn list_policies(&self, _: Request<pb::ListPoliciesRequest>) -> Answer<pb::ListPoliciesResponse> {
+        Err(Status::unimplemented("list_policies"))
+    }
+
+    async fn update_policy(&self, _: Request<pb::UpdatePolicyRequest>) -> Answer<pb::Policy> {
+        Err(Status::unimplemented("update_policy"))
+    }
+
+    async fn delete_policy(&self, _: Request<pb::DeletePolicyRequest>) -> Answer<pb::DeletePolicyResponse> {
+        Err(Status::unimplemented("delete_policy"))
+    }
+
+    async fn create_router(&self, _: Request<pb::CreateRouterRequest>) -> Answer<pb::Router> {
+        Err(Status::unimplemented("create_router"))
+    }
+
+    async fn get_router(&self, _: Request<pb::GetRouterRequest>) -> Answer<pb::Router> {
+        Err(Status::unimplemented("get_router"))
+    }
+
+    async fn list_routers(&self, _: Request<pb::ListRoutersRequest>) -> Answer<pb::ListRoutersResponse> {
+        Err(Status::unimplemented("list_routers"))
+    }
+
+    async fn update_router(&self, _: Request<pb::UpdateRouterRequest>) -> Answer<pb::Router> {
+        Err(Status::unimplemented("update_router"))
+    }
+
+    async fn delete_router(&self, _: Request<pb::DeleteRouterRequest>) -> Answer<pb::DeleteRouterResponse> {
+        Err(Status::unimplemented("delete_router"))
+    }
+
+    async fn create_floating_ip(&self, _: Request<pb::CreateFloatingIpRequest>) -> Answer<pb::FloatingIp> {
+        Err(Status::unimplemented("create_floating_ip"))
+    }
+
+    async fn get_floating_ip(&self, _: Request<pb::GetFloatingIpRequest>) -> Answer<pb::FloatingIp> {
+        Err(Status::unimplemented("get_floating_ip"))
+    }
+
+    async fn list_floating_ips(&self, _: Request<pb::ListFloatingIpsRequest>) -> Answer<pb::ListFloatingIpsResponse> {
+        Err(Status::unimplemented("list_floating_ips"))
+    }
+
+    async fn update_floating_ip(&self, _: Request<pb::UpdateFloatingIpRequest>) -> Answer<pb::FloatingIp> {
+        Err(Status::unimplemented("update_floating_ip"))
+    }
+
+    async fn delete_floating_ip(
+        &self,
+        _: Request<pb::DeleteFloatingIpRequest>,
+    ) -> Answer<pb::DeleteFloatingIpResponse> {
+        Err(Status::unimplemented("delete_floating_ip"))
+    }
+
+    async fn create_service(&self, _: Request<pb::CreateServiceRequest>) -> Answer<pb::Service> {
+        Err(Status::unimplemented("create_service"))
+    }
+
+    async fn get_service(&self, _: Request<pb::GetServiceRequest>) -> Answer<pb::Service> {
+        Err(Status::unimplemented("get_service"))
+    }
+
+    async fn list_services(&self, _: Request<pb::ListServicesRequest>) -> Answer<pb::ListServicesResponse> {
+        Err(Status::unimplemented("list_services"))
+    }
+
+    async fn update_service(&self, _: Request<pb::UpdateServiceRequest>) -> Answer<pb::Service> {
+        Err(Status::unimplemented("update_service"))
+    }
+
+    async fn delete_service(&self, _: Request<pb::DeleteServiceRequest>) -> Answer<pb::DeleteServiceResponse> {
+        Err(Status::unimplemented("delete_service"))
+    }
+
+    async fn create_qos_profile(&self, _: Request<pb::CreateQosProfileRequest>) -> Answer<pb::QosProfile> {
+        Err(Status::unimplemented("create_qos_profile"))
+    }
+
+    async fn get_qos_profile(&self, _: Request<pb::GetQosProfileRequest>) -> Answer<pb::QosProfile> {
+        Err(Status::unimplemented("get_qos_profile"))
+    }
+
+    async fn list_qos_profiles(&self, _: Request<pb::ListQosProfilesRequest>) -> Answer<pb::ListQosProfilesResponse> {
+        Err(Status::unimplemented("list_qos_profiles"))
+    }
+
+    async fn update_qos_profile(&self, _: Request<pb::UpdateQosProfileRequest>) -> Answer<pb::QosProfile> {
+        Err(Status::unimplemented("update_qos_profile"))
+    }
+
+    async fn delete_qos_profile(
+        &self,
+        _: Request<pb::DeleteQosProfileRequest>,
+    ) -> Answer<pb::DeleteQosProfileResponse> {
+        Err(Status::unimplemented("delete_qos_profile"))
+    }
+
+    async fn create_mirror(&self, _: Request<pb::CreateMirrorRequest>) -> Answer<pb::Mirror> {
+        Err(Status::unimplemented("create_mirror"))
+    }
+
+    async fn get_mirror(&self, _: Request<pb::GetMirrorRequest>) -> Answer<pb::Mirror> {
+        Err(Status::unimplemented("get_mirror"))
+    }
+
+    async fn list_mirrors(&self, _: Request<pb::ListMirrorsRequest>) -> Answer<pb::ListMirrorsResponse> {
+        Err(Status::unimplemented("list_mirrors"))
+    }
+
+    async fn update_mirror(&self, _: Request<pb::UpdateMirrorRequest>) -> Answer<pb::Mirror> {
+        Err(Status::unimplemented("update_mirror"))
+    }
+
+    async fn delete_mirror(&self, _: Request<pb::DeleteMirrorRequest>) -> Answer<pb::DeleteMirrorResponse> {
+        Err(Status::unimplemented("delete_mirror"))
+    }
+
+    async fn trace(&self, _: Request<pb::TraceRequest>) -> Answer<pb::TraceResponse> {
+        Err(Status::unimplemented("trace"))
+    }
+
+    type WatchFlowsStream = Pin<Box<dyn Stream<Item = Result<pb::FlowEvent, Status>> + Send>>;
+
+    async fn watch_flows(&self, _: Request<pb::WatchFlowsRequest>) -> Answer<Self::WatchFlowsStream> {
+        Err(Status::unimplemented("watch_flows"))
+    }
 }

@@ -20,6 +20,9 @@ pub(super) fn network(network: &Network) -> pb::Network {
         mtu: network.mtu.map_or(0, crate::model::WorkloadMtu::bytes),
         labels: network.labels.clone().into_iter().collect(),
         number: network.number,
+        external: false,
+        default_ingress: 0,
+        default_egress: 0,
     }
 }
 
@@ -63,6 +66,11 @@ pub(super) fn endpoint(state: &State, board: &Board, endpoint: &Endpoint) -> pb:
         client_id: endpoint.client_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         programmed,
         error,
+        allowed_addresses: Vec::new(),
+        allowed_macs: Vec::new(),
+        allow_router: false,
+        allow_dhcp_server: false,
+        qos: String::new(),
     }
 }
 
@@ -77,6 +85,7 @@ pub(super) fn node(state: &State, board: &Board, node: &Node) -> pb::Node {
         dataplane: dataplane(board, &node.name),
         external: node.external,
         effective_vtep_addresses: state.vteps(node).addresses().iter().map(ToString::to_string).collect(),
+        nat_addresses: Vec::new(),
     }
 }
 

@@ -40,7 +40,7 @@ impl Kinds {
                 Ok(pb::ObjectKind::Subnet) => chosen.subnets = true,
                 Ok(pb::ObjectKind::Endpoint) => chosen.endpoints = true,
                 Ok(pb::ObjectKind::Node) => chosen.nodes = true,
-                Ok(pb::ObjectKind::Unspecified) | Err(_) => {
+                Ok(_) | Err(_) => {
                     return Err(Invalid::new(
                         format!("kinds[{index}]"),
                         format!("{kind} is no kind of object"),

@@ -25,6 +25,18 @@ pub enum ObjectKey {
     Vni(u32),
     /// MPLS label.
     Label(u32),
+    /// VRF, address and prefix length of an identity.
+    Identity(u32, IpAddr, u8),
+    /// Policy number.
+    Policy(u32),
+    /// Source translation number.
+    SourceNat(u32),
+    /// Service number.
+    Service(u32),
+    /// Mirror number.
+    Mirror(u32),
+    /// Health check number.
+    HealthCheck(u32),
 }
 
 impl ObjectKey {
@@ -44,6 +56,15 @@ impl ObjectKey {
             object::Object::Neighbor(o) => Self::Neighbor(o.bridge, o.address.parse().ok()?),
             object::Object::Vni(o) => Self::Vni(o.vni),
             object::Object::Label(o) => Self::Label(o.label),
+            object::Object::Identity(o) => {
+                let (address, length) = o.prefix.split_once('/')?;
+                Self::Identity(o.vrf, address.parse().ok()?, length.parse().ok()?)
+            }
+            object::Object::Policy(o) => Self::Policy(o.id),
+            object::Object::SourceNat(o) => Self::SourceNat(o.id),
+            object::Object::Service(o) => Self::Service(o.id),
+            object::Object::Mirror(o) => Self::Mirror(o.id),
+            object::Object::HealthCheck(o) => Self::HealthCheck(o.id),
         })
     }
 
@@ -70,6 +91,15 @@ impl ObjectKey {
             }),
             Self::Vni(vni) => key::Key::Vni(*vni),
             Self::Label(label) => key::Key::Label(*label),
+            Self::Identity(vrf, address, length) => key::Key::Identity(pb::IdentityKey {
+                vrf: *vrf,
+                prefix: format!("{address}/{length}"),
+            }),
+            Self::Policy(id) => key::Key::Policy(*id),
+            Self::SourceNat(id) => key::Key::SourceNat(*id),
+            Self::Service(id) => key::Key::Service(*id),
+            Self::Mirror(id) => key::Key::Mirror(*id),
+            Self::HealthCheck(id) => key::Key::HealthCheck(*id),
         };
         pb::Key { key: Some(key) }
     }
@@ -87,6 +117,12 @@ impl fmt::Display for ObjectKey {
             Self::Neighbor(bridge, address) => write!(f, "neighbour {address} of bridge {bridge}"),
             Self::Vni(vni) => write!(f, "VNI {vni}"),
             Self::Label(label) => write!(f, "label {label}"),
+            Self::Identity(vrf, address, length) => write!(f, "identity {address}/{length} of VRF {vrf}"),
+            Self::Policy(id) => write!(f, "policy {id}"),
+            Self::SourceNat(id) => write!(f, "source NAT {id}"),
+            Self::Service(id) => write!(f, "service {id}"),
+            Self::Mirror(id) => write!(f, "mirror {id}"),
+            Self::HealthCheck(id) => write!(f, "health check {id}"),
         }
     }
 }
@@ -98,7 +134,15 @@ pub fn references(object: &pb::Object) -> Vec<ObjectKey> {
         (id != 0).then(|| key(id))
     }
     match &object.object {
-        None | Some(object::Object::Vrf(_)) => Vec::new(),
+        None | Some(object::Object::Vrf(_) | object::Object::Policy(_)) => Vec::new(),
+        Some(object::Object::Identity(o)) => vec![ObjectKey::Vrf(o.vrf)],
+        Some(object::Object::SourceNat(o)) => vec![ObjectKey::Vrf(o.inside), ObjectKey::Vrf(o.outside)],
+        Some(object::Object::Service(o)) => {
+            let backends = o.backends.iter().filter_map(|b| named(b.vrf, ObjectKey::Vrf));
+            named(o.vrf, ObjectKey::Vrf).into_iter().chain(backends).collect()
+        }
+        Some(object::Object::Mirror(o)) => vec![ObjectKey::NextHop(o.next_hop)],
+        Some(object::Object::HealthCheck(o)) => vec![ObjectKey::Vrf(o.vrf)],
         Some(object::Object::Bridge(o)) => {
             let flood = (o.flood != 0).then_some(ObjectKey::NextHop(o.flood));
             named(o.vrf, ObjectKey::Vrf).into_iter().chain(flood).collect()
@@ -106,12 +150,15 @@ pub fn references(object: &pb::Object) -> Vec<ObjectKey> {
         Some(object::Object::Port(o)) => named(o.vrf, ObjectKey::Vrf)
             .into_iter()
             .chain(named(o.bridge, ObjectKey::Bridge))
+            .chain(named(o.policy, ObjectKey::Policy))
+            .chain(o.mirrors.iter().map(|id| ObjectKey::Mirror(*id)))
             .collect(),
         Some(object::Object::NextHop(o)) => match &o.action {
             Some(Action::Port(p)) => vec![ObjectKey::Port(p.port)],
             Some(Action::Flood(f)) => f.next_hops.iter().map(|id| ObjectKey::NextHop(*id)).collect(),
             Some(Action::Group(g)) => g.members.iter().map(|m| ObjectKey::NextHop(m.next_hop)).collect(),
-            Some(Action::Local(_) | Action::Drop(_) | Action::Tunnel(_)) | None => Vec::new(),
+            Some(Action::Vrf(v)) => vec![ObjectKey::Vrf(v.vrf)],
+            Some(Action::Local(_) | Action::Drop(_) | Action::Tunnel(_) | Action::Underlay(_)) | None => Vec::new(),
         },
         Some(object::Object::Route(o)) => vec![ObjectKey::Vrf(o.vrf), ObjectKey::NextHop(o.next_hop)],
         Some(object::Object::Mac(o)) => vec![ObjectKey::Bridge(o.bridge), ObjectKey::NextHop(o.next_hop)],

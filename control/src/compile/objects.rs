@@ -32,6 +32,7 @@ pub(super) fn vrf(network: &Network) -> pb::Object {
     object(Object::Vrf(pb::Vrf {
         id: network.number,
         name: network.name.to_string(),
+        underlay: false,
     }))
 }
 
@@ -154,6 +155,10 @@ pub(super) fn port(network: &Network, endpoint: &Endpoint, interface: &str, gate
         max_flows: 0,
         uplink: false,
         state: None,
+        policy: 0,
+        guard: None,
+        qos: None,
+        mirrors: Vec::new(),
     }))
 }
 

@@ -146,7 +146,8 @@ fn rank(object: &pb::Object) -> u8 {
             Some(Action::Flood(_)) => 2,
             Some(Action::Port(_)) => 5,
             Some(Action::Group(_)) => 6,
-            Some(Action::Tunnel(_) | Action::Local(_) | Action::Drop(_)) | None => 1,
+            Some(Action::Tunnel(_) | Action::Local(_) | Action::Drop(_) | Action::Vrf(_) | Action::Underlay(_))
+            | None => 1,
         },
         Some(Object::Bridge(_)) => 3,
         Some(Object::Port(_)) => 4,
@@ -155,6 +156,10 @@ fn rank(object: &pb::Object) -> u8 {
         Some(Object::Neighbor(_)) => 9,
         Some(Object::Vni(_)) => 10,
         Some(Object::Label(_)) => 11,
+        // Policies come before the ports that name them; mirrors too, which name next hops: see `stages`.
+        Some(Object::Policy(_)) => 0,
+        Some(Object::Mirror(_)) => 3,
+        Some(Object::Identity(_) | Object::SourceNat(_) | Object::Service(_) | Object::HealthCheck(_)) => 12,
     }
 }
 

@@ -51,6 +51,8 @@ impl Mirror {
 fn ours(mut object: pb::Object) -> Option<pb::Object> {
     let gateway = || Mac::GATEWAY.to_string();
     match object.object.as_mut()? {
+        Object::HealthCheck(check) => check.state = None,
+        Object::Identity(_) | Object::Policy(_) | Object::SourceNat(_) | Object::Service(_) | Object::Mirror(_) => {}
         Object::Port(port) => {
             if port.uplink {
                 return None;

@@ -179,6 +179,7 @@ async fn nothing_is_programmed_twice_and_nothing_foreign_is_touched() {
         let vrf = dp::Vrf {
             id: 99,
             name: "nonsense".into(),
+            underlay: false,
         };
         objects.insert((ObjectKey::Vrf(99), 0), wrap(dp::object::Object::Vrf(vrf)));
     });

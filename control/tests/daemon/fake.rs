@@ -219,6 +219,18 @@ fn unkey(key: &pb::Key) -> (ObjectKey, u32) {
         Key::Neighbor(n) => (ObjectKey::Neighbor(n.bridge, n.address.parse().unwrap()), 0),
         Key::Vni(vni) => (ObjectKey::Vni(*vni), 0),
         Key::Label(label) => (ObjectKey::Label(*label), 0),
+        Key::Identity(i) => {
+            let (address, length) = i.prefix.split_once('/').unwrap();
+            (
+                ObjectKey::Identity(i.vrf, address.parse().unwrap(), length.parse().unwrap()),
+                0,
+            )
+        }
+        Key::Policy(id) => (ObjectKey::Policy(*id), 0),
+        Key::SourceNat(id) => (ObjectKey::SourceNat(*id), 0),
+        Key::Service(id) => (ObjectKey::Service(*id), 0),
+        Key::Mirror(id) => (ObjectKey::Mirror(*id), 0),
+        Key::HealthCheck(id) => (ObjectKey::HealthCheck(*id), 0),
     }
 }
 
@@ -280,6 +292,15 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Dataplane for Server {
+    async fn trace(&self, _: Request<pb::TraceRequest>) -> Result<Response<pb::TraceResponse>, Status> {
+        Err(Status::unimplemented("trace"))
+    }
+
+    type WatchFlowsStream = Pin<Box<dyn Stream<Item = Result<pb::FlowEvent, Status>> + Send>>;
+    async fn watch_flows(&self, _: Request<pb::WatchFlowsRequest>) -> Result<Response<Self::WatchFlowsStream>, Status> {
+        Err(Status::unimplemented("watch_flows"))
+    }
+
     async fn get_info(&self, _: Request<pb::GetInfoRequest>) -> Result<Response<pb::GetInfoResponse>, Status> {
         Ok(Response::new(pb::GetInfoResponse {
             version: "fake".into(),

@@ -265,4 +265,154 @@ impl Control for FakeControl {
             endpoints: 2,
         }))
     }
+
+    async fn create_group(&self, _: Request<CreateGroupRequest>) -> Answer<Group> {
+        Err(Status::unimplemented("create_group"))
+    }
+
+    async fn get_group(&self, _: Request<GetGroupRequest>) -> Answer<Group> {
+        Err(Status::unimplemented("get_group"))
+    }
+
+    async fn list_groups(&self, _: Request<ListGroupsRequest>) -> Answer<ListGroupsResponse> {
+        Err(Status::unimplemented("list_groups"))
+    }
+
+    async fn update_group(&self, _: Request<UpdateGroupRequest>) -> Answer<Group> {
+        Err(Status::unimplemented("update_group"))
+    }
+
+    async fn delete_group(&self, _: Request<DeleteGroupRequest>) -> Answer<DeleteGroupResponse> {
+        Err(Status::unimplemented("delete_group"))
+    }
+
+    async fn create_policy(&self, _: Request<CreatePolicyRequest>) -> Answer<Policy> {
+        Err(Status::unimplemented("create_policy"))
+    }
+
+    async fn get_policy(&self, _: Request<GetPolicyRequest>) -> Answer<Policy> {
+        Err(Status::unimplemented("get_policy"))
+    }
+
+    async fn list_policies(&self, _: Request<ListPoliciesRequest>) -> Answer<ListPoliciesResponse> {
+        Err(Status::unimplemented("list_policies"))
+    }
+
+    async fn update_policy(&self, _: Request<UpdatePolicyRequest>) -> Answer<Policy> {
+        Err(Status::unimplemented("update_policy"))
+    }
+
+    async fn delete_policy(&self, _: Request<DeletePolicyRequest>) -> Answer<DeletePolicyResponse> {
+        Err(Status::unimplemented("delete_policy"))
+    }
+
+    async fn create_router(&self, _: Request<CreateRouterRequest>) -> Answer<Router> {
+        Err(Status::unimplemented("create_router"))
+    }
+
+    async fn get_router(&self, _: Request<GetRouterRequest>) -> Answer<Router> {
+        Err(Status::unimplemented("get_router"))
+    }
+
+    async fn list_routers(&self, _: Request<ListRoutersRequest>) -> Answer<ListRoutersResponse> {
+        Err(Status::unimplemented("list_routers"))
+    }
+
+    async fn update_router(&self, _: Request<UpdateRouterRequest>) -> Answer<Router> {
+        Err(Status::unimplemented("update_router"))
+    }
+
+    async fn delete_router(&self, _: Request<DeleteRouterRequest>) -> Answer<DeleteRouterResponse> {
+        Err(Status::unimplemented("delete_router"))
+    }
+
+    async fn create_floating_ip(&self, _: Request<CreateFloatingIpRequest>) -> Answer<FloatingIp> {
+        Err(Status::unimplemented("create_floating_ip"))
+    }
+
+    async fn get_floating_ip(&self, _: Request<GetFloatingIpRequest>) -> Answer<FloatingIp> {
+        Err(Status::unimplemented("get_floating_ip"))
+    }
+
+    async fn list_floating_ips(&self, _: Request<ListFloatingIpsRequest>) -> Answer<ListFloatingIpsResponse> {
+        Err(Status::unimplemented("list_floating_ips"))
+    }
+
+    async fn update_floating_ip(&self, _: Request<UpdateFloatingIpRequest>) -> Answer<FloatingIp> {
+        Err(Status::unimplemented("update_floating_ip"))
+    }
+
+    async fn delete_floating_ip(&self, _: Request<DeleteFloatingIpRequest>) -> Answer<DeleteFloatingIpResponse> {
+        Err(Status::unimplemented("delete_floating_ip"))
+    }
+
+    async fn create_service(&self, _: Request<CreateServiceRequest>) -> Answer<Service> {
+        Err(Status::unimplemented("create_service"))
+    }
+
+    async fn get_service(&self, _: Request<GetServiceRequest>) -> Answer<Service> {
+        Err(Status::unimplemented("get_service"))
+    }
+
+    async fn list_services(&self, _: Request<ListServicesRequest>) -> Answer<ListServicesResponse> {
+        Err(Status::unimplemented("list_services"))
+    }
+
+    async fn update_service(&self, _: Request<UpdateServiceRequest>) -> Answer<Service> {
+        Err(Status::unimplemented("update_service"))
+    }
+
+    async fn delete_service(&self, _: Request<DeleteServiceRequest>) -> Answer<DeleteServiceResponse> {
+        Err(Status::unimplemented("delete_service"))
+    }
+
+    async fn create_qos_profile(&self, _: Request<CreateQosProfileRequest>) -> Answer<QosProfile> {
+        Err(Status::unimplemented("create_qos_profile"))
+    }
+
+    async fn get_qos_profile(&self, _: Request<GetQosProfileRequest>) -> Answer<QosProfile> {
+        Err(Status::unimplemented("get_qos_profile"))
+    }
+
+    async fn list_qos_profiles(&self, _: Request<ListQosProfilesRequest>) -> Answer<ListQosProfilesResponse> {
+        Err(Status::unimplemented("list_qos_profiles"))
+    }
+
+    async fn update_qos_profile(&self, _: Request<UpdateQosProfileRequest>) -> Answer<QosProfile> {
+        Err(Status::unimplemented("update_qos_profile"))
+    }
+
+    async fn delete_qos_profile(&self, _: Request<DeleteQosProfileRequest>) -> Answer<DeleteQosProfileResponse> {
+        Err(Status::unimplemented("delete_qos_profile"))
+    }
+
+    async fn create_mirror(&self, _: Request<CreateMirrorRequest>) -> Answer<Mirror> {
+        Err(Status::unimplemented("create_mirror"))
+    }
+
+    async fn get_mirror(&self, _: Request<GetMirrorRequest>) -> Answer<Mirror> {
+        Err(Status::unimplemented("get_mirror"))
+    }
+
+    async fn list_mirrors(&self, _: Request<ListMirrorsRequest>) -> Answer<ListMirrorsResponse> {
+        Err(Status::unimplemented("list_mirrors"))
+    }
+
+    async fn update_mirror(&self, _: Request<UpdateMirrorRequest>) -> Answer<Mirror> {
+        Err(Status::unimplemented("update_mirror"))
+    }
+
+    async fn delete_mirror(&self, _: Request<DeleteMirrorRequest>) -> Answer<DeleteMirrorResponse> {
+        Err(Status::unimplemented("delete_mirror"))
+    }
+
+    async fn trace(&self, _: Request<TraceRequest>) -> Answer<TraceResponse> {
+        Err(Status::unimplemented("trace"))
+    }
+
+    type WatchFlowsStream = Iter<std::vec::IntoIter<Result<FlowEvent, Status>>>;
+
+    async fn watch_flows(&self, _: Request<WatchFlowsRequest>) -> Answer<Self::WatchFlowsStream> {
+        Err(Status::unimplemented("watch_flows"))
+    }
 }

@@ -61,7 +61,11 @@ fn route(vrf: u32, prefix: &str, next_hop: u64) -> object::Object {
 }
 
 fn vrf(id: u32, name: &str) -> object::Object {
-    object::Object::Vrf(Vrf { id, name: name.into() })
+    object::Object::Vrf(Vrf {
+        id,
+        name: name.into(),
+        underlay: false,
+    })
 }
 
 fn next_hop(id: u64, name: &str, action: Action) -> object::Object {
@@ -154,6 +158,12 @@ fn kind(object: &object::Object) -> Kind {
         object::Object::Neighbor(_) => Kind::Neighbor,
         object::Object::Vni(_) => Kind::Vni,
         object::Object::Label(_) => Kind::Label,
+        object::Object::Identity(_) => Kind::Identity,
+        object::Object::Policy(_) => Kind::Policy,
+        object::Object::SourceNat(_) => Kind::SourceNat,
+        object::Object::Service(_) => Kind::Service,
+        object::Object::Mirror(_) => Kind::Mirror,
+        object::Object::HealthCheck(_) => Kind::HealthCheck,
     }
 }
 
@@ -175,6 +185,7 @@ fn flow(source_port: u32, forward: bool) -> Flow {
         idle_seconds: 1,
         age_seconds: 60,
         forward,
+        ..Default::default()
     }
 }
 
@@ -183,6 +194,15 @@ type Stream<T> = Iter<std::vec::IntoIter<Result<T, Status>>>;
 
 #[tonic::async_trait]
 impl Dataplane for FakeDataplane {
+    async fn trace(&self, _: Request<TraceRequest>) -> Answer<TraceResponse> {
+        Err(Status::unimplemented("trace"))
+    }
+
+    type WatchFlowsStream = Stream<FlowEvent>;
+    async fn watch_flows(&self, _: Request<WatchFlowsRequest>) -> Answer<Self::WatchFlowsStream> {
+        Err(Status::unimplemented("watch_flows"))
+    }
+
     async fn get_info(&self, _: Request<GetInfoRequest>) -> Answer<GetInfoResponse> {
         Ok(Response::new(GetInfoResponse {
             version: "0.1.0".into(),
@@ -309,6 +329,7 @@ impl Dataplane for FakeDataplane {
                 reason("no_route", "no route to the destination"),
                 reason("bad_checksum", "the header's checksum is wrong"),
             ],
+            ..Default::default()
         }))
     }
 }

@@ -116,6 +116,16 @@ impl Dataplane for Service {
         let made = scribe.once(move || convert::statistics(&view.statistics()));
         Ok(Response::new(made.await?))
     }
+
+    async fn trace(&self, _: Request<pb::TraceRequest>) -> Result<Response<pb::TraceResponse>, Status> {
+        Err(Status::unimplemented("trace"))
+    }
+
+    type WatchFlowsStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<pb::FlowEvent, Status>> + Send>>;
+
+    async fn watch_flows(&self, _: Request<pb::WatchFlowsRequest>) -> Result<Response<Self::WatchFlowsStream>, Status> {
+        Err(Status::unimplemented("watch_flows"))
+    }
 }
 
 fn write_dump(view: &View, selection: &Selection, outlet: &Outlet<pb::DumpResponse>) {

@@ -10,7 +10,7 @@ fn brief(event: &pb::WatchEvent) -> (Type, u64, String) {
         Some(Object::Subnet(o)) => format!("subnet {}", o.name),
         Some(Object::Endpoint(o)) => format!("endpoint {}", o.name),
         Some(Object::Node(o)) => format!("node {}", o.name),
-        None => String::new(),
+        other => format!("{other:?}"),
     };
     (event.r#type(), event.revision, name)
 }

@@ -141,6 +141,7 @@ fn line(object: &pb::Object) -> String {
         Object::Neighbor(o) => format!("neighbor bridge {} {} = {}", o.bridge, o.address, o.mac),
         Object::Vni(o) => format!("vni {} -> {:?}", o.vni, o.target.unwrap()),
         Object::Label(o) => format!("label {} {} -> {:?}", o.label, o.name, o.target.unwrap()),
+        other => format!("{other:?}"),
     }
 }
 
@@ -159,5 +160,6 @@ fn action(action: &Action) -> String {
         ),
         Action::Flood(f) => format!("flood {:?}", f.next_hops),
         Action::Group(g) => format!("group {:?}", g.members),
+        other => format!("{other:?}"),
     }
 }

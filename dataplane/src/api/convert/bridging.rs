@@ -25,6 +25,7 @@ pub(super) fn show_vrf(vrf: &VrfSpec) -> pb::Vrf {
     pb::Vrf {
         id: vrf.id,
         name: vrf.name.to_string(),
+        underlay: false,
     }
 }
 

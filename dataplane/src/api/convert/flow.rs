@@ -61,5 +61,6 @@ pub(in crate::api) fn flow(flow: FlowRow) -> pb::Flow {
         idle_seconds: flow.idle_seconds,
         age_seconds: flow.age_seconds,
         forward: flow.forward,
+        ..pb::Flow::default()
     }
 }

@@ -40,6 +40,9 @@ pub(super) fn read(next_hop: &pb::NextHop) -> Result<NextHopSpec, Refusal> {
             },
             pbn::Action::Group(group) => ActionSpec::Group(read_group(group)?),
             pbn::Action::Flood(flood) => ActionSpec::Flood(read_flood(flood)?),
+            pbn::Action::Vrf(_) | pbn::Action::Underlay(_) => {
+                return Err(Refusal::invalid("next_hop.action", "this kind is not known yet"));
+            }
         },
     })
 }
@@ -79,7 +82,7 @@ fn read_encapsulation(tunnel: &pbn::Tunnel) -> Result<Encapsulation, Refusal> {
             }
             Ok(Encapsulation::MplsUdp { label: label.get() })
         }
-        Ok(pbn::Encapsulation::Unspecified) | Err(_) => Err(Refusal::invalid(
+        Ok(pbn::Encapsulation::Erspan | pbn::Encapsulation::Unspecified) | Err(_) => Err(Refusal::invalid(
             "next_hop.tunnel.encapsulation",
             format!(
                 "{} is no encapsulation; give VXLAN (1) or MPLS_UDP (2)",

@@ -69,6 +69,7 @@ pub(super) fn object(object: &pb::Object) -> Result<Object, Refusal> {
         PbObject::Neighbor(neighbor) => Object::Neighbor(bridging::read_neighbor(neighbor)?),
         PbObject::Vni(vni) => Object::Vni(binding::read_vni(vni)?),
         PbObject::Label(label) => Object::Label(binding::read_label(label)?),
+        _ => return Err(Refusal::invalid("put.object", "this kind is not known yet")),
     })
 }
 
@@ -89,6 +90,7 @@ pub(super) fn key(key: &pb::Key) -> Result<Key, Refusal> {
         }
         PbKey::Vni(vni) => Key::Vni(binding::vni(*vni)?),
         PbKey::Label(label) => Key::Label(binding::label(*label)?),
+        _ => return Err(Refusal::invalid("delete.key", "this kind is not known yet")),
     })
 }
 
@@ -107,7 +109,7 @@ pub(in crate::api) fn selection(request: &pb::DumpRequest) -> Result<Selection, 
         Ok(pb::Kind::Neighbor) => Ok(Kind::Neighbor),
         Ok(pb::Kind::Vni) => Ok(Kind::Vni),
         Ok(pb::Kind::Label) => Ok(Kind::Label),
-        Ok(pb::Kind::Unspecified) | Err(_) => Err(Refusal::invalid(
+        Ok(_) | Err(_) => Err(Refusal::invalid(
             "kinds",
             format!("{kind} is no kind of object; give PORT (1) to LABEL (9), or none for all"),
         )),

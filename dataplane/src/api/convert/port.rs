@@ -102,6 +102,10 @@ pub(super) fn show(port: &PortSpec) -> pb::Port {
         max_flows: port.max_flows,
         uplink: false,
         state: None,
+        policy: 0,
+        guard: None,
+        qos: None,
+        mirrors: Vec::new(),
     }
 }
 

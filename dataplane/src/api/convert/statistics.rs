@@ -59,8 +59,13 @@ pub(in crate::api) fn statistics(statistics: &Statistics) -> pb::GetStatisticsRe
             created: statistics.flows.created,
             expired: statistics.flows.expired,
             uncached: statistics.flows.uncached,
+            refused: 0,
+            evicted: 0,
         }),
         drop_reasons: reasons.collect(),
+        source_nats: Vec::new(),
+        services: Vec::new(),
+        fragments: None,
     }
 }
 

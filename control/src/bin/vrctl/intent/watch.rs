@@ -51,6 +51,8 @@ enum Object {
     Subnet(SubnetView),
     Endpoint(EndpointView),
     Node(Box<NodeView>),
+    /// A kind that this program does not show yet.
+    Other(String),
 }
 
 impl From<watch_event::Object> for Object {
@@ -60,6 +62,7 @@ impl From<watch_event::Object> for Object {
             watch_event::Object::Subnet(subnet) => Self::Subnet(subnet.into()),
             watch_event::Object::Endpoint(endpoint) => Self::Endpoint(endpoint.into()),
             watch_event::Object::Node(node) => Self::Node(Box::new(node.into())),
+            other => Self::Other(format!("{other:?}")),
         }
     }
 }
@@ -71,6 +74,7 @@ impl Object {
             Self::Subnet(_) => "subnet",
             Self::Endpoint(_) => "endpoint",
             Self::Node(_) => "node",
+            Self::Other(_) => "other",
         }
     }
 
@@ -80,6 +84,7 @@ impl Object {
             Self::Subnet(subnet) => subnet.full_name(),
             Self::Endpoint(endpoint) => endpoint.full_name(),
             Self::Node(node) => node.name.clone(),
+            Self::Other(_) => String::new(),
         }
     }
 
@@ -89,6 +94,7 @@ impl Object {
             Self::Subnet(subnet) => subnet.summary(),
             Self::Endpoint(endpoint) => endpoint.summary(),
             Self::Node(node) => node.summary(),
+            Self::Other(words) => words.clone(),
         }
     }
 }

@@ -85,8 +85,8 @@ impl Tables {
             Some(object::Object::Neighbor(it)) => self.neighbors.push(it),
             Some(object::Object::Vni(it)) => self.vnis.push(it),
             Some(object::Object::Label(it)) => self.labels.push(it),
-            // A kind that a newer server has and this program does not know.
-            None => {}
+            // A kind that this program does not show, or does not know.
+            Some(_) | None => {}
         }
     }
 

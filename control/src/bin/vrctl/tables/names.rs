@@ -82,7 +82,13 @@ impl Names {
             Some(next_hop::Action::Tunnel(tunnel)) => match tunnel.encapsulation() {
                 next_hop::Encapsulation::MplsUdp => format!("mpls-udp to {} label {}", tunnel.remote, tunnel.label),
                 next_hop::Encapsulation::Vxlan => format!("vxlan to {} vni {}", tunnel.remote, tunnel.vni),
+                next_hop::Encapsulation::Erspan => format!("erspan to {} session {}", tunnel.remote, tunnel.vni),
                 next_hop::Encapsulation::Unspecified => format!("tunnel to {}", tunnel.remote),
+            },
+            Some(next_hop::Action::Vrf(to)) => format!("vrf {}", to.vrf),
+            Some(next_hop::Action::Underlay(to)) => match to.gateway.as_str() {
+                "" => "underlay".to_owned(),
+                gateway => format!("underlay via {gateway}"),
             },
             Some(next_hop::Action::Group(group)) => {
                 let members: Vec<_> = group

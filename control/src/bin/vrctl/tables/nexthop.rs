@@ -89,6 +89,7 @@ fn encapsulation(value: next_hop::Encapsulation) -> &'static str {
         next_hop::Encapsulation::Unspecified => "unspecified",
         next_hop::Encapsulation::Vxlan => "vxlan",
         next_hop::Encapsulation::MplsUdp => "mpls-udp",
+        next_hop::Encapsulation::Erspan => "erspan",
     }
 }
 
@@ -113,6 +114,8 @@ impl NextHopView {
             None => {}
             Some(next_hop::Action::Drop(_)) => view.kind = "drop",
             Some(next_hop::Action::Local(_)) => view.kind = "local",
+            Some(next_hop::Action::Vrf(_)) => view.kind = "vrf",
+            Some(next_hop::Action::Underlay(_)) => view.kind = "underlay",
             Some(next_hop::Action::Port(to)) => {
                 view.kind = "port";
                 view.port = Some(PortView {
