@@ -130,6 +130,7 @@ fn vrfs_and_bridges() {
         PbObject::Vrf(pb::Vrf {
             id: 0,
             name: String::new(),
+            underlay: false,
         }),
         "vrf.id",
         "1 or more",
@@ -138,6 +139,7 @@ fn vrfs_and_bridges() {
         PbObject::Vrf(pb::Vrf {
             id: 1,
             name: "\0".into(),
+            underlay: false,
         }),
         "vrf.name",
         "control",
@@ -493,6 +495,7 @@ fn batches() {
         operation: Some(pb::operation::Operation::Put(put(PbObject::Vrf(pb::Vrf {
             id,
             name: String::new(),
+            underlay: false,
         })))),
     };
     assert_eq!(operations(&[vrf(1), vrf(2)]).unwrap().len(), 2);

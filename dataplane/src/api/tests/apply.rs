@@ -102,6 +102,7 @@ async fn a_message_beyond_the_limit_is_told_with_the_limit() {
     let huge = super::harness::put(PbObject::Vrf(pb::Vrf {
         id: 1,
         name: "x".repeat(65 << 20),
+        underlay: false,
     }));
     let request = |batch, operations| pb::ApplyRequest { batch, operations };
     let requests = tokio_stream::iter([request(1, vec![vrf(2)]), request(2, vec![huge])]);

@@ -181,7 +181,11 @@ pub(super) fn delete(key: pb::key::Key) -> pb::Operation {
 
 pub(super) fn vrf(id: u32) -> pb::Operation {
     let name = format!("vrf-{id}");
-    put(PbObject::Vrf(pb::Vrf { id, name }))
+    put(PbObject::Vrf(pb::Vrf {
+        id,
+        name,
+        underlay: false,
+    }))
 }
 
 /// Workload `n` of VRF 7: 10.1.0.n behind port n.
