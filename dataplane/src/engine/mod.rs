@@ -33,6 +33,9 @@ use crate::{
 /// Punted frames that may wait for the programmer.
 const PUNT_DEPTH: usize = 1024;
 
+/// Wanted neighbours that may wait for the programmer.
+const WANTED_DEPTH: usize = 1024;
+
 /// Sizes and choices of a dataplane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -127,6 +130,7 @@ pub fn assemble(
         learned,
         counters: (0..workers).map(|_| Counters::new(limits.ports, limits.vrfs)).collect(),
         punts: crossbeam::queue::ArrayQueue::new(PUNT_DEPTH),
+        wanted: crossbeam::queue::ArrayQueue::new(WANTED_DEPTH),
         injected: std::sync::atomic::AtomicU64::new(0),
         seed,
     });

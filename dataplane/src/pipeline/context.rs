@@ -1,6 +1,6 @@
 //! What the stages work with.
 
-use std::sync::atomic::AtomicU64;
+use std::{net::IpAddr, sync::atomic::AtomicU64};
 
 use crossbeam::queue::ArrayQueue;
 
@@ -62,6 +62,9 @@ pub struct Shared {
     pub counters: Box<[Counters]>,
     /// Frames for the control side. When it is full, frames are dropped: the underlay asks again.
     pub punts: ArrayQueue<Punt>,
+    /// Neighbours of the underlay that packets in the clear wait for: the control side resolves them. When it is full, the next
+    /// packet asks again.
+    pub wanted: ArrayQueue<IpAddr>,
     /// Frames that the control side left with workers to send: the underlay's ARP and neighbour discovery.
     pub injected: AtomicU64,
     /// Drawn at start, so that nobody outside can aim at one bucket of a hash table.

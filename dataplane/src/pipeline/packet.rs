@@ -15,6 +15,8 @@ pub(super) enum Origin {
     Port,
     /// A tunnel.
     Tunnel,
+    /// An uplink, in the clear.
+    Underlay,
     /// The router itself said it: its hop limit stays, and nothing is said about it.
     Router,
 }

@@ -20,5 +20,6 @@ pub mod route;
 pub mod slots;
 pub mod snapshot;
 mod sync;
+pub mod underlay;
 
 pub use snapshot::Tables;

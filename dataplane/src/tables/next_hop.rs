@@ -35,6 +35,19 @@ pub enum Action {
     Group(Arc<GroupHop>),
     /// A copy to each.
     Flood(Arc<[NextHopSlot]>),
+    /// Look up again in another VRF, with the source translated on the way. A decision never ends here: it goes on until it
+    /// comes to a next hop of another kind.
+    Vrf {
+        /// The other VRF.
+        vrf: VrfSlot,
+        /// A source without a translation goes on as it is, instead of being dropped.
+        untranslated: bool,
+    },
+    /// Out by an uplink in the clear, without encapsulation.
+    Underlay {
+        /// Router of the underlay. `None`: the destination itself is on the link.
+        gateway: Option<IpAddr>,
+    },
 }
 
 /// Delivery to a workload. Size and, unless given here, MAC are the port's.

@@ -13,6 +13,7 @@ use super::{
     port::Port,
     route::RouteValue,
     slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
+    underlay::UnderlayPath,
 };
 use crate::wire::Mac;
 
@@ -47,6 +48,13 @@ pub struct Tables {
     pub labels: Map<u32, LabelTarget>,
     /// Known remote VTEPs of bridged VNIs, to learn MACs behind them.
     pub remote_vteps: Map<(u32, IpAddr), NextHopSlot>,
+    /// The VRF that routes what comes in by an uplink in the clear, for an address that is owned.
+    pub underlay: Option<VrfSlot>,
+    /// Addresses in the underlay for which this node, and no other, is there: those of services and of source translations that
+    /// belong to the underlay's VRF.
+    pub owned: Map<IpAddr, ()>,
+    /// Neighbours of the underlay that packets in the clear are sent to.
+    pub underlay_neighbors: Map<IpAddr, UnderlayPath>,
     /// This node's IPv4 tunnel address.
     pub vtep4: Option<Ipv4Addr>,
     /// This node's IPv6 tunnel address.
@@ -69,6 +77,9 @@ impl Tables {
             vnis: Map::default(),
             labels: Map::default(),
             remote_vteps: Map::default(),
+            underlay: None,
+            owned: Map::default(),
+            underlay_neighbors: Map::default(),
             vtep4: None,
             vtep6: None,
         }
@@ -96,6 +107,13 @@ impl Tables {
     #[inline]
     pub fn next_hop(&self, slot: NextHopSlot) -> Option<&NextHop> {
         self.next_hops.get(slot.index())
+    }
+
+    /// The VRF for a packet in the clear to this address: that of the underlay, if the address is owned.
+    #[inline]
+    pub fn owner(&self, address: IpAddr) -> Option<VrfSlot> {
+        let vrf = self.underlay?;
+        self.owned.contains_key(&address).then_some(vrf)
     }
 
     /// What a decision made in this VRF now is stamped with. A flow with another stamp must be decided again.

@@ -150,5 +150,11 @@ fn describe(tables: &Tables, slot: NextHopSlot) -> String {
         },
         Action::Group(group) => format!("group of {}", group.members.len()),
         Action::Flood(targets) => format!("flood to {}", targets.len()),
+        Action::Vrf { vrf, .. } => match tables.vrf(*vrf) {
+            Some(vrf) => format!("vrf {} {}", vrf.id, vrf.name).trim_end().to_owned(),
+            None => "vrf".to_owned(),
+        },
+        Action::Underlay { gateway: Some(gateway) } => format!("underlay via {gateway}"),
+        Action::Underlay { gateway: None } => "underlay".to_owned(),
     }
 }
