@@ -1,6 +1,9 @@
 //! What a batch does beside changing tables: carried out when it is committed, undone when it is not.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+};
 
 use crate::tables::slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot};
 
@@ -23,6 +26,8 @@ pub(super) struct Effects {
     pub(super) vrfs: HashSet<VrfSlot>,
     /// Next hops that are gone: what was learned behind them is forgotten.
     pub(super) forgotten: Vec<NextHopSlot>,
+    /// Addresses in the underlay that may have become this node's own, or may be so no more.
+    pub(super) owned: BTreeSet<IpAddr>,
     /// A next hop was changed or removed: decisions in every VRF may have changed.
     pub(super) next_hops: bool,
 }

@@ -12,6 +12,7 @@ mod forwarding;
 mod host;
 mod next_hops;
 pub mod object;
+mod owned;
 mod ports;
 pub mod problem;
 mod routes;

@@ -8,6 +8,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{
     object::{BridgeSpec, LabelSpec, NextHopSpec, PortSpec, VniSpec, VrfSpec},
+    owned::Owners,
     problem::Refusal,
     slots::SlotPool,
 };
@@ -102,6 +103,8 @@ pub(super) struct State {
     pub(super) route_count: u64,
     /// Tunnels by remote VTEP.
     pub(super) tunnels: Map<IpAddr, Arc<[NextHopSlot]>>,
+    /// Uses of addresses that are owned if their VRF is the underlay's.
+    pub(super) owners: Owners,
     pub(super) port_uses: References,
     pub(super) vrf_uses: References,
     /// Last epoch of VRFs that are gone, by slot.
@@ -127,6 +130,7 @@ impl State {
             other_routes: Map::default(),
             route_count: 0,
             tunnels: Map::default(),
+            owners: Owners::default(),
             port_uses: References::default(),
             vrf_uses: References::default(),
             vrf_epochs: References::default(),
