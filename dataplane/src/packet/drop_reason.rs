@@ -45,6 +45,12 @@ drop_reasons! {
     BadIpv4Checksum = "bad_ipv4_checksum",
     /// A fragment that reaches beyond 65535 bytes, or whose length is not a multiple of eight.
     BadFragment = "bad_fragment",
+    /// A fragment that overlaps another one of its datagram, or its transport header (RFC 5722, RFC 1858): the datagram is lost.
+    FragmentOverlap = "fragment_overlap",
+    /// A fragment whose first one, with the ports, did not come in time.
+    FragmentTimeout = "fragment_timeout",
+    /// The port has too many fragments under way.
+    FragmentQuota = "fragment_quota",
     /// IPv6 extension headers are malformed, too many or too long.
     BadExtensionHeader = "bad_extension_header",
     /// The TCP, UDP, ICMP or SCTP header is cut short.
@@ -55,6 +61,18 @@ drop_reasons! {
     MartianSource = "martian_source",
     /// The ethertype is neither IPv4, IPv6 nor ARP and the port is routed.
     UnknownEthertype = "unknown_ethertype",
+    /// A source MAC that is not the workload's.
+    SpoofedMac = "spoofed_mac",
+    /// A source address that is not the workload's.
+    SpoofedIp = "spoofed_ip",
+    /// An ARP packet that claims an address or a MAC that is not the workload's, or that is malformed.
+    SpoofedArp = "spoofed_arp",
+    /// A neighbour discovery packet that claims an address or a MAC that is not the workload's, or that comes in fragments (RFC 6980).
+    SpoofedNd = "spoofed_nd",
+    /// A router advertisement or redirect from a workload that is no router.
+    RogueRa = "rogue_ra",
+    /// A DHCP answer from a workload that is no DHCP server.
+    RogueDhcp = "rogue_dhcp",
     /// A VLAN tag that this port does not expect.
     UnknownVlan = "unknown_vlan",
     /// The frame is addressed to another station's MAC and the port is routed.
@@ -111,6 +129,10 @@ drop_reasons! {
     NoFrame = "no_frame",
     /// No room in front of the packet for the outer header.
     NoHeadroom = "no_headroom",
+    /// Beyond the port's limit of packets or bytes.
+    PolicerExceeded = "policer_exceeded",
+    /// Beyond the port's limit, and its queue is full.
+    ShaperFull = "shaper_full",
     /// The port's transmit queue is full.
     TransmitQueueFull = "transmit_queue_full",
     /// The worker that owns the port's transmit queue does not keep up.

@@ -194,6 +194,9 @@ impl Programmer {
                 gateways: Arc::from([]),
                 mtu,
                 workers,
+                guard: None,
+                qos: None,
+                mirrors: Arc::default(),
             };
             state.tables.ports.set(slot.index(), port);
             resolving.push(Uplink {

@@ -149,6 +149,9 @@ pub(super) fn put(
         gateways: spec.gateways.clone(),
         mtu,
         workers,
+        guard: None,
+        qos: None,
+        mirrors: Arc::default(),
     };
     note_gateways(state, &port);
     state.tables.ports.set(slot.index(), port);

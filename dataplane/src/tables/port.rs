@@ -2,7 +2,12 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::slots::{BridgeSlot, VrfSlot};
+use super::{
+    guard::Guard,
+    mirror::Mirror,
+    qos::Qos,
+    slots::{BridgeSlot, VrfSlot},
+};
 use crate::wire::Mac;
 
 /// An address of the router with the length of its subnet's prefix.
@@ -48,6 +53,12 @@ pub struct Port {
     pub mtu: u16,
     /// Workers that own a queue of this port, one bit each. None: the port is not open.
     pub workers: u64,
+    /// What the workload may claim to be. `None`: anything.
+    pub guard: Option<Arc<Guard>>,
+    /// Limits and marks. `None`: none.
+    pub qos: Option<Arc<Qos>>,
+    /// Mirrors that get copies of its packets, at most [`MAX_MIRRORS`](super::mirror::MAX_MIRRORS).
+    pub mirrors: Arc<[Arc<Mirror>]>,
 }
 
 impl Port {
