@@ -70,6 +70,17 @@ impl FlowKey {
         }
     }
 
+    /// The key between two addresses, if they are of one family.
+    #[inline]
+    #[must_use]
+    pub fn between(context: u32, src: IpAddr, dst: IpAddr, protocol: u8, (src_port, dst_port): (u16, u16)) -> Option<Self> {
+        match (src, dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => Some(Self::v4(context, src, dst, protocol, src_port, dst_port)),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => Some(Self::v6(context, src, dst, protocol, src_port, dst_port)),
+            _ => None,
+        }
+    }
+
     /// The key of the answers: addresses and ports change places, context and protocol stay.
     #[inline]
     #[must_use]
@@ -88,6 +99,13 @@ impl FlowKey {
         let mut key = *self;
         key.words[4] = context_and_ports(context, self.src_port(), self.dst_port());
         key
+    }
+
+    /// The addresses, protocol and ports are the same, whatever the contexts.
+    #[inline]
+    #[must_use]
+    pub fn same_tuple(&self, other: &Self) -> bool {
+        self.with_context(0) == other.with_context(0)
     }
 
     /// Source address.

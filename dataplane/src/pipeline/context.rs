@@ -14,7 +14,7 @@ use crate::{
     service::icmp::RateLimit,
     tables::{
         Tables,
-        flow::{FlowOwner, FlowTable},
+        flow::{FlowHint, FlowOwner, FlowTable},
         learned::LearnedTable,
         slots::{PortSlot, VrfSlot},
     },
@@ -84,6 +84,8 @@ pub struct State {
     pub frames: FrameCache,
     /// Room for the batch between stages.
     pub(super) routed: Vec<Packet>,
+    /// Where the flow of each is likely to be.
+    pub(super) hints: Vec<FlowHint>,
 }
 
 impl State {
@@ -95,6 +97,7 @@ impl State {
             out: Outputs::default(),
             frames,
             routed: Vec::with_capacity(super::BATCH),
+            hints: Vec::with_capacity(super::BATCH),
         }
     }
 }

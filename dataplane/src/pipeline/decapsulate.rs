@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     context::Context,
-    forward, ingress, local,
+    ingress, local,
     packet::{Origin, Packet, reason},
     rewrite, switch,
 };
@@ -211,10 +211,9 @@ fn mpls(context: &mut Context<'_>, port: PortSlot, mut frame: Frame, outer: &Par
             let Some(vrf) = vrf_behind(context, next_hop) else {
                 return refuse(context, port, frame, DropReason::NextHopDrop);
             };
-            if let Some(packet) = ingress::to_router(context, port, vrf, frame, parsed, Origin::Tunnel) {
-                forward::forward(context, packet, next_hop);
-            }
-            None
+            let mut packet = ingress::to_router(context, port, vrf, frame, parsed, Origin::Tunnel)?;
+            packet.via = Some(next_hop);
+            Some(packet)
         }
     }
 }

@@ -4,9 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
     context::Context,
-    forward,
+    decide, forward,
     packet::{Origin, Packet},
-    route,
     switch::Side,
 };
 use crate::{
@@ -295,7 +294,7 @@ fn say(context: &mut Context<'_>, port: PortSlot, vrf: VrfSlot, frame: Frame) {
             return;
         }
     };
-    match route::decide(tables, table, &packet.key, packet.hash, None) {
+    match decide::next_hop(tables, table, packet.destination(), packet.hash, None) {
         Some(next_hop) => forward::forward(context, packet, next_hop),
         None => context.drop_packet(packet, DropReason::NoRoute),
     }

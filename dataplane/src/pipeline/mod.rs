@@ -10,18 +10,24 @@
 pub mod context;
 pub mod counters;
 mod decapsulate;
+mod decide;
+mod flow_action;
 mod forward;
 mod ingress;
 mod local;
 mod output;
 mod packet;
+pub mod record;
 mod rewrite;
 mod route;
+mod settle;
 mod switch;
+mod translate;
 
 pub use context::{Context, Punt, Shared, State};
+pub use flow_action::{DEFAULT_RULE, FlowAction, FlowFlags};
 pub use output::Outputs;
-pub use route::FlowAction;
+pub use record::Recorder;
 
 use crate::{packet::Frame, tables::slots::PortSlot};
 

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::{FlowAction, translate};
 use crate::{
     packet::{DropReason, FlowKey, Frame},
-    tables::slots::{PortSlot, VrfSlot},
-    wire::{IpKind, ParseError, Parsed},
+    tables::slots::{NextHopSlot, PortSlot, VrfSlot},
+    wire::{Flags, IpKind, ParseError, Parsed, proto},
 };
 
 /// Where a packet was before it came to its VRF.
@@ -38,6 +39,8 @@ pub(super) struct Packet {
     pub vrf: VrfSlot,
     /// Where from.
     pub origin: Origin,
+    /// The next hop that its label named. Else the route says.
+    pub via: Option<NextHopSlot>,
 }
 
 impl Packet {
@@ -67,7 +70,26 @@ impl Packet {
             port,
             vrf,
             origin,
+            via: None,
         })
+    }
+
+    /// The workload's port it came in by; `None` from an uplink, or from the router itself.
+    #[inline]
+    pub(super) fn workload(&self) -> Option<PortSlot> {
+        (self.origin == Origin::Port).then_some(self.port)
+    }
+
+    /// The way it came in, as flows are bound to it.
+    #[inline]
+    pub(super) fn way_in(&self) -> u16 {
+        FlowAction::way_in(self.workload())
+    }
+
+    /// ICMP other than echo: it has no flow of its own, but may belong to another's.
+    #[inline]
+    pub(super) fn is_signal(&self) -> bool {
+        matches!(self.parsed.proto, proto::ICMP | proto::ICMPV6) && !self.parsed.flags.has(Flags::ICMP_ECHO)
     }
 
     /// IPv6, not IPv4.
@@ -89,12 +111,15 @@ impl Packet {
     }
 }
 
-/// The flow key of an IP packet: without ports for fragments, so that all fragments of a datagram share it. `None` when it is
-/// not IP.
+/// The flow key of an IP packet: without ports for fragments, so that all fragments of a datagram share it. An echo request has its
+/// identifier as source port, a reply as destination port, so that the reply's key is the request's turned round and nothing else's.
+/// `None` when it is not IP.
 #[inline]
 pub(super) fn flow_key(ip: &[u8], parsed: &Parsed, context: u32) -> Option<FlowKey> {
     let (source_port, destination_port) = if parsed.is_fragment() {
         (0, 0)
+    } else if parsed.flags.has(Flags::ICMP_ECHO) {
+        echo_ports(ip.get(usize::from(parsed.l4)).copied().unwrap_or(0), parsed.src_port)
     } else {
         (parsed.src_port, parsed.dst_port)
     };
@@ -125,6 +150,16 @@ pub(super) fn flow_key(ip: &[u8], parsed: &Parsed, context: u32) -> Option<FlowK
             ))
         }
         IpKind::None => None,
+    }
+}
+
+/// What stands for ports in the key of an echo request or reply of this ICMP type.
+#[inline]
+pub(super) fn echo_ports(kind: u8, identifier: u16) -> (u16, u16) {
+    if translate::is_echo_request(kind) {
+        (identifier, 0)
+    } else {
+        (0, identifier)
     }
 }
 

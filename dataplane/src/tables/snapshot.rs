@@ -119,7 +119,30 @@ impl Tables {
     /// What a decision made in this VRF now is stamped with. A flow with another stamp must be decided again.
     #[inline]
     pub fn stamp(&self, vrf: &Vrf) -> u64 {
-        u64::from(self.next_hop_epoch) << 32 | u64::from(vrf.epoch)
+        u64::from(self.next_hop_epoch & 0x7fff_ffff) << 32 | u64::from(vrf.epoch)
+    }
+
+    /// What a decision is stamped with that rests on more than one VRF (routes that lead from one into another, translation, bridged
+    /// frames): it is made again after every batch of changes.
+    #[inline]
+    pub fn wide_stamp(&self) -> u64 {
+        1 << 63 | self.revision
+    }
+
+    /// A decision with this stamp, made in this VRF, holds.
+    #[inline]
+    pub fn is_current(&self, stamp: u64, vrf: &Vrf) -> bool {
+        stamp == self.stamp(vrf) || stamp == self.wide_stamp()
+    }
+
+    /// A decision with this stamp refers to next hops that are still the same, though it may have to be made again.
+    #[inline]
+    pub fn names_next_hops(&self, stamp: u64) -> bool {
+        if stamp >> 63 == 1 {
+            stamp == self.wide_stamp()
+        } else {
+            stamp >> 32 == u64::from(self.next_hop_epoch & 0x7fff_ffff)
+        }
     }
 
     /// The next hop of the longest prefix of a VRF that contains the address.

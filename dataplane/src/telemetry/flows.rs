@@ -7,6 +7,7 @@ use crate::{
     tables::{
         Tables,
         flow::{FlowEntry, FlowTable, STALE},
+        forwarding::Vrf,
         next_hop::{Action, Encapsulation},
         slots::{NextHopSlot, PortSlot, VrfSlot},
     },
@@ -94,7 +95,7 @@ fn row(tables: &Tables, filter: &FlowFilter, entry: &FlowEntry, now_ms: u64) -> 
     if filter.vrf.is_some_and(|wanted| wanted != vrf.id) || filter.port.is_some() && filter.port != port {
         return None;
     }
-    let (next_hop, action) = decision(tables, entry, tables.stamp(vrf));
+    let (next_hop, action) = decision(tables, entry, vrf);
     let seconds = |since_ms: u64| u32::try_from(now_ms.saturating_sub(since_ms) / 1000).unwrap_or(u32::MAX);
     Some(FlowRow {
         vrf: vrf.id,
@@ -115,18 +116,17 @@ fn row(tables: &Tables, filter: &FlowFilter, entry: &FlowEntry, now_ms: u64) -> 
 }
 
 /// What is done with the flow's packets, as far as that still means anything.
-fn decision(tables: &Tables, entry: &FlowEntry, stamp: u64) -> (Option<u64>, String) {
+fn decision(tables: &Tables, entry: &FlowEntry, vrf: &Vrf) -> (Option<u64>, String) {
     if entry.epoch == STALE {
         return (None, "undecided: no packet yet".to_owned());
     }
     let slot = FlowAction::unpack(entry.action).next_hop;
-    // The upper half of a stamp says whether next hops are still those of the decision.
-    let next_hop = tables.next_hop(slot).filter(|_| entry.epoch >> 32 == stamp >> 32);
+    let next_hop = tables.next_hop(slot).filter(|_| tables.names_next_hops(entry.epoch));
     let Some(next_hop) = next_hop else {
         return (None, "outdated: the next packet decides anew".to_owned());
     };
     let mut text = describe(tables, slot);
-    if entry.epoch != stamp {
+    if !tables.is_current(entry.epoch, vrf) {
         text.push_str(" (the next packet decides anew)");
     }
     (Some(next_hop.id), text)

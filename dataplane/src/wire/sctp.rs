@@ -41,6 +41,26 @@ impl<T: AsRef<[u8]>> Sctp<T> {
 }
 
 impl<T: AsRef<[u8]> + AsMut<[u8]>> Sctp<T> {
+    /// Changes the ports, and the checksum by what that changes of it: a wrong one stays wrong. A checksum that the sender left to an
+    /// offload (zero) is computed. The view must be of the whole packet.
+    pub fn change_ports(&mut self, src_port: u16, dst_port: u16) {
+        let (old, check) = (super::bytes::get_u32(self.as_bytes(), 0), self.checksum());
+        self.set_src_port(src_port);
+        self.set_dst_port(dst_port);
+        if check == 0 {
+            self.fill_checksum();
+            return;
+        }
+        // CRCs are linear: that of the difference, all zeros behind the ports, is the difference of the CRCs.
+        let changed = (old ^ super::bytes::get_u32(self.as_bytes(), 0)).to_be_bytes();
+        let zeros = std::iter::repeat_n(0, self.as_bytes().len().saturating_sub(changed.len()));
+        let difference = changed
+            .into_iter()
+            .chain(zeros)
+            .fold(0, |crc, byte| CRC32C[usize::from(crc as u8 ^ byte)] ^ crc >> 8);
+        super::bytes::put_u32(self.buf.as_mut(), 8, (check ^ difference).swap_bytes());
+    }
+
     /// Computes and writes the checksum. Ports are covered by it (addresses are not).
     pub fn fill_checksum(&mut self) {
         let crc = self.compute_checksum();
@@ -77,6 +97,25 @@ mod tests {
             .iter()
             .fold(u32::MAX, |crc, b| CRC32C[usize::from(crc as u8 ^ b)] ^ crc >> 8);
         assert_eq!(!crc, 0xe306_9283, "the check value of the polynomial");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn changed_ports_keep_the_checksum_as_right_or_wrong_as_it_was(
+            mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 12..200),
+            ports: (u16, u16),
+            wrong: u32,
+        ) {
+            let mut view = Sctp::new_checked(&mut bytes).unwrap();
+            view.fill_checksum();
+            let check = view.checksum() ^ wrong;
+            proptest::prop_assume!(check != 0);
+            super::super::bytes::put_u32(view.buf, 8, check.swap_bytes());
+            let mut view = Sctp::new_checked(&mut bytes).unwrap();
+            view.change_ports(ports.0, ports.1);
+            proptest::prop_assert_eq!((view.src_port(), view.dst_port()), ports);
+            proptest::prop_assert_eq!(view.checksum(), view.compute_checksum() ^ wrong);
+        }
     }
 
     #[test]

@@ -1,0 +1,155 @@
+//! Translates a packet in place: addresses, ports, ICMP identifiers, and every checksum that covers them.
+//!
+//! Checksums are changed by what the fields change of them (RFC 1624), never computed anew: a packet that was damaged before it came
+//! here is still found damaged by its receiver. What a packet is to look like is said by a flow key: the other direction's,
+//! turned round.
+
+use std::net::IpAddr;
+
+use crate::{
+    packet::FlowKey,
+    wire::{Flags, Fragment, IpKind, Parsed, Sctp, checksum::Delta, proto},
+};
+
+/// The packet cannot be translated: part of what a checksum covers is not here (an SCTP datagram in fragments), or it is not of the
+/// key's family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Untranslatable;
+
+/// Protocols that put a checksum with a pseudo header at offset 6 and are not parsed otherwise: DCCP (RFC 4340), UDP-Lite (RFC 3828).
+const DCCP: u8 = 33;
+const UDP_LITE: u8 = 136;
+
+/// Gives the packet (from its IP header on; `parsed` counts from there) the addresses and ports of `to`. Of fragments, the first has
+/// its ports translated and the later ones have none.
+#[inline]
+pub(super) fn packet(ip: &mut [u8], parsed: &Parsed, to: &FlowKey) -> Result<(), Untranslatable> {
+    let changed = addresses(ip, parsed.kind, to.src(), to.dst())?;
+    if parsed.fragment == Fragment::Later {
+        return Ok(());
+    }
+    let whole = parsed.fragment == Fragment::No;
+    let l4 = ip.get_mut(usize::from(parsed.l4)..).ok_or(Untranslatable)?;
+    transport(l4, parsed, whole, changed, (to.src_port(), to.dst_port()))
+}
+
+/// Writes the addresses; gives what that changes of a pseudo header.
+#[inline]
+pub(super) fn addresses(
+    ip: &mut [u8],
+    kind: IpKind,
+    source: IpAddr,
+    destination: IpAddr,
+) -> Result<Delta, Untranslatable> {
+    match (kind, source, destination) {
+        (IpKind::V4, IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let header = ip.first_chunk_mut::<20>().ok_or(Untranslatable)?;
+            let old = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+            let changed = Delta::NONE
+                .u32(old(12), source.to_bits())
+                .u32(old(16), destination.to_bits());
+            let check = changed.apply(u16::from_be_bytes([header[10], header[11]]));
+            [header[10], header[11]] = check.to_be_bytes();
+            header[12..16].copy_from_slice(&source.octets());
+            header[16..].copy_from_slice(&destination.octets());
+            Ok(changed)
+        }
+        (IpKind::V6, IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let header = ip.first_chunk_mut::<40>().ok_or(Untranslatable)?;
+            let (mut old_source, mut old_destination) = ([0; 16], [0; 16]);
+            old_source.copy_from_slice(&header[8..24]);
+            old_destination.copy_from_slice(&header[24..]);
+            header[8..24].copy_from_slice(&source.octets());
+            header[24..].copy_from_slice(&destination.octets());
+            Ok(Delta::NONE
+                .u128(u128::from_be_bytes(old_source), source.to_bits())
+                .u128(u128::from_be_bytes(old_destination), destination.to_bits()))
+        }
+        _ => Err(Untranslatable),
+    }
+}
+
+/// Writes the ports of an L4 header, and its checksum. `addresses`: what changed of the pseudo header.
+#[inline]
+fn transport(
+    l4: &mut [u8],
+    parsed: &Parsed,
+    whole: bool,
+    addresses: Delta,
+    ports: (u16, u16),
+) -> Result<(), Untranslatable> {
+    match parsed.proto {
+        proto::TCP => {
+            let changed = write_ports(l4, ports, addresses).ok_or(Untranslatable)?;
+            change(l4, 16, |check| changed.apply(check));
+        }
+        proto::UDP => {
+            let changed = write_ports(l4, ports, addresses).ok_or(Untranslatable)?;
+            change(l4, 6, |check| changed.apply_udp(check));
+        }
+        proto::ICMP => {
+            // No pseudo header here: addresses do not matter.
+            let changed = identifier(l4, parsed, ports, Delta::NONE);
+            change(l4, 2, |check| changed.apply(check));
+        }
+        proto::ICMPV6 => {
+            let changed = identifier(l4, parsed, ports, addresses);
+            change(l4, 2, |check| changed.apply(check));
+        }
+        proto::SCTP => {
+            let mut view = Sctp::new_checked(l4).map_err(|_| Untranslatable)?;
+            if (view.src_port(), view.dst_port()) != ports {
+                if !whole {
+                    return Err(Untranslatable);
+                }
+                view.change_ports(ports.0, ports.1);
+            }
+        }
+        DCCP | UDP_LITE => change(l4, 6, |check| addresses.apply(check)),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Writes the two ports at the head of TCP and UDP; adds what that changes.
+#[inline]
+fn write_ports(l4: &mut [u8], (source, destination): (u16, u16), changed: Delta) -> Option<Delta> {
+    let ports = l4.first_chunk_mut::<4>()?;
+    let new = u32::from(source) << 16 | u32::from(destination);
+    let changed = changed.u32(u32::from_be_bytes(*ports), new);
+    *ports = new.to_be_bytes();
+    Some(changed)
+}
+
+/// Writes the identifier of an echo request or reply; adds what that changes. A request's key has it as source port, a reply's as
+/// destination port; the other is zero.
+fn identifier(l4: &mut [u8], parsed: &Parsed, ports: (u16, u16), changed: Delta) -> Delta {
+    let Some([kind, _, _, _, a, b, ..]) = l4.first_chunk_mut::<8>() else {
+        return changed;
+    };
+    if !parsed.flags.has(Flags::ICMP_ECHO) {
+        return changed;
+    }
+    let new = if is_echo_request(*kind) { ports.0 } else { ports.1 };
+    let changed = changed.u16(u16::from_be_bytes([*a, *b]), new);
+    [*a, *b] = new.to_be_bytes();
+    changed
+}
+
+/// The ICMP type of an echo request of either family.
+#[inline]
+pub(super) const fn is_echo_request(kind: u8) -> bool {
+    matches!(kind, 8 | 128)
+}
+
+/// Changes a checksum field, if it is there.
+#[inline]
+pub(super) fn change(l4: &mut [u8], at: usize, new: impl FnOnce(u16) -> u16) {
+    if let Some(field) = l4.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<2>()) {
+        *field = new(u16::from_be_bytes(*field)).to_be_bytes();
+    }
+}
+
+#[cfg(test)]
+#[path = "translate_tests.rs"]
+mod tests;
