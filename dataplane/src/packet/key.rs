@@ -73,7 +73,13 @@ impl FlowKey {
     /// The key between two addresses, if they are of one family.
     #[inline]
     #[must_use]
-    pub fn between(context: u32, src: IpAddr, dst: IpAddr, protocol: u8, (src_port, dst_port): (u16, u16)) -> Option<Self> {
+    pub fn between(
+        context: u32,
+        src: IpAddr,
+        dst: IpAddr,
+        protocol: u8,
+        (src_port, dst_port): (u16, u16),
+    ) -> Option<Self> {
         match (src, dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => Some(Self::v4(context, src, dst, protocol, src_port, dst_port)),
             (IpAddr::V6(src), IpAddr::V6(dst)) => Some(Self::v6(context, src, dst, protocol, src_port, dst_port)),

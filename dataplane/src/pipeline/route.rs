@@ -3,14 +3,24 @@
 //! A flow decided under a current stamp, whose packets come in as they did, is run at once; it costs one lookup. All else is settled
 //! in [`settle`], out of the way.
 
-use super::{context::Context, flow_action::{FlowAction, FlowFlags}, forward, packet::Packet, settle};
+use super::{
+    context::Context,
+    flow_action::{FlowAction, FlowFlags},
+    forward,
+    packet::Packet,
+    settle,
+};
 use crate::{packet::DropReason, tables::flow::FlowHint};
 
 /// Sends each packet of the batch on its way.
 pub(super) fn run(context: &mut Context<'_>, batch: &mut Vec<Packet>) {
     let mut hints = std::mem::take(&mut context.state.hints);
     hints.clear();
-    hints.extend(batch.iter().map(|packet| context.shared.flows.prefetch_record(packet.hash)));
+    hints.extend(
+        batch
+            .iter()
+            .map(|packet| context.shared.flows.prefetch_record(packet.hash)),
+    );
     for (packet, hint) in batch.drain(..).zip(&hints) {
         one(context, packet, *hint);
     }

@@ -170,7 +170,12 @@ fn fragment_at(bytes: &mut [u8], field: u16) {
 fn fragments_put_together_are_the_translated_datagram() {
     let address = |last: u8| IpAddr::from([10, 0, 0, last]);
     let payload: Vec<u8> = (0..100).collect();
-    let datagram = build(address(1), address(2), proto::UDP, &l4_of(proto::UDP, 0, (5, 6), &payload));
+    let datagram = build(
+        address(1),
+        address(2),
+        proto::UDP,
+        &l4_of(proto::UDP, 0, (5, 6), &payload),
+    );
     let to = FlowKey::between(0, address(3), address(4), proto::UDP, (7, 8)).unwrap();
     let mut whole = datagram.clone();
     let parsed = parse_ip(&whole).unwrap();
@@ -193,7 +198,12 @@ fn fragments_put_together_are_the_translated_datagram() {
 #[test]
 fn a_fragmented_sctp_datagram_keeps_its_ports_or_is_refused() {
     let address = |last: u8| IpAddr::from([10, 0, 0, last]);
-    let mut bytes = build(address(1), address(2), proto::SCTP, &l4_of(proto::SCTP, 0, (5, 6), &[0; 12]));
+    let mut bytes = build(
+        address(1),
+        address(2),
+        proto::SCTP,
+        &l4_of(proto::SCTP, 0, (5, 6), &[0; 12]),
+    );
     fragment_at(&mut bytes, 0x2000);
     let parsed = parse_ip(&bytes).unwrap();
     let key = |ports| FlowKey::between(0, address(3), address(4), proto::SCTP, ports).unwrap();

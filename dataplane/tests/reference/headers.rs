@@ -232,7 +232,9 @@ fn transport(ip: &mut Ip, b: &[u8]) -> Result<(), DropReason> {
             (ip.ports, ip.tcp_flags) = ((word(l4, 0), word(l4, 2)), l4[13]);
         }
         17 | 132 => ip.ports = (word(l4, 0), word(l4, 2)),
-        _ if matches!((v6, l4[0]), (false, 0 | 8) | (true, 128 | 129)) => ip.ports = (word(l4, 4), word(l4, 4)),
+        // A request and a reply with one identifier are two flows, each the other's way back.
+        _ if matches!((v6, l4[0]), (false, 8) | (true, 128)) => ip.ports = (word(l4, 4), 0),
+        _ if matches!((v6, l4[0]), (false, 0) | (true, 129)) => ip.ports = (0, word(l4, 4)),
         _ => {}
     }
     Ok(())
