@@ -134,6 +134,7 @@ fn wrapped(spec: &OuterSpec, inner: &[u8], tos: u8) {
             assert_eq!((entry.label, entry.bottom, entry.ttl), (label, true, 63));
             assert_eq!((rest, mpls::payload(payload).ok()), (inner, Some(inner)));
         }
+        Encap::Erspan { .. } => unreachable!("never made here: mirrors have a way of their own"),
     }
     congestion(tos);
 }

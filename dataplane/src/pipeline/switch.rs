@@ -199,7 +199,7 @@ fn is_of(tables: &Tables, slot: BridgeSlot, place: Place) -> bool {
         Place::NextHop(next_hop) => match tables.next_hop(NextHopSlot::from_raw(next_hop)).map(|n| &n.action) {
             Some(Action::Tunnel(tunnel)) => match tunnel.encapsulation {
                 Encapsulation::Vxlan { vni, .. } => tables.vnis.get(&vni) == Some(&VniTarget::Bridge(slot)),
-                Encapsulation::MplsUdp { .. } => false,
+                Encapsulation::MplsUdp { .. } | Encapsulation::Erspan { .. } => false,
             },
             _ => false,
         },

@@ -221,7 +221,7 @@ fn tunnel_of(action: &Action) -> Option<(IpAddr, Option<u32>)> {
     let Action::Tunnel(tunnel) = action else { return None };
     let vni = match tunnel.encapsulation {
         Encapsulation::Vxlan { vni, .. } => Some(vni),
-        Encapsulation::MplsUdp { .. } => None,
+        Encapsulation::MplsUdp { .. } | Encapsulation::Erspan { .. } => None,
     };
     Some((tunnel.remote, vni))
 }

@@ -119,6 +119,10 @@ fn path(state: &State, options: OuterOptions, found: &Resolved, encapsulation: E
             }),
             None,
         ),
+        Encapsulation::Erspan { session } => {
+            let erspan = build(Encap::Erspan { session });
+            (erspan.clone(), Some(erspan))
+        }
     };
     let port = PortSlot::from_raw(found.port);
     let underlay_mtu = usize::from(state.tables.port(port)?.mtu);

@@ -74,6 +74,18 @@ pub enum Encapsulation {
         /// The remote's label.
         label: u32,
     },
+    /// ERSPAN type II over GRE: carries copies of frames to a collector, and nothing else.
+    Erspan {
+        /// Session, 0 to 1023.
+        session: u16,
+    },
+}
+
+impl Encapsulation {
+    /// Carries only copies that mirrors make: no route, MAC, label, group or flood may lead there.
+    pub const fn is_for_mirrors(self) -> bool {
+        matches!(self, Self::Erspan { .. })
+    }
 }
 
 /// A tunnel to a remote VTEP.

@@ -197,7 +197,8 @@ impl Bucket {
         let numerator = u128::from(units) * u128::from(NANOSECONDS * TICKS_PER_NANOSECOND) << FRACTION;
         // Rounded up: never more than the rate.
         let cost = numerator.div_ceil(u128::from(per_second.max(1)));
-        let ticks = cost.saturating_mul(u128::from(burst)) >> FRACTION;
+        // Rounded up to a tick, as costs are: exactly the burst passes at once.
+        let ticks = cost.saturating_mul(u128::from(burst)).div_ceil(1 << FRACTION);
         Self {
             cost,
             // A burst of more than a year is as good as none asked for; the bound keeps sums within the word.
@@ -210,7 +211,7 @@ impl Bucket {
     #[inline]
     fn cost(&self, units: u64) -> u64 {
         let cost = self.cost.saturating_mul(u128::from(units));
-        u64::try_from((cost >> FRACTION) + u128::from(cost & ((1 << FRACTION) - 1) != 0))
+        u64::try_from(cost.div_ceil(1 << FRACTION))
             .unwrap_or(u64::MAX)
             .min(1 << 59)
     }

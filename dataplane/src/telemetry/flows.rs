@@ -147,6 +147,7 @@ fn describe(tables: &Tables, slot: NextHopSlot) -> String {
         Action::Tunnel(tunnel) => match tunnel.encapsulation {
             Encapsulation::Vxlan { vni, .. } => format!("vxlan {} vni {vni}", tunnel.remote),
             Encapsulation::MplsUdp { label } => format!("mpls-udp {} label {label}", tunnel.remote),
+            Encapsulation::Erspan { session } => format!("erspan {} session {session}", tunnel.remote),
         },
         Action::Group(group) => format!("group of {}", group.members.len()),
         Action::Flood(targets) => format!("flood to {}", targets.len()),

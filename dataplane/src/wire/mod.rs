@@ -16,6 +16,7 @@ mod bytes;
 pub mod checksum;
 pub mod ecn;
 mod error;
+pub mod erspan;
 pub mod eth;
 pub mod icmpv4;
 pub mod icmpv6;

@@ -1,7 +1,7 @@
 //! Prebuilt outer headers: everything in front of a tunnelled packet, made once per next hop and patched per packet.
 //!
 //! Ethernet, at most one VLAN tag, IPv4 or IPv6, UDP, then VXLAN (RFC 7348), VXLAN with an inner Ethernet header for routed
-//! packets, or one MPLS label (RFC 7510).
+//! packets, or one MPLS label (RFC 7510); or GRE and ERSPAN, for mirrored frames.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ use super::eth::{self, VlanTag};
 use super::ipv4::{self, Ipv4Header};
 use super::ipv6::{self, Ipv6Header};
 use super::mpls::Entry;
-use super::{Ipv4, Ipv6, Label, Mac, VlanId, Vni, WireError, ethertype, proto, udp, vxlan};
+use super::{Ipv4, Ipv6, Label, Mac, VlanId, Vni, WireError, erspan, ethertype, proto, udp, vxlan};
 
 /// Bytes set aside for a template; the longest (VLAN, IPv6, routed VXLAN) has 88.
 pub const MAX_LEN: usize = 128;
@@ -57,6 +57,21 @@ pub enum Encap {
         /// Label; bottom of stack.
         label: Label,
     },
+    /// ERSPAN over GRE before an Ethernet frame: no UDP. Written by [`Outer::apply_erspan`] only.
+    Erspan {
+        /// Session, 0 to 1023.
+        session: u16,
+    },
+}
+
+impl Encap {
+    /// IP protocol that carries it.
+    const fn proto(self) -> u8 {
+        match self {
+            Self::Erspan { .. } => proto::GRE,
+            _ => proto::UDP,
+        }
+    }
 }
 
 /// What an outer header is made of.
@@ -156,7 +171,7 @@ impl Outer {
                     id: 0,
                     dont_fragment: spec.dont_fragment,
                     ttl: spec.ttl,
-                    proto: proto::UDP,
+                    proto: spec.encap.proto(),
                     src,
                     dst,
                 };
@@ -170,7 +185,7 @@ impl Outer {
                     traffic_class: 0,
                     flow_label: 0,
                     payload_len: 0,
-                    next_header: proto::UDP,
+                    next_header: spec.encap.proto(),
                     hop_limit: spec.ttl,
                     src,
                     dst,
@@ -178,11 +193,11 @@ impl Outer {
                 .to_bytes(),
             ),
         }
-        let port = match spec.encap {
-            Encap::Mpls { .. } => udp::PORT_MPLS,
-            Encap::Vxlan { .. } | Encap::RoutedVxlan { .. } => udp::PORT_VXLAN,
-        };
-        w.push(udp::header(0, port, 0));
+        match spec.encap {
+            Encap::Mpls { .. } => w.push(udp::header(0, udp::PORT_MPLS, 0)),
+            Encap::Vxlan { .. } | Encap::RoutedVxlan { .. } => w.push(udp::header(0, udp::PORT_VXLAN, 0)),
+            Encap::Erspan { .. } => {}
+        }
         let encap_at = w.len;
         match spec.encap {
             Encap::Vxlan { vni } => w.push(vxlan::header(vni)),
@@ -199,6 +214,8 @@ impl Outer {
                 }
                 .to_bytes(),
             ),
+            // All of it is written per copy.
+            Encap::Erspan { .. } => w.push([0; erspan::HEADER_LEN]),
         }
         Self {
             bytes: w.bytes,
@@ -206,7 +223,7 @@ impl Outer {
             l3: l3 as u8,
             encap_at: encap_at as u8,
             v6: matches!(spec.ends, Ends::V6 { .. }),
-            udp_checksum: spec.udp_checksum,
+            udp_checksum: spec.udp_checksum && spec.encap.proto() == proto::UDP,
             encap: spec.encap,
             partial,
         }
@@ -248,7 +265,8 @@ impl Outer {
     /// Writes the header, fit for one packet, into `dst`: the [`len`](Self::len) bytes right before it.
     ///
     /// # Errors
-    /// `dst` has another length, or the outer IP packet would be longer than 65535 bytes. Nothing is written then.
+    /// `dst` has another length, or the outer IP packet would be longer than 65535 bytes, or this is for mirrored frames. What
+    /// stands in `dst` then means nothing.
     #[inline]
     pub fn apply(&self, dst: &mut [u8], packet: &PerPacket) -> Result<(), WireError> {
         let (need, have) = (self.len(), dst.len());
@@ -282,7 +300,48 @@ impl Outer {
                     *ttl = packet.ttl;
                 }
             }
+            Encap::Erspan { .. } => {
+                return Err(WireError::invalid(
+                    "outer header",
+                    "encapsulation",
+                    0,
+                    "not that of mirrored frames",
+                ));
+            }
         }
+        Ok(())
+    }
+
+    /// As [`apply`](Self::apply), for a mirrored frame in ERSPAN.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), and when this is not ERSPAN.
+    pub fn apply_erspan(&self, dst: &mut [u8], copy: &erspan::PerCopy) -> Result<(), WireError> {
+        let Encap::Erspan { session } = self.encap else {
+            return Err(WireError::invalid("outer header", "encapsulation", 0, "ERSPAN"));
+        };
+        let (need, have) = (self.len(), dst.len());
+        let template = self.bytes.get(..need).unwrap_or_default();
+        if have != need {
+            return Err(WireError::NoRoom {
+                header: "outer header",
+                need,
+                have,
+            });
+        }
+        let ip_len = self.overhead().saturating_add(copy.inner_len);
+        if ip_len > 0xffff {
+            return Err(too_long(ip_len));
+        }
+        dst.copy_from_slice(template);
+        let ip_at = self.l3();
+        if self.v6 {
+            put_u16(dst, ip_at + 4, (ip_len - ipv6::HEADER_LEN) as u16);
+        } else {
+            put_u16(dst, ip_at + 2, ip_len as u16);
+            put_u16(dst, ip_at + 10, self.partial.add_u16(ip_len as u16).checksum());
+        }
+        super::bytes::put(dst, usize::from(self.encap_at), erspan::header(session, copy));
         Ok(())
     }
 

@@ -116,6 +116,7 @@ proptest! {
         // The tail, by hand.
         let vxlan = |vni: Vni| (u64::from(vni.get()) << 8 | 0x0800_0000 << 32).to_be_bytes().to_vec();
         let (port, mut tail) = match encap {
+            Encap::Erspan { .. } => unreachable!("has a test of its own"),
             Encap::Vxlan { vni } => (4789, vxlan(vni)),
             Encap::RoutedVxlan { vni, dst, src } => {
                 (4789, [vxlan(vni), dst.0.to_vec(), src.0.to_vec(), inner_ethertype.to_be_bytes().to_vec()].concat())
@@ -164,6 +165,7 @@ proptest! {
         prop_assert_eq!((p.src_port, p.dst_port, p.kind), (entropy, port, if v6 { IpKind::V6 } else { IpKind::V4 }));
         let behind = &frame[outer.encap_at()..];
         match encap {
+            Encap::Erspan { .. } => unreachable!("has a test of its own"),
             Encap::Mpls { label } => {
                 let (entry, rest) = mpls::pop(behind).unwrap();
                 prop_assert_eq!((entry.label, entry.ttl, entry.bottom, rest), (label, ttl, true, &inner[..]));
@@ -179,6 +181,77 @@ proptest! {
                 Ends::V6 { src, dst } => pseudo_v6(src, dst, proto::UDP, len),
             };
             prop_assert!(frame[udp + 6..udp + 8] != [0, 0] && verify_l4(&frame[udp..], proto::UDP, pseudo));
+        }
+    }
+}
+
+#[test]
+fn mirrored_frames_have_a_way_of_their_own() {
+    let erspan = Outer::new(&spec(false, false, Encap::Erspan { session: 5 }));
+    let vxlan = Outer::new(&spec(
+        false,
+        false,
+        Encap::Vxlan {
+            vni: Vni::new(1).unwrap(),
+        },
+    ));
+    let copy = erspan::PerCopy {
+        inner_len: 65_535 - 36,
+        sequence: 1,
+        truncated: false,
+        tagged: false,
+    };
+    let mut header = [0; 50];
+    assert_eq!((erspan.len(), erspan.overhead()), (50, 36));
+    assert_eq!(erspan.apply_erspan(&mut header, &copy), Ok(()));
+    assert!(erspan.apply_erspan(&mut header[..49], &copy).is_err());
+    let longer = erspan::PerCopy {
+        inner_len: copy.inner_len + 1,
+        ..copy
+    };
+    assert!(erspan.apply_erspan(&mut header, &longer).is_err());
+    assert!(vxlan.apply_erspan(&mut header, &copy).is_err());
+    let packet = PerPacket {
+        inner_len: 100,
+        entropy_port: 50000,
+        tos: 0,
+        ttl: 0,
+        ip_id: 0,
+        inner_ethertype: 0,
+    };
+    assert!(
+        erspan.apply(&mut header, &packet).is_err(),
+        "routed packets are no mirrored frames"
+    );
+}
+
+proptest! {
+    #[test]
+    fn erspan_is_gre_over_what_etherparse_reads(
+        v6: bool, vlan: bool, dont_fragment: bool, session in 0_u16..1024, sequence: u32, truncated: bool, tagged: bool,
+        inner in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let spec = OuterSpec { dont_fragment, udp_checksum: true, ..spec(v6, vlan, Encap::Erspan { session }) };
+        let outer = Outer::new(&spec);
+        prop_assert!(!outer.wants_udp_checksum());
+        let copy = erspan::PerCopy { inner_len: inner.len(), sequence, truncated, tagged };
+        let mut frame = [vec![0xaa; outer.len()], inner.clone()].concat();
+        outer.apply_erspan(&mut frame[..outer.len()], &copy).unwrap();
+        let read = etherparse::SlicedPacket::from_ethernet(&frame).unwrap();
+        let ip = read.net.unwrap();
+        let payload = ip.ip_payload_ref().unwrap();
+        prop_assert_eq!(payload.ip_number, etherparse::IpNumber::GRE);
+        let (header, rest) = payload.payload.split_at(erspan::HEADER_LEN);
+        prop_assert_eq!(header, erspan::header(session, &copy));
+        prop_assert_eq!(rest, &inner[..]);
+        match ip {
+            etherparse::NetSlice::Ipv4(ip) => {
+                let header = ip.header().to_header();
+                prop_assert_eq!(header.header_checksum, header.calc_header_checksum());
+                prop_assert_eq!((header.time_to_live, header.dont_fragment), (64, dont_fragment));
+            }
+            etherparse::NetSlice::Ipv6(ip) => prop_assert_eq!(ip.header().hop_limit(), 64),
+            _ => prop_assert!(false, "not IP"),
         }
     }
 }

@@ -258,6 +258,7 @@ impl Run<'_> {
                             };
                             self.tunnel(*remote, tos, shim, ip.clone(), flow);
                         }
+                        Encapsulation::Erspan { .. } => unreachable!("for mirrors only; none is generated"),
                     }
                 }
             }
@@ -395,6 +396,7 @@ pub fn tunnel_mtu(remote: IpAddr, encapsulation: Encapsulation) -> usize {
     match encapsulation {
         Encapsulation::Vxlan { .. } => 1500 - outer_ip - 8 - 8 - 14,
         Encapsulation::MplsUdp { .. } => 1500 - outer_ip - 8 - 4,
+        Encapsulation::Erspan { .. } => 1500 - outer_ip - 16 - 14,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         problem::Refusal,
     },
     tables::next_hop::{Encapsulation, GROUP_BUCKETS},
-    wire::{Label, Mac, Vni},
+    wire::{Label, Mac, Vni, erspan},
 };
 
 /// Most copies that one next hop may make.
@@ -82,10 +82,25 @@ fn read_encapsulation(tunnel: &pbn::Tunnel) -> Result<Encapsulation, Refusal> {
             }
             Ok(Encapsulation::MplsUdp { label: label.get() })
         }
-        Ok(pbn::Encapsulation::Erspan | pbn::Encapsulation::Unspecified) | Err(_) => Err(Refusal::invalid(
+        Ok(pbn::Encapsulation::Erspan) => {
+            if tunnel.label != 0 {
+                return beside("next_hop.tunnel.label", "ERSPAN carries no MPLS label");
+            }
+            if !tunnel.inner_mac.is_empty() {
+                return beside("next_hop.tunnel.inner_mac", "ERSPAN carries frames as they are");
+            }
+            match u16::try_from(tunnel.vni) {
+                Ok(session) if session <= erspan::MAX_SESSION => Ok(Encapsulation::Erspan { session }),
+                _ => {
+                    let message = format!("ERSPAN sessions are 0 to {}, not {}", erspan::MAX_SESSION, tunnel.vni);
+                    Err(Refusal::invalid("next_hop.tunnel.vni", message))
+                }
+            }
+        }
+        Ok(pbn::Encapsulation::Unspecified) | Err(_) => Err(Refusal::invalid(
             "next_hop.tunnel.encapsulation",
             format!(
-                "{} is no encapsulation; give VXLAN (1) or MPLS_UDP (2)",
+                "{} is no encapsulation; give VXLAN (1), MPLS_UDP (2) or, for mirrors, ERSPAN (3)",
                 tunnel.encapsulation
             ),
         )),
@@ -148,6 +163,10 @@ pub(super) fn show(next_hop: &NextHopSpec) -> pb::NextHop {
                 Encapsulation::MplsUdp { label } => {
                     tunnel.set_encapsulation(pbn::Encapsulation::MplsUdp);
                     tunnel.label = *label;
+                }
+                Encapsulation::Erspan { session } => {
+                    tunnel.set_encapsulation(pbn::Encapsulation::Erspan);
+                    tunnel.vni = u32::from(*session);
                 }
             }
             pbn::Action::Tunnel(tunnel)

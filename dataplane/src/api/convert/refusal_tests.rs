@@ -259,7 +259,7 @@ fn tunnels() {
     check(
         vxlan(|t| t.encapsulation = 0),
         "next_hop.tunnel.encapsulation",
-        "VXLAN (1) or MPLS_UDP (2)",
+        "VXLAN (1), MPLS_UDP (2)",
     );
     check(
         vxlan(|t| t.encapsulation = 9),
