@@ -6,6 +6,7 @@
 //!
 //! Tables know headers and packets, but no ports' drivers, no clock and no stage of the pipeline.
 
+pub mod conntrack;
 pub mod cow;
 pub mod flow;
 pub mod forwarding;

@@ -11,6 +11,10 @@ pub const HEADER_LEN: usize = 20;
 const OPTION_END: u8 = 0;
 const OPTION_NOP: u8 = 1;
 const OPTION_MSS: u8 = 2;
+const OPTION_WINDOW_SCALE: u8 = 3;
+
+/// Largest shift of a window (RFC 7323, section 2.3).
+const MAX_WINDOW_SCALE: u8 = 14;
 
 view! {
     /// A TCP segment.
@@ -67,6 +71,17 @@ impl<T: AsRef<[u8]>> Tcp<T> {
 
     /// Where the value of the maximum segment size option stands, from the first byte of the header.
     pub fn mss_offset(&self) -> Option<usize> {
+        self.option(OPTION_MSS, 4)
+    }
+
+    /// The shift of the window scale option (RFC 7323), at most 14: what says more means 14. It counts on SYN segments only.
+    pub fn window_scale(&self) -> Option<u8> {
+        let at = self.option(OPTION_WINDOW_SCALE, 3)?;
+        Some(get_u8(self.as_bytes(), at).min(MAX_WINDOW_SCALE))
+    }
+
+    /// Where the value of the first option of this kind stands, if the option is so long.
+    fn option(&self, wanted: u8, wanted_len: usize) -> Option<usize> {
         let options = self.options();
         let mut at = 0;
         // Each turn goes at least one byte ahead and options are at most 40 bytes.
@@ -79,8 +94,8 @@ impl<T: AsRef<[u8]>> Tcp<T> {
                     if len < 2 || at + len > options.len() {
                         return None;
                     }
-                    if kind == OPTION_MSS {
-                        return (len == 4).then_some(HEADER_LEN + at + 2);
+                    if kind == wanted {
+                        return (len == wanted_len).then_some(HEADER_LEN + at + 2);
                     }
                     at += len;
                 }
@@ -196,6 +211,20 @@ mod tests {
             "a length of zero does not loop"
         );
         assert_eq!(mss(&[]), None);
+    }
+
+    #[test]
+    fn finds_the_window_scale_beside_other_options() {
+        let scale = |options: &[u8]| {
+            Tcp::new_checked(segment(tcp_flags::SYN, options, &[]))
+                .unwrap()
+                .window_scale()
+        };
+        assert_eq!(scale(&[2, 4, 5, 0xb4, 1, 3, 3, 7]), Some(7));
+        assert_eq!(scale(&[3, 3, 200, 0]), Some(14), "more than 14 is 14");
+        assert_eq!(scale(&[3, 4, 7, 0]), None, "wrong length");
+        assert_eq!(scale(&[1, 1, 3, 3]), None, "cut off");
+        assert_eq!(scale(&[]), None);
     }
 
     #[test]
