@@ -86,9 +86,9 @@ pub(super) struct Half {
     /// The sequence number after its last octet.
     pub(super) end: u32,
     /// Low bits of its highest acknowledgement, or the length of its SYN's data.
-    low_ack: u32,
+    pub(super) low_ack: u32,
     /// Exponent of its window.
-    window: u8,
+    pub(super) window: u8,
     /// Its window scale.
     pub(super) scale: u8,
 }
