@@ -125,6 +125,30 @@ drop_reasons! {
     NoFloodTarget = "no_flood_target",
     /// A local or unassigned MAC address that a bridge never forwards (reserved 01:80:c2 group).
     ReservedMac = "reserved_mac",
+    /// The policy of the sending workload does not allow it.
+    PolicyDeniedEgress = "policy_denied_egress",
+    /// The policy of the receiving workload does not allow it.
+    PolicyDeniedIngress = "policy_denied_ingress",
+    /// A service that has no backend at present (answered with ICMP port unreachable).
+    NoBackend = "no_backend",
+    /// The packet would enter a VRF that its source may enter only translated, and nothing translates it.
+    NoTranslation = "no_translation",
+    /// No port is free to translate its source to (answered with ICMP host unreachable).
+    NatExhausted = "nat_exhausted",
+    /// A packet that cannot be translated as its flow is: part of an SCTP datagram, or of another IP version.
+    Untranslatable = "untranslatable",
+    /// It was led from VRF to VRF too often.
+    RoutingLoop = "routing_loop",
+    /// A new flow that must be remembered, of a port or VRF that has as many flows as it may.
+    FlowLimit = "flow_limit",
+    /// A new flow that must be remembered, and the flow table is full.
+    FlowTableFull = "flow_table_full",
+    /// A TCP segment whose sequence or acknowledgement number does not belong to its connection.
+    TcpOutOfWindow = "tcp_out_of_window",
+    /// A TCP reset outside of its connection's window (RFC 5961), or of a connection that is not known.
+    TcpBadReset = "tcp_bad_reset",
+    /// TCP flags that do not go together.
+    TcpBadFlags = "tcp_bad_flags",
     /// No free frame to make a copy or an answer.
     NoFrame = "no_frame",
     /// No room in front of the packet for the outer header.

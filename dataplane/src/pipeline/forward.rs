@@ -4,10 +4,10 @@ use super::{
     context::Context,
     local,
     packet::{Origin, Packet},
-    rewrite,
+    rewrite, translate,
 };
 use crate::{
-    packet::{DropReason, Frame, key::entropy_port},
+    packet::{DropReason, FlowKey, Frame, key::entropy_port},
     service::{fragment::Fragmenter, icmp::IcmpError},
     tables::{
         next_hop::{Action, PortHop, TunnelHop, TunnelPath},
@@ -27,11 +27,18 @@ pub(super) const ETHERNET: u16 = 14;
 /// Sends a packet to a next hop that is decided.
 #[inline]
 pub(super) fn forward(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot) {
+    forward_as(context, packet, next_hop, None);
+}
+
+/// As [`forward`], but the packet leaves with the addresses and ports of `to`. It keeps its own until it is sure to leave: what the
+/// router has to say about it is said to its sender, about the packet that the sender knows.
+#[inline]
+pub(super) fn forward_as(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, to: Option<&FlowKey>) {
     let tables = context.tables;
     match tables.next_hop(next_hop).map(|n| &n.action) {
         Some(Action::Port(hop)) => match tables.port(hop.port) {
             Some(port) => {
-                if let Some(packet) = routed_hop(context, packet, next_hop, port.mtu) {
+                if let Some(packet) = routed_hop(context, packet, next_hop, port.mtu, to) {
                     to_port(context, packet, hop, port);
                 }
             }
@@ -39,7 +46,7 @@ pub(super) fn forward(context: &mut Context<'_>, packet: Packet, next_hop: NextH
         },
         Some(Action::Tunnel(hop)) => match &hop.path {
             Some(path) => {
-                if let Some(packet) = routed_hop(context, packet, next_hop, path.mtu) {
+                if let Some(packet) = routed_hop(context, packet, next_hop, path.mtu, to) {
                     to_tunnel(context, packet, path);
                 }
             }
@@ -150,9 +157,15 @@ fn wrap(
 }
 
 /// What every routed hop does, whatever follows: the packet must fit, must not have travelled too far, and must not agree on
-/// segments that will not fit.
+/// segments that will not fit. Then it is translated.
 #[inline]
-fn routed_hop(context: &mut Context<'_>, mut packet: Packet, next_hop: NextHopSlot, mtu: u16) -> Option<Packet> {
+fn routed_hop(
+    context: &mut Context<'_>,
+    mut packet: Packet,
+    next_hop: NextHopSlot,
+    mtu: u16,
+    to: Option<&FlowKey>,
+) -> Option<Packet> {
     let v6 = packet.is_v6();
     let own = packet.origin == Origin::Router;
     if !own && rewrite::hop_limit(packet.frame.data(), v6) <= 1 {
@@ -160,7 +173,7 @@ fn routed_hop(context: &mut Context<'_>, mut packet: Packet, next_hop: NextHopSl
         return None;
     }
     if packet.frame.len() > usize::from(mtu) {
-        too_big(context, packet, next_hop, mtu);
+        too_big(context, packet, next_hop, mtu, to);
         return None;
     }
     if !own {
@@ -173,12 +186,18 @@ fn routed_hop(context: &mut Context<'_>, mut packet: Packet, next_hop: NextHopSl
             segment.clamp_mss(mtu.saturating_sub(headers), false);
         }
     }
+    if let Some(to) = to
+        && translate::packet(packet.frame.data_mut(), &packet.parsed, to).is_err()
+    {
+        context.drop_packet(packet, DropReason::Untranslatable);
+        return None;
+    }
     Some(packet)
 }
 
 /// A packet larger than its path: IPv4 that allows it goes on in fragments, all else is refused with the size that would fit.
 #[cold]
-fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu: u16) {
+fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu: u16, to: Option<&FlowKey>) {
     let cutter = if rewrite::dont_fragment(packet.frame.data(), packet.is_v6()) {
         None
     } else {
@@ -214,7 +233,7 @@ fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu
             packet.origin,
             context.shared.seed,
         ) {
-            Ok(fragment) => forward(context, fragment, next_hop),
+            Ok(fragment) => forward_as(context, fragment, next_hop, to),
             Err(frame) => context.drop_frame(packet.port, Some(packet.vrf), frame, DropReason::BadFragment),
         }
     }

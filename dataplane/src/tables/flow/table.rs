@@ -327,6 +327,15 @@ impl FlowTable {
         (self.record(flow.direction).generation() == flow.generation).then(|| hit(flow.direction ^ 1, seen))
     }
 
+    /// The key of the other direction of the same flow, if it has one: what packets of this direction are translated by, turned round.
+    #[inline]
+    #[must_use]
+    pub fn sibling_key(&self, flow: FlowRef) -> Option<FlowKey> {
+        let (words, _) = self.record(flow.direction ^ 1).key()?;
+        // As in `sibling`.
+        (self.record(flow.direction).generation() == flow.generation).then(|| FlowKey::from_words(words))
+    }
+
     /// The word kept for the connection state of this direction; 0 in a new flow.
     #[inline]
     #[must_use]
