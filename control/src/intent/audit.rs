@@ -1,6 +1,9 @@
 //! The leak check: addresses handed out against the objects that hold them.
 
-use crate::{model::number, state::State};
+use crate::{
+    model::number,
+    state::{Holder, State},
+};
 
 /// What an audit found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,20 +23,27 @@ pub fn audit(state: &State) -> AuditReport {
     let mut report = AuditReport::default();
     for allocation in state.allocations() {
         report.addresses += 1;
-        let (network, address, name) = (&allocation.network, allocation.address, &allocation.endpoint);
-        let held = state
-            .endpoint(network, name)
-            .is_some_and(|e| e.addresses.contains(&address));
+        let (network, address, holder) = (&allocation.network, allocation.address, &allocation.holder);
+        let held = match holder {
+            Holder::Endpoint(name) => state
+                .endpoint(network, name)
+                .is_some_and(|e| e.addresses.contains(&address)),
+            Holder::Service(name) => state.service(network, name).is_some_and(|s| s.given.contains(&address)),
+            Holder::FloatingIp(name) => state
+                .floating_ip(name)
+                .is_some_and(|f| f.given.network == *network && f.given.address == address),
+        };
         if !held {
             report.findings.push(format!(
-                "{address} of network {network} is leaked: endpoint {name} does not hold it"
+                "{address} of network {network} is leaked: {holder} does not hold it"
             ));
         }
-        let taken = state
-            .subnet_around(network, address)
-            .and_then(|s| state.pool(s))
-            .is_some_and(|p| !p.is_free(number(address)));
-        if !taken {
+        let free = match state.subnet_around(network, address) {
+            Some(subnet) => state.pool(subnet).is_none_or(|p| p.is_free(number(address))),
+            // Services may have addresses outside of all subnets.
+            None => !matches!(holder, Holder::Service(_)),
+        };
+        if free {
             report.findings.push(format!(
                 "{address} of network {network} is handed out, but free in its subnet"
             ));
@@ -44,9 +54,9 @@ pub fn audit(state: &State) -> AuditReport {
         let (network, name) = (&endpoint.network, &endpoint.name);
         for address in &endpoint.addresses {
             match state.allocation(network, *address) {
-                Some(allocation) if allocation.endpoint == *name => {}
+                Some(allocation) if allocation.holder == Holder::Endpoint(name.clone()) => {}
                 Some(other) => {
-                    let holder = &other.endpoint;
+                    let holder = &other.holder;
                     report.findings.push(format!(
                         "{address} of network {network} is held by endpoint {name}, but handed out to {holder}"
                     ));

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Refusal, addresses, network, numbers, uid};
+use super::{
+    Refusal,
+    addresses::{self, Claim},
+    network, numbers, uid,
+};
 use crate::{
     model::{AddressWish, Endpoint, EndpointWish, InterfaceName, Mac, Mask, Name},
-    state::{Cursor, Key, Record, Transaction},
+    state::{Cursor, Holder, Key, Record, Transaction},
 };
 
 /// Creates an endpoint with its addresses, number and MAC; idempotent by name and by client id.
@@ -58,7 +62,7 @@ pub fn create_endpoint(transaction: &mut Transaction, wish: EndpointWish) -> Res
         Some(mac) => mac,
         None => generate_mac(transaction, &wish.network, number)?,
     };
-    let addresses = addresses::resolve(transaction, &wish.network, &wish.name, &wish.addresses, &[])?;
+    let addresses = claim(&wish.network, &wish.name).resolve(transaction, &wish.addresses, &[])?;
     let endpoint = Arc::new(Endpoint {
         uid: uid(),
         revision: transaction.revision(),
@@ -72,6 +76,11 @@ pub fn create_endpoint(transaction: &mut Transaction, wish: EndpointWish) -> Res
         wished_addresses: wish.addresses,
         labels: wish.labels,
         client_id: wish.client_id,
+        allowed_addresses: wish.allowed_addresses,
+        allowed_macs: wish.allowed_macs,
+        allow_router: wish.allow_router,
+        allow_dhcp_server: wish.allow_dhcp_server,
+        qos: wish.qos,
     });
     transaction.put(Record::Endpoint(endpoint.clone()));
     Ok(endpoint)
@@ -121,14 +130,9 @@ pub fn update_endpoint(
         endpoint.interface.as_ref(),
     )?;
     // Sending back the addresses that were read is no new wish.
-    if mask.has("addresses") && !names_exactly(&wish.addresses, &endpoint.addresses) {
-        endpoint.addresses = addresses::resolve(
-            transaction,
-            &endpoint.network,
-            &endpoint.name,
-            &wish.addresses,
-            &existing.addresses,
-        )?;
+    if mask.has("addresses") && !AddressWish::name_exactly(&wish.addresses, &endpoint.addresses) {
+        endpoint.addresses =
+            claim(&existing.network, &existing.name).resolve(transaction, &wish.addresses, &existing.addresses)?;
         endpoint.wished_addresses = wish.addresses;
     }
     if endpoint == *existing {
@@ -153,6 +157,15 @@ pub fn delete_endpoint(transaction: &mut Transaction, network: &Name, name: &Nam
     }
     transaction.delete(Key::Endpoint((network.clone(), name.clone())));
     Ok(true)
+}
+
+fn claim<'a>(network: &'a Name, name: &Name) -> Claim<'a> {
+    Claim {
+        field: "endpoint.addresses",
+        network,
+        holder: Holder::Endpoint(name.clone()),
+        outside: false,
+    }
 }
 
 fn check_place(
@@ -196,17 +209,9 @@ fn generate_mac(transaction: &Transaction, network: &Name, number: u32) -> Resul
         .ok_or_else(|| Refusal::exhausted("endpoint.mac", "no address is left for this endpoint; choose one"))
 }
 
-fn names_exactly(wishes: &[AddressWish], addresses: &[std::net::IpAddr]) -> bool {
-    wishes.len() == addresses.len()
-        && wishes
-            .iter()
-            .zip(addresses)
-            .all(|(wish, address)| *wish == AddressWish::Address(*address))
-}
-
 fn difference(existing: &Endpoint, wish: &EndpointWish) -> Option<&'static str> {
     let same_addresses =
-        wish.addresses == existing.wished_addresses || names_exactly(&wish.addresses, &existing.addresses);
+        wish.addresses == existing.wished_addresses || AddressWish::name_exactly(&wish.addresses, &existing.addresses);
     if existing.node != wish.node {
         Some("node")
     } else if existing.interface != wish.interface {

@@ -6,6 +6,7 @@
 mod addresses;
 mod audit;
 mod endpoint;
+mod nearest;
 mod network;
 mod node;
 mod numbers;

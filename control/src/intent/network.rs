@@ -48,6 +48,9 @@ pub fn create_network(transaction: &mut Transaction, wish: NetworkWish) -> Resul
         vni,
         mtu: wish.mtu,
         labels: wish.labels,
+        external: wish.external,
+        default_ingress: wish.default_ingress,
+        default_egress: wish.default_egress,
     });
     transaction.put(Record::Network(network.clone()));
     Ok(network)

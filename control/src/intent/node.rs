@@ -43,6 +43,7 @@ pub fn create_node(transaction: &mut Transaction, wish: NodeWish) -> Result<Arc<
         labels: wish.labels,
         external: wish.external,
         implicit: false,
+        nat_addresses: wish.nat_addresses,
     });
     transaction.put(Record::Node(node.clone()));
     Ok(node)
@@ -128,6 +129,7 @@ pub fn observe_node(
             labels: crate::model::Labels::default(),
             external: false,
             implicit: true,
+            nat_addresses: Vec::new(),
         };
         transaction.put(Record::Node(node.into()));
     }

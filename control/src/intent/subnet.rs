@@ -97,10 +97,10 @@ pub fn delete_subnet(transaction: &mut Transaction, network: &Name, name: &Name)
     let mut allocations = transaction.allocations_in(&subnet);
     if let Some(first) = allocations.next() {
         let message = format!(
-            "{name} still has {} addresses in use, {} by endpoint {} among them",
+            "{name} still has {} addresses in use, {} by {} among them",
             allocations.count() + 1,
             first.address,
-            first.endpoint
+            first.holder
         );
         return Err(Refusal::in_use("name", message));
     }
@@ -117,7 +117,7 @@ fn check_unused(transaction: &Transaction, subnet: &Subnet, reserved: &[AddressR
         .find(|a| reserved.iter().any(|range| range.contains(a.address)));
     match used {
         Some(used) => {
-            let message = format!("{} is in use by endpoint {}", used.address, used.endpoint);
+            let message = format!("{} is in use by {}", used.address, used.holder);
             Err(Refusal::in_use("subnet.reserved", message))
         }
         None => Ok(()),

@@ -117,6 +117,18 @@ impl Cidr {
     /// # Errors
     /// [`BadCidr`] tells what is wrong and what would be right.
     pub fn new(text: &str) -> Result<Self, BadCidr> {
+        let cidr = Self::any(text)?;
+        if cidr.length == 0 {
+            return Err(BadCidr::Unusable(text.to_owned(), "everything"));
+        }
+        match unusable(cidr.network) {
+            Some(kind) => Err(BadCidr::Unusable(text.to_owned(), kind)),
+            None => Ok(cidr),
+        }
+    }
+
+    /// Reads `text`, whether or not hosts can have addresses of it.
+    pub(super) fn any(text: &str) -> Result<Self, BadCidr> {
         let syntax = || BadCidr::Syntax(text.to_owned());
         let (address, length) = text.split_once('/').ok_or_else(syntax)?;
         let address: IpAddr = address.parse().map_err(|_| syntax())?;
@@ -136,13 +148,7 @@ impl Cidr {
                 right,
             });
         }
-        if length == 0 {
-            return Err(BadCidr::Unusable(text.to_owned(), "everything"));
-        }
-        match unusable(address) {
-            Some(kind) => Err(BadCidr::Unusable(text.to_owned(), kind)),
-            None => Ok(right),
-        }
+        Ok(right)
     }
 
     /// The prefix of this length that covers `address`. A length beyond the family's bits means all of them.
@@ -197,6 +203,12 @@ impl Cidr {
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
         Family::of(address) == self.family() && (self.first()..=self.last()).contains(&number(address))
+    }
+
+    /// Whether all of `other` is in it.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        self.family() == other.family() && self.first() <= other.first() && other.last() <= self.last()
     }
 
     /// Whether they have an address in common.

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use vrouter_proto::control as pb;
 
 use super::{
-    cidr::parse_address,
+    cidr::{Family, parse_address},
     error::{InField, Invalid},
     labels::{self, Labels},
     mac::Mac,
     name::Name,
+    prefix::Prefix,
+    reference::{self, optional},
 };
 
 macro_rules! checked_text {
@@ -106,6 +108,30 @@ pub enum AddressWish {
 }
 
 impl AddressWish {
+    /// Reads a list in which no address is twice.
+    pub(super) fn list(field: &str, texts: &[String]) -> Result<Vec<Self>, Invalid> {
+        let mut wishes = Vec::with_capacity(texts.len());
+        for (index, text) in texts.iter().enumerate() {
+            let field = format!("{field}[{index}]");
+            let wish = Self::new(text).in_field(&field)?;
+            if matches!(wish, Self::Address(_)) && wishes.contains(&wish) {
+                return Err(Invalid::new(field, format!("{text} is there twice")));
+            }
+            wishes.push(wish);
+        }
+        Ok(wishes)
+    }
+
+    /// Whether the wishes name just these addresses, in this order.
+    #[must_use]
+    pub fn name_exactly(wishes: &[Self], addresses: &[IpAddr]) -> bool {
+        wishes.len() == addresses.len()
+            && wishes
+                .iter()
+                .zip(addresses)
+                .all(|(wish, address)| *wish == Self::Address(*address))
+    }
+
     fn new(text: &str) -> Result<Self, String> {
         match text.strip_prefix("subnet:") {
             Some(name) => Name::new(name).map(Self::Subnet).map_err(|e| e.to_string()),
@@ -143,9 +169,30 @@ pub struct Endpoint {
     pub labels: Labels,
     /// Chosen by the client.
     pub client_id: Option<ClientId>,
+    /// What it may send from beside its own addresses; routes to it lead to the endpoint.
+    #[serde(default)]
+    pub allowed_addresses: Vec<Prefix>,
+    /// MAC addresses that it may send from beside its own.
+    #[serde(default)]
+    pub allowed_macs: Vec<Mac>,
+    /// It may send router advertisements.
+    #[serde(default)]
+    pub allow_router: bool,
+    /// It may answer as DHCP server.
+    #[serde(default)]
+    pub allow_dhcp_server: bool,
+    /// Name of its QoS profile.
+    #[serde(default)]
+    pub qos: Option<Name>,
 }
 
 impl Endpoint {
+    /// Its first address of a family.
+    #[must_use]
+    pub fn address_of(&self, family: Family) -> Option<IpAddr> {
+        self.addresses.iter().copied().find(|a| Family::of(*a) == family)
+    }
+
     /// The node whose dataplane has a port for it: it lives on a node and has an interface there.
     #[must_use]
     pub fn attached_to(&self) -> Option<&Name> {
@@ -174,11 +221,35 @@ pub struct EndpointWish {
     pub labels: Labels,
     /// Chosen by the client.
     pub client_id: Option<ClientId>,
+    /// What it may send from beside its own addresses.
+    pub allowed_addresses: Vec<Prefix>,
+    /// MAC addresses that it may send from beside its own.
+    pub allowed_macs: Vec<Mac>,
+    /// It may send router advertisements.
+    pub allow_router: bool,
+    /// It may answer as DHCP server.
+    pub allow_dhcp_server: bool,
+    /// Name of a QoS profile.
+    pub qos: Option<Name>,
 }
 
 impl EndpointWish {
     /// Fields that an update mask may name.
-    pub const FIELDS: &'static [&'static str] = &["node", "interface", "mac", "addresses", "labels", "client_id"];
+    pub const FIELDS: &'static [&'static str] = &[
+        "node",
+        "interface",
+        "mac",
+        "addresses",
+        "labels",
+        "client_id",
+        "allowed_addresses",
+        "allowed_macs",
+        "allow_router",
+        "allow_dhcp_server",
+        "qos",
+    ];
+    /// Most allowed addresses, and most allowed MAC addresses, of one endpoint.
+    pub const MAX_ALLOWED: usize = 256;
     /// Most addresses of one endpoint.
     pub const MAX_ADDRESSES: usize = 64;
 
@@ -195,14 +266,14 @@ impl EndpointWish {
                 format!("{count} addresses; at most {}", Self::MAX_ADDRESSES),
             ));
         }
-        let mut addresses = Vec::with_capacity(count);
-        for (index, text) in endpoint.addresses.iter().enumerate() {
-            let field = format!("endpoint.addresses[{index}]");
-            let wish = AddressWish::new(text).in_field(&field)?;
-            if matches!(wish, AddressWish::Address(_)) && addresses.contains(&wish) {
-                return Err(Invalid::new(field, format!("{text} is there twice")));
+        for (field, allowed) in [
+            ("endpoint.allowed_addresses", endpoint.allowed_addresses.len()),
+            ("endpoint.allowed_macs", endpoint.allowed_macs.len()),
+        ] {
+            if allowed > Self::MAX_ALLOWED {
+                let message = format!("{allowed} of them; at most {}", Self::MAX_ALLOWED);
+                return Err(Invalid::new(field, message));
             }
-            addresses.push(wish);
         }
         Ok(Self {
             network: Name::new(&endpoint.network).in_field("endpoint.network")?,
@@ -211,17 +282,24 @@ impl EndpointWish {
             node: optional(&endpoint.node, Name::new).in_field("endpoint.node")?,
             interface: optional(&endpoint.interface, InterfaceName::new).in_field("endpoint.interface")?,
             mac: optional(&endpoint.mac, Mac::new).in_field("endpoint.mac")?,
-            addresses,
+            addresses: AddressWish::list("endpoint.addresses", &endpoint.addresses)?,
             labels: labels::check("endpoint", endpoint.labels)?,
             client_id: optional(&endpoint.client_id, ClientId::new).in_field("endpoint.client_id")?,
+            allowed_addresses: reference::list("endpoint.allowed_addresses", &endpoint.allowed_addresses, source)?,
+            allowed_macs: reference::list("endpoint.allowed_macs", &endpoint.allowed_macs, Mac::new)?,
+            allow_router: endpoint.allow_router,
+            allow_dhcp_server: endpoint.allow_dhcp_server,
+            qos: optional(&endpoint.qos, Name::new).in_field("endpoint.qos")?,
         })
     }
 }
 
-fn optional<T, E>(text: &str, parse: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>, E> {
-    if text.is_empty() {
-        Ok(None)
-    } else {
-        parse(text).map(Some)
+/// A prefix that packets can come from.
+fn source(text: &str) -> Result<Prefix, String> {
+    let prefix = Prefix::new(text).map_err(|e| e.to_string())?;
+    let first = prefix.family().address(prefix.cidr().first());
+    if first.is_some_and(|a| a.is_multicast() || a.is_loopback()) {
+        return Err(format!("{prefix} is no range of addresses that packets come from"));
     }
+    Ok(prefix)
 }

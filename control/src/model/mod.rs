@@ -1,4 +1,4 @@
-//! Intent as values that cannot be wrong: names, prefixes, MACs, and the four objects of the API.
+//! Intent as values that cannot be wrong: names, prefixes, MACs, traffic, and the objects of the API.
 //!
 //! Every type has one checked constructor; what exists is valid by itself. Rules between objects (does the network exist? is the
 //! address free?) live in [`crate::intent`]. No I/O and no store in here.
@@ -7,28 +7,50 @@ mod cidr;
 mod encapsulation;
 mod endpoint;
 mod error;
+mod floating_ip;
+mod group;
 mod labels;
 mod mac;
 mod mask;
+mod mirror;
 mod name;
 mod network;
 mod node;
+mod object;
+mod policy;
+mod prefix;
+mod qos_profile;
+mod reference;
 mod reserved;
+mod router;
+mod service;
 mod subnet;
+mod traffic;
 
 pub(crate) use cidr::number;
 pub use cidr::{Cidr, Family, parse_address};
 pub use encapsulation::Encapsulation;
 pub use endpoint::{AddressWish, ClientId, Endpoint, EndpointWish, InterfaceName};
 pub use error::Invalid;
+pub use floating_ip::{AddressFamily, FloatingIp, FloatingIpGiven, FloatingIpSpec, PortForward};
+pub use group::{Group, GroupSpec, Operator, Requirement};
 pub use labels::Labels;
 pub use mac::Mac;
 pub use mask::Mask;
+pub use mirror::{Collector, Mirror, MirrorSpec};
 pub use name::Name;
-pub use network::{Network, NetworkWish, WorkloadMtu};
+pub use network::{DefaultVerdict, Network, NetworkWish, WorkloadMtu};
 pub use node::{Node, NodeWish, Vteps};
+pub use object::{Object, Spec, Wish};
+pub use policy::{Direction, Peer, Policy, PolicySpec, Rule, RuleAction};
+pub use prefix::Prefix;
+pub use qos_profile::{QosProfile, QosProfileSpec, QosRate};
+pub use reference::{EndpointRef, Target};
 pub use reserved::AddressRange;
+pub use router::{RouteLeak, Router, RouterSpec};
+pub use service::{BackendName, HealthCheck, HealthKind, Service, ServiceBackend, ServicePort, ServiceSpec};
 pub use subnet::{Subnet, SubnetWish};
+pub use traffic::{PortRange, Protocol, Traffic};
 
 #[cfg(test)]
 mod tests {
@@ -52,6 +74,10 @@ mod tests {
         round(text, InterfaceName::new);
         round(text, ClientId::new);
         round(text, parse_address);
+        round(text, Prefix::new);
+        round(text, EndpointRef::new);
+        round(text, Protocol::new);
+        round(text, PortRange::new);
         round(text, str::parse::<crate::transport::Address>);
     }
 

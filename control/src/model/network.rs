@@ -43,6 +43,39 @@ impl WorkloadMtu {
     }
 }
 
+/// What is done with traffic that no policy rule decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DefaultVerdict {
+    /// Let through.
+    #[default]
+    Allow,
+    /// Refused.
+    Deny,
+}
+
+impl DefaultVerdict {
+    fn from_proto(field: &str, value: i32) -> Result<Self, Invalid> {
+        match pb::DefaultVerdict::try_from(value) {
+            Ok(pb::DefaultVerdict::Unspecified | pb::DefaultVerdict::DefaultAllow) => Ok(Self::Allow),
+            Ok(pb::DefaultVerdict::DefaultDeny) => Ok(Self::Deny),
+            Err(_) => Err(Invalid::new(
+                field,
+                format!("{value} is no verdict; DEFAULT_ALLOW (1) or DEFAULT_DENY (2) would be right"),
+            )),
+        }
+    }
+
+    /// As the API says it.
+    #[must_use]
+    pub fn to_proto(self) -> pb::DefaultVerdict {
+        match self {
+            Self::Allow => pb::DefaultVerdict::DefaultAllow,
+            Self::Deny => pb::DefaultVerdict::DefaultDeny,
+        }
+    }
+}
+
 /// A logical network as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
@@ -64,6 +97,15 @@ pub struct Network {
     pub mtu: Option<WorkloadMtu>,
     /// Notes.
     pub labels: Labels,
+    /// Its addresses live on the underlay, in the clear.
+    #[serde(default)]
+    pub external: bool,
+    /// What is done with traffic to its endpoints that no policy rule decides.
+    #[serde(default)]
+    pub default_ingress: DefaultVerdict,
+    /// The same for traffic from its endpoints.
+    #[serde(default)]
+    pub default_egress: DefaultVerdict,
 }
 
 /// What a client asks of a network.
@@ -83,11 +125,26 @@ pub struct NetworkWish {
     pub mtu: Option<WorkloadMtu>,
     /// Notes.
     pub labels: Labels,
+    /// Its addresses live on the underlay, in the clear.
+    pub external: bool,
+    /// What is done with traffic to its endpoints that no policy rule decides.
+    pub default_ingress: DefaultVerdict,
+    /// The same for traffic from its endpoints.
+    pub default_egress: DefaultVerdict,
 }
 
 impl NetworkWish {
     /// Fields that an update mask may name.
-    pub const FIELDS: &'static [&'static str] = &["bridged", "encapsulation", "vni", "mtu", "labels"];
+    pub const FIELDS: &'static [&'static str] = &[
+        "bridged",
+        "encapsulation",
+        "vni",
+        "mtu",
+        "labels",
+        "external",
+        "default_ingress",
+        "default_egress",
+    ];
 
     /// Checks a request's network.
     ///
@@ -115,6 +172,9 @@ impl NetworkWish {
                 bytes => Some(WorkloadMtu::new(bytes).in_field("network.mtu")?),
             },
             labels: labels::check("network", network.labels)?,
+            external: network.external,
+            default_ingress: DefaultVerdict::from_proto("network.default_ingress", network.default_ingress)?,
+            default_egress: DefaultVerdict::from_proto("network.default_egress", network.default_egress)?,
         };
         Ok(wish)
     }

@@ -10,6 +10,7 @@ use super::{
     error::{InField, Invalid},
     labels::{self, Labels},
     name::Name,
+    reference::list,
 };
 
 /// Tunnel addresses of a node: at most one of each family, the preferred family first.
@@ -102,6 +103,9 @@ pub struct Node {
     /// Made by the server because a dataplane is configured for it; the first create of a client adopts it.
     #[serde(default)]
     pub implicit: bool,
+    /// Addresses on the underlay behind which it translates sources.
+    #[serde(default)]
+    pub nat_addresses: Vec<IpAddr>,
 }
 
 /// What a client asks of a node.
@@ -117,11 +121,15 @@ pub struct NodeWish {
     pub labels: Labels,
     /// A VTEP that runs no vrouter.
     pub external: bool,
+    /// Addresses on the underlay behind which it translates sources.
+    pub nat_addresses: Vec<IpAddr>,
 }
 
 impl NodeWish {
     /// Fields that an update mask may name.
-    pub const FIELDS: &'static [&'static str] = &["vtep_addresses", "labels", "external"];
+    pub const FIELDS: &'static [&'static str] = &["vtep_addresses", "labels", "external", "nat_addresses"];
+    /// Most addresses of one family to translate behind.
+    pub const MAX_NAT_ADDRESSES: usize = 8;
 
     /// Checks a request's node.
     ///
@@ -133,12 +141,21 @@ impl NodeWish {
         for (index, text) in node.vtep_addresses.iter().enumerate() {
             vteps.push(parse_address(text).in_field(&format!("node.vtep_addresses[{index}]"))?);
         }
+        let nat_addresses = list("node.nat_addresses", &node.nat_addresses, parse_address)?;
+        for family in [Family::V4, Family::V6] {
+            let count = nat_addresses.iter().filter(|a| Family::of(**a) == family).count();
+            if count > Self::MAX_NAT_ADDRESSES {
+                let message = format!("{count} {family} addresses; at most {}", Self::MAX_NAT_ADDRESSES);
+                return Err(Invalid::new("node.nat_addresses", message));
+            }
+        }
         Ok(Self {
             name: Name::new(&node.name).in_field("node.name")?,
             revision: node.revision,
             vteps: Vteps::new(vteps).in_field("node.vtep_addresses")?,
             labels: labels::check("node", node.labels)?,
             external: node.external,
+            nat_addresses,
         })
     }
 }

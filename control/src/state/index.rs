@@ -4,10 +4,13 @@ use std::net::IpAddr;
 
 use imbl::{OrdMap, OrdSet};
 
-use super::{Allocation, Scoped};
+use super::{
+    Allocation, Key, Scoped,
+    membership::{Membership, add_to, drop_from},
+};
 use crate::{
     ipam::Pool,
-    model::{ClientId, Endpoint, InterfaceName, Mac, Name, Network, Node, Subnet, number},
+    model::{ClientId, Endpoint, InterfaceName, Mac, Name, Network, Node, Policy, Subnet, Target, number},
 };
 
 /// The numbers in use.
@@ -21,15 +24,37 @@ pub struct Numbers {
     pub nodes: Pool,
     /// VXLAN network identifiers: 1..=16777215.
     pub vnis: Pool,
+    /// Of groups: 1..=16777215.
+    pub groups: Pool,
+    /// Of policies: 1..=16777215.
+    pub policies: Pool,
+    /// Of routers: 1..=16777215.
+    pub routers: Pool,
+    /// Of floating addresses: 1..=16777215.
+    pub floating_ips: Pool,
+    /// Of services: 1..=16777215.
+    pub services: Pool,
+    /// Of QoS profiles: 1..=16777215.
+    pub qos_profiles: Pool,
+    /// Of mirrors: 1..=16777215.
+    pub mirrors: Pool,
 }
 
 impl Default for Numbers {
     fn default() -> Self {
+        let all = Pool::new(1, 0xff_ffff);
         Self {
             networks: Pool::new(1, 131_055),
-            endpoints: Pool::new(1, 0xff_ffff),
-            nodes: Pool::new(1, 0xff_ffff),
-            vnis: Pool::new(1, 0xff_ffff),
+            endpoints: all.clone(),
+            nodes: all.clone(),
+            vnis: all.clone(),
+            groups: all.clone(),
+            policies: all.clone(),
+            routers: all.clone(),
+            floating_ips: all.clone(),
+            services: all.clone(),
+            qos_profiles: all.clone(),
+            mirrors: all,
         }
     }
 }
@@ -44,6 +69,13 @@ pub(super) struct Indices {
     pub(super) interfaces: OrdMap<(Name, InterfaceName), Scoped>,
     pub(super) client_ids: OrdMap<(Name, ClientId), Name>,
     pub(super) touched: OrdMap<Name, u64>,
+    pub(super) membership: Membership,
+    /// Who refers to what.
+    pub(super) users: OrdMap<Target, OrdSet<Key>>,
+    /// Policies that ask for neither a group nor a network.
+    pub(super) policies_for_all: OrdSet<Name>,
+    /// Nodes by the addresses that they translate sources behind.
+    pub(super) nat_addresses: OrdMap<IpAddr, Name>,
     /// Node, network, endpoint.
     placed: OrdSet<(Name, Scoped)>,
 }
@@ -81,15 +113,28 @@ impl Indices {
 
     pub(super) fn add_node(&mut self, node: &Node) {
         self.numbers.nodes.take(node.number.into());
+        for address in &node.nat_addresses {
+            self.nat_addresses.insert(*address, node.name.clone());
+        }
     }
 
     pub(super) fn remove_node(&mut self, node: &Node) {
         self.numbers.nodes.release(node.number.into());
+        for address in &node.nat_addresses {
+            self.nat_addresses.remove(address);
+        }
     }
 
     pub(super) fn add_endpoint(&mut self, endpoint: &Endpoint) {
         let scoped = (endpoint.network.clone(), endpoint.name.clone());
         self.numbers.endpoints.take(endpoint.number.into());
+        if let Some(qos) = &endpoint.qos {
+            add_to(
+                &mut self.users,
+                &Target::QosProfile(qos.clone()),
+                &Key::Endpoint(scoped.clone()),
+            );
+        }
         self.macs
             .insert((endpoint.network.clone(), endpoint.mac), endpoint.name.clone());
         if let Some(id) = &endpoint.client_id {
@@ -107,6 +152,10 @@ impl Indices {
 
     pub(super) fn remove_endpoint(&mut self, endpoint: &Endpoint) {
         self.numbers.endpoints.release(endpoint.number.into());
+        if let Some(qos) = &endpoint.qos {
+            let key = Key::Endpoint((endpoint.network.clone(), endpoint.name.clone()));
+            drop_from(&mut self.users, &Target::QosProfile(qos.clone()), &key);
+        }
         self.macs.remove(&(endpoint.network.clone(), endpoint.mac));
         if let Some(id) = &endpoint.client_id {
             self.client_ids.remove(&(endpoint.network.clone(), id.clone()));
@@ -117,6 +166,24 @@ impl Indices {
             }
             self.placed
                 .remove(&(node.clone(), (endpoint.network.clone(), endpoint.name.clone())));
+        }
+    }
+
+    pub(super) fn add_references(&mut self, key: &Key, references: &[(String, Target)]) {
+        for (_, target) in references {
+            add_to(&mut self.users, target, key);
+        }
+    }
+
+    pub(super) fn remove_references(&mut self, key: &Key, references: &[(String, Target)]) {
+        for (_, target) in references {
+            drop_from(&mut self.users, target, key);
+        }
+    }
+
+    pub(super) fn add_policy(&mut self, policy: &Policy) {
+        if policy.spec.applies_to.is_none() && policy.spec.network.is_none() {
+            self.policies_for_all.insert(policy.name.clone());
         }
     }
 

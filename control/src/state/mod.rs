@@ -5,7 +5,10 @@
 //! same. A [`Transaction`] is a clone being changed. No I/O in here.
 
 mod index;
+mod kind;
+mod membership;
 mod record;
+mod relations;
 mod transaction;
 
 use std::{net::IpAddr, sync::Arc};
@@ -13,14 +16,21 @@ use std::{net::IpAddr, sync::Arc};
 use imbl::OrdMap;
 
 pub use index::Numbers;
-pub use record::{Allocation, Cursor, Key, Observed, Record};
+pub use kind::Kind;
+pub use record::{Allocation, Cursor, Holder, Key, Observed, Record};
+pub use relations::Backend;
 pub use transaction::{Change, Transaction};
 
 use crate::{
     ipam::Pool,
-    model::{ClientId, Endpoint, InterfaceName, Mac, Name, Network, Node, Subnet, Vteps},
+    model::{
+        ClientId, Endpoint, FloatingIp, FloatingIpSpec, Group, GroupSpec, InterfaceName, Mac, Mirror, MirrorSpec, Name,
+        Network, Node, Object, Policy, PolicySpec, QosProfile, QosProfileSpec, Router, RouterSpec, Service,
+        ServiceSpec, Subnet, Vteps,
+    },
 };
 use index::Indices;
+use kind::Table;
 
 /// Network and name of an object within it.
 pub type Scoped = (Name, Name);
@@ -30,10 +40,18 @@ pub type Scoped = (Name, Name);
 pub struct State {
     revision: u64,
     nodes_revision: u64,
+    policy_revision: u64,
     networks: OrdMap<Name, Arc<Network>>,
     subnets: OrdMap<Scoped, Arc<Subnet>>,
     endpoints: OrdMap<Scoped, Arc<Endpoint>>,
     nodes: OrdMap<Name, Arc<Node>>,
+    groups: Table<GroupSpec>,
+    policies: Table<PolicySpec>,
+    routers: Table<RouterSpec>,
+    floating_ips: Table<FloatingIpSpec>,
+    services: Table<ServiceSpec>,
+    qos_profiles: Table<QosProfileSpec>,
+    mirrors: Table<MirrorSpec>,
     observed: OrdMap<Name, Arc<Observed>>,
     addresses: OrdMap<(Name, IpAddr), Arc<Allocation>>,
     cursors: OrdMap<Cursor, u128>,
@@ -57,6 +75,122 @@ impl State {
     #[must_use]
     pub fn touched(&self, network: &Name) -> u64 {
         self.indices.touched.get(network).copied().unwrap_or(0)
+    }
+
+    /// Revision of the last change of any group, policy, router, floating address, service, QoS profile or mirror.
+    #[must_use]
+    pub fn policy_revision(&self) -> u64 {
+        self.policy_revision
+    }
+
+    /// Revision of the last time that an endpoint joined or left a group by its labels or name.
+    #[must_use]
+    pub fn membership_revision(&self) -> u64 {
+        self.indices.membership.revision()
+    }
+
+    /// One object of a kind.
+    #[must_use]
+    pub fn object<K: Kind>(&self, id: &K::Id) -> Option<&Arc<Object<K>>> {
+        K::table(self).get(id)
+    }
+
+    /// All objects of a kind in order of their names.
+    pub fn objects<K: Kind>(&self) -> impl Iterator<Item = &Arc<Object<K>>> {
+        K::table(self).values()
+    }
+
+    /// One group.
+    #[must_use]
+    pub fn group(&self, name: &Name) -> Option<&Arc<Group>> {
+        self.groups.get(name)
+    }
+
+    /// All groups in order of their names.
+    pub fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.values()
+    }
+
+    /// One policy.
+    #[must_use]
+    pub fn policy(&self, name: &Name) -> Option<&Arc<Policy>> {
+        self.policies.get(name)
+    }
+
+    /// All policies in order of their names.
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        self.policies.values()
+    }
+
+    /// One router.
+    #[must_use]
+    pub fn router(&self, name: &Name) -> Option<&Arc<Router>> {
+        self.routers.get(name)
+    }
+
+    /// All routers in order of their names.
+    pub fn routers(&self) -> impl Iterator<Item = &Arc<Router>> {
+        self.routers.values()
+    }
+
+    /// One floating address.
+    #[must_use]
+    pub fn floating_ip(&self, name: &Name) -> Option<&Arc<FloatingIp>> {
+        self.floating_ips.get(name)
+    }
+
+    /// All floating addresses in order of their names.
+    pub fn floating_ips(&self) -> impl Iterator<Item = &Arc<FloatingIp>> {
+        self.floating_ips.values()
+    }
+
+    /// One service.
+    #[must_use]
+    pub fn service(&self, network: &Name, name: &Name) -> Option<&Arc<Service>> {
+        self.services.get(&(network.clone(), name.clone()))
+    }
+
+    /// All services in order of network and name.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+
+    /// The services of one network, by name.
+    pub fn services_of(&self, network: &Name) -> impl Iterator<Item = &Arc<Service>> {
+        scope(&self.services, network)
+    }
+
+    /// One QoS profile.
+    #[must_use]
+    pub fn qos_profile(&self, name: &Name) -> Option<&Arc<QosProfile>> {
+        self.qos_profiles.get(name)
+    }
+
+    /// All QoS profiles in order of their names.
+    pub fn qos_profiles(&self) -> impl Iterator<Item = &Arc<QosProfile>> {
+        self.qos_profiles.values()
+    }
+
+    /// One mirror.
+    #[must_use]
+    pub fn mirror(&self, name: &Name) -> Option<&Arc<Mirror>> {
+        self.mirrors.get(name)
+    }
+
+    /// All mirrors in order of their names.
+    pub fn mirrors(&self) -> impl Iterator<Item = &Arc<Mirror>> {
+        self.mirrors.values()
+    }
+
+    /// The node that translates sources behind this address.
+    #[must_use]
+    pub fn nat_address_holder(&self, address: IpAddr) -> Option<&Name> {
+        self.indices.nat_addresses.get(&address)
+    }
+
+    /// All addresses that nodes translate sources behind.
+    pub fn nat_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.indices.nat_addresses.keys().copied()
     }
 
     /// One network.
@@ -211,6 +345,13 @@ impl State {
         let subnets = self.subnets.values().cloned().map(Record::Subnet);
         let nodes = self.nodes.values().cloned().map(Record::Node);
         let endpoints = self.endpoints.values().cloned().map(Record::Endpoint);
+        let groups = self.groups.values().cloned().map(Record::Group);
+        let policies = self.policies.values().cloned().map(Record::Policy);
+        let routers = self.routers.values().cloned().map(Record::Router);
+        let floating_ips = self.floating_ips.values().cloned().map(Record::FloatingIp);
+        let services = self.services.values().cloned().map(Record::Service);
+        let qos_profiles = self.qos_profiles.values().cloned().map(Record::QosProfile);
+        let mirrors = self.mirrors.values().cloned().map(Record::Mirror);
         let addresses = self.addresses.values().cloned().map(Record::Address);
         let observed = self.observed.values().cloned().map(Record::Observed);
         let cursors = self
@@ -221,6 +362,13 @@ impl State {
             .chain(subnets)
             .chain(nodes)
             .chain(endpoints)
+            .chain(groups)
+            .chain(policies)
+            .chain(routers)
+            .chain(floating_ips)
+            .chain(services)
+            .chain(qos_profiles)
+            .chain(mirrors)
             .chain(addresses)
             .chain(observed)
             .chain(cursors)
@@ -234,6 +382,13 @@ impl State {
             Key::Subnet(scoped) => self.subnets.get(scoped).cloned().map(Record::Subnet),
             Key::Node(name) => self.nodes.get(name).cloned().map(Record::Node),
             Key::Endpoint(scoped) => self.endpoints.get(scoped).cloned().map(Record::Endpoint),
+            Key::Group(id) => self.groups.get(id).cloned().map(Record::Group),
+            Key::Policy(id) => self.policies.get(id).cloned().map(Record::Policy),
+            Key::Router(id) => self.routers.get(id).cloned().map(Record::Router),
+            Key::FloatingIp(id) => self.floating_ips.get(id).cloned().map(Record::FloatingIp),
+            Key::Service(id) => self.services.get(id).cloned().map(Record::Service),
+            Key::QosProfile(id) => self.qos_profiles.get(id).cloned().map(Record::QosProfile),
+            Key::Mirror(id) => self.mirrors.get(id).cloned().map(Record::Mirror),
             Key::Address(network, address) => self.allocation(network, *address).cloned().map(Record::Address),
             Key::Observed(name) => self.observed.get(name).cloned().map(Record::Observed),
             Key::Cursor(cursor) => self
@@ -245,8 +400,9 @@ impl State {
 
     /// Puts a record in place of the one with its key, as of `revision`.
     pub fn put(&mut self, record: Record, revision: u64) {
-        self.remove(&record.key(), revision);
-        self.touch(&record.key(), revision);
+        let key = record.key();
+        let old = self.take(&key);
+        self.touch(&key, revision);
         match record {
             Record::Network(network) => {
                 self.indices.add_network(&network);
@@ -267,6 +423,16 @@ impl State {
                 self.endpoints
                     .insert((endpoint.network.clone(), endpoint.name.clone()), endpoint);
             }
+            Record::Group(group) => self.put_object(group),
+            Record::Policy(policy) => {
+                self.indices.add_policy(&policy);
+                self.put_object(policy);
+            }
+            Record::Router(router) => self.put_object(router),
+            Record::FloatingIp(floating) => self.put_object(floating),
+            Record::Service(service) => self.put_object(service),
+            Record::QosProfile(profile) => self.put_object(profile),
+            Record::Mirror(mirror) => self.put_object(mirror),
             Record::Address(allocation) => {
                 let subnet = self.subnet_around(&allocation.network, allocation.address).cloned();
                 self.indices.add_address(subnet.as_deref(), &allocation);
@@ -280,16 +446,59 @@ impl State {
                 self.cursors.insert(cursor, next);
             }
         }
+        self.regroup(&key, old.as_ref(), revision);
     }
 
     /// Removes the record of this key, as of `revision`.
     pub fn remove(&mut self, key: &Key, revision: u64) {
         self.touch(key, revision);
+        let old = self.take(key);
+        if let Key::Network(name) = key {
+            self.indices.touched.remove(name);
+        }
+        self.regroup(key, old.as_ref(), revision);
+    }
+
+    /// Finds anew who is in which groups, after an endpoint or a group was put in the place of `old`, or removed.
+    fn regroup(&mut self, key: &Key, old: Option<&Record>, revision: u64) {
+        match key {
+            Key::Endpoint(id) => {
+                let old = old.and_then(|r| if let Record::Endpoint(e) = r { Some(&**e) } else { None });
+                let new = self.endpoints.get(id).map(AsRef::as_ref);
+                self.indices.membership.endpoint(id, old, new, &self.groups, revision);
+            }
+            Key::Group(name) => {
+                let old = old.and_then(GroupSpec::of_record).map(AsRef::as_ref);
+                let new = self.groups.get(name).map(AsRef::as_ref);
+                self.indices.membership.group(name, old, new, &self.endpoints, revision);
+            }
+            _ => {}
+        }
+    }
+
+    fn put_object<K: Kind>(&mut self, object: Arc<Object<K>>) {
+        let id = K::id(&object.name, &object.spec);
+        let key = K::key(id.clone());
+        self.indices.add_references(&key, &object.spec.references());
+        K::numbers_mut(&mut self.indices.numbers).take(object.number.into());
+        K::table_mut(self).insert(id, object);
+    }
+
+    fn take_object<K: Kind>(&mut self, id: &K::Id) {
+        if let Some(object) = K::table_mut(self).remove(id) {
+            let key = K::key(id.clone());
+            self.indices.remove_references(&key, &object.spec.references());
+            K::numbers_mut(&mut self.indices.numbers).release(object.number.into());
+        }
+    }
+
+    /// Takes a record out, and out of the indices but for groups' members. What it was.
+    fn take(&mut self, key: &Key) -> Option<Record> {
+        let old = self.get(key);
         match key {
             Key::Network(name) => {
                 if let Some(network) = self.networks.remove(name) {
                     self.indices.remove_network(&network);
-                    self.indices.touched.remove(name);
                 }
             }
             Key::Subnet(scoped) => {
@@ -306,6 +515,16 @@ impl State {
                     self.indices.remove_endpoint(&endpoint);
                 }
             }
+            Key::Group(name) => self.take_object::<GroupSpec>(name),
+            Key::Policy(name) => {
+                self.indices.policies_for_all.remove(name);
+                self.take_object::<PolicySpec>(name);
+            }
+            Key::Router(name) => self.take_object::<RouterSpec>(name),
+            Key::FloatingIp(name) => self.take_object::<FloatingIpSpec>(name),
+            Key::Service(id) => self.take_object::<ServiceSpec>(id),
+            Key::QosProfile(name) => self.take_object::<QosProfileSpec>(name),
+            Key::Mirror(name) => self.take_object::<MirrorSpec>(name),
             Key::Address(network, address) => {
                 if let Some(allocation) = self.addresses.remove(&(network.clone(), *address)) {
                     let subnet = self.subnet_around(network, *address).cloned();
@@ -319,6 +538,7 @@ impl State {
                 self.cursors.remove(cursor);
             }
         }
+        old
     }
 
     /// Declares that all changes up to `revision` are in.
@@ -332,6 +552,13 @@ impl State {
             Key::Network(network) | Key::Subnet((network, _)) | Key::Endpoint((network, _)) => {
                 self.indices.touch(network, revision);
             }
+            Key::Group(_)
+            | Key::Policy(_)
+            | Key::Router(_)
+            | Key::FloatingIp(_)
+            | Key::Service(_)
+            | Key::QosProfile(_)
+            | Key::Mirror(_) => self.policy_revision = self.policy_revision.max(revision),
             Key::Address(..) | Key::Cursor(_) => {}
         }
     }

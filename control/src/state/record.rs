@@ -5,7 +5,9 @@ use std::{net::IpAddr, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::Scoped;
-use crate::model::{Endpoint, Name, Network, Node, Subnet, Vteps};
+use crate::model::{
+    Endpoint, FloatingIp, Group, Mirror, Name, Network, Node, Policy, QosProfile, Router, Service, Subnet, Vteps,
+};
 
 /// Names one record. The order is one in which records can be put.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +20,20 @@ pub enum Key {
     Node(Name),
     /// An endpoint by network and name.
     Endpoint(Scoped),
+    /// A group by name.
+    Group(Name),
+    /// A policy by name.
+    Policy(Name),
+    /// A router by name.
+    Router(Name),
+    /// A floating address by name.
+    FloatingIp(Name),
+    /// A service by network and name.
+    Service(Scoped),
+    /// A QoS profile by name.
+    QosProfile(Name),
+    /// A mirror by name.
+    Mirror(Name),
     /// An address handed out, by network.
     Address(Name, IpAddr),
     /// What a node's dataplane said of itself.
@@ -37,12 +53,50 @@ pub enum Record {
     Node(Arc<Node>),
     /// An endpoint.
     Endpoint(Arc<Endpoint>),
+    /// A group.
+    Group(Arc<Group>),
+    /// A policy.
+    Policy(Arc<Policy>),
+    /// A router.
+    Router(Arc<Router>),
+    /// A floating address.
+    FloatingIp(Arc<FloatingIp>),
+    /// A service.
+    Service(Arc<Service>),
+    /// A QoS profile.
+    QosProfile(Arc<QosProfile>),
+    /// A mirror.
+    Mirror(Arc<Mirror>),
     /// An address handed out.
     Address(Arc<Allocation>),
     /// What a node's dataplane said of itself.
     Observed(Arc<Observed>),
     /// Where a search for the next free number begins.
     Cursor(Cursor, u128),
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scoped = |f: &mut std::fmt::Formatter<'_>, kind: &str, (network, name): &Scoped| {
+            write!(f, "{kind} {network}/{name}")
+        };
+        match self {
+            Self::Network(name) => write!(f, "network {name}"),
+            Self::Subnet(id) => scoped(f, "subnet", id),
+            Self::Node(name) => write!(f, "node {name}"),
+            Self::Endpoint(id) => scoped(f, "endpoint", id),
+            Self::Group(name) => write!(f, "group {name}"),
+            Self::Policy(name) => write!(f, "policy {name}"),
+            Self::Router(name) => write!(f, "router {name}"),
+            Self::FloatingIp(name) => write!(f, "floating address {name}"),
+            Self::Service(id) => scoped(f, "service", id),
+            Self::QosProfile(name) => write!(f, "QoS profile {name}"),
+            Self::Mirror(name) => write!(f, "mirror {name}"),
+            Self::Address(network, address) => write!(f, "address {address} of network {network}"),
+            Self::Observed(name) => write!(f, "what node {name} said of itself"),
+            Self::Cursor(cursor) => write!(f, "cursor {cursor:?}"),
+        }
+    }
 }
 
 impl Record {
@@ -54,6 +108,13 @@ impl Record {
             Self::Subnet(o) => Key::Subnet((o.network.clone(), o.name.clone())),
             Self::Node(o) => Key::Node(o.name.clone()),
             Self::Endpoint(o) => Key::Endpoint((o.network.clone(), o.name.clone())),
+            Self::Group(o) => Key::Group(o.name.clone()),
+            Self::Policy(o) => Key::Policy(o.name.clone()),
+            Self::Router(o) => Key::Router(o.name.clone()),
+            Self::FloatingIp(o) => Key::FloatingIp(o.name.clone()),
+            Self::Service(o) => Key::Service((o.spec.network.clone(), o.name.clone())),
+            Self::QosProfile(o) => Key::QosProfile(o.name.clone()),
+            Self::Mirror(o) => Key::Mirror(o.name.clone()),
             Self::Address(o) => Key::Address(o.network.clone(), o.address),
             Self::Observed(o) => Key::Observed(o.node.clone()),
             Self::Cursor(cursor, _) => Key::Cursor(cursor.clone()),
@@ -69,8 +130,31 @@ pub struct Allocation {
     pub network: Name,
     /// The address.
     pub address: IpAddr,
-    /// The endpoint that holds it.
-    pub endpoint: Name,
+    /// Who holds it.
+    #[serde(flatten)]
+    pub holder: Holder,
+}
+
+/// Who holds an address, by name. Stored beside the address as `"endpoint": "web-1"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holder {
+    /// An endpoint of the network.
+    Endpoint(Name),
+    /// A service of the network.
+    Service(Name),
+    /// A floating address.
+    FloatingIp(Name),
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Endpoint(name) => write!(f, "endpoint {name}"),
+            Self::Service(name) => write!(f, "service {name}"),
+            Self::FloatingIp(name) => write!(f, "floating address {name}"),
+        }
+    }
 }
 
 /// What a node's dataplane said of itself when it was last connected. Kept, so that other nodes can be programmed while it is away.
@@ -96,6 +180,20 @@ pub enum Cursor {
     Node,
     /// VXLAN network identifiers.
     Vni,
+    /// Group numbers.
+    Group,
+    /// Policy numbers.
+    Policy,
+    /// Router numbers.
+    Router,
+    /// Floating address numbers.
+    FloatingIp,
+    /// Service numbers.
+    Service,
+    /// QoS profile numbers.
+    QosProfile,
+    /// Mirror numbers.
+    Mirror,
     /// Addresses of a subnet.
     Addresses(Scoped),
 }
@@ -106,8 +204,8 @@ impl Cursor {
     pub fn start(&self) -> u128 {
         match self {
             Self::Vni => 4096,
-            Self::Network | Self::Endpoint | Self::Node => 1,
             Self::Addresses(_) => 0,
+            _ => 1,
         }
     }
 }
