@@ -22,6 +22,10 @@ pub(crate) struct State {
     pub(crate) updated_subnet: Option<UpdateSubnetRequest>,
     pub(crate) listed_endpoints: Option<ListEndpointsRequest>,
     pub(crate) watches: Vec<WatchRequest>,
+    /// Wishes for kinds of which nothing else is kept, spelled out.
+    pub(crate) wishes: Vec<String>,
+    /// Update masks of these.
+    pub(crate) masks: Vec<Vec<String>>,
 }
 
 #[derive(Clone, Default)]
@@ -266,8 +270,10 @@ impl Control for FakeControl {
         }))
     }
 
-    async fn create_group(&self, _: Request<CreateGroupRequest>) -> Answer<Group> {
-        Err(Status::unimplemented("create_group"))
+    async fn create_group(&self, request: Request<CreateGroupRequest>) -> Answer<Group> {
+        let it = request.into_inner().group.unwrap();
+        self.state().wishes.push(format!("{it:?}"));
+        Ok(Response::new(it))
     }
 
     async fn get_group(&self, _: Request<GetGroupRequest>) -> Answer<Group> {
@@ -278,36 +284,54 @@ impl Control for FakeControl {
         Err(Status::unimplemented("list_groups"))
     }
 
-    async fn update_group(&self, _: Request<UpdateGroupRequest>) -> Answer<Group> {
-        Err(Status::unimplemented("update_group"))
+    async fn update_group(&self, request: Request<UpdateGroupRequest>) -> Answer<Group> {
+        let request = request.into_inner();
+        self.state().masks.push(request.update_mask.unwrap_or_default().paths);
+        Ok(Response::new(request.group.unwrap()))
     }
 
     async fn delete_group(&self, _: Request<DeleteGroupRequest>) -> Answer<DeleteGroupResponse> {
-        Err(Status::unimplemented("delete_group"))
+        Ok(Response::new(DeleteGroupResponse { existed: true }))
     }
 
-    async fn create_policy(&self, _: Request<CreatePolicyRequest>) -> Answer<Policy> {
-        Err(Status::unimplemented("create_policy"))
+    async fn create_policy(&self, request: Request<CreatePolicyRequest>) -> Answer<Policy> {
+        let it = request.into_inner().policy.unwrap();
+        self.state().wishes.push(format!("{it:?}"));
+        Ok(Response::new(it))
     }
 
-    async fn get_policy(&self, _: Request<GetPolicyRequest>) -> Answer<Policy> {
-        Err(Status::unimplemented("get_policy"))
+    async fn get_policy(&self, request: Request<GetPolicyRequest>) -> Answer<Policy> {
+        Ok(Response::new(Policy {
+            name: request.into_inner().name,
+            revision: 9,
+            rules: vec![PolicyRule {
+                name: "old".into(),
+                direction: policy_rule::Direction::Ingress.into(),
+                action: policy_rule::Action::Allow.into(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }))
     }
 
     async fn list_policies(&self, _: Request<ListPoliciesRequest>) -> Answer<ListPoliciesResponse> {
         Err(Status::unimplemented("list_policies"))
     }
 
-    async fn update_policy(&self, _: Request<UpdatePolicyRequest>) -> Answer<Policy> {
-        Err(Status::unimplemented("update_policy"))
+    async fn update_policy(&self, request: Request<UpdatePolicyRequest>) -> Answer<Policy> {
+        let request = request.into_inner();
+        self.state().masks.push(request.update_mask.unwrap_or_default().paths);
+        Ok(Response::new(request.policy.unwrap()))
     }
 
     async fn delete_policy(&self, _: Request<DeletePolicyRequest>) -> Answer<DeletePolicyResponse> {
-        Err(Status::unimplemented("delete_policy"))
+        Ok(Response::new(DeletePolicyResponse { existed: true }))
     }
 
-    async fn create_router(&self, _: Request<CreateRouterRequest>) -> Answer<Router> {
-        Err(Status::unimplemented("create_router"))
+    async fn create_router(&self, request: Request<CreateRouterRequest>) -> Answer<Router> {
+        let it = request.into_inner().router.unwrap();
+        self.state().wishes.push(format!("{it:?}"));
+        Ok(Response::new(it))
     }
 
     async fn get_router(&self, _: Request<GetRouterRequest>) -> Answer<Router> {
@@ -318,16 +342,20 @@ impl Control for FakeControl {
         Err(Status::unimplemented("list_routers"))
     }
 
-    async fn update_router(&self, _: Request<UpdateRouterRequest>) -> Answer<Router> {
-        Err(Status::unimplemented("update_router"))
+    async fn update_router(&self, request: Request<UpdateRouterRequest>) -> Answer<Router> {
+        let request = request.into_inner();
+        self.state().masks.push(request.update_mask.unwrap_or_default().paths);
+        Ok(Response::new(request.router.unwrap()))
     }
 
     async fn delete_router(&self, _: Request<DeleteRouterRequest>) -> Answer<DeleteRouterResponse> {
-        Err(Status::unimplemented("delete_router"))
+        Ok(Response::new(DeleteRouterResponse { existed: true }))
     }
 
-    async fn create_floating_ip(&self, _: Request<CreateFloatingIpRequest>) -> Answer<FloatingIp> {
-        Err(Status::unimplemented("create_floating_ip"))
+    async fn create_floating_ip(&self, request: Request<CreateFloatingIpRequest>) -> Answer<FloatingIp> {
+        let it = request.into_inner().floating_ip.unwrap();
+        self.state().wishes.push(format!("{it:?}"));
+        Ok(Response::new(it))
     }
 
     async fn get_floating_ip(&self, _: Request<GetFloatingIpRequest>) -> Answer<FloatingIp> {
@@ -338,16 +366,20 @@ impl Control for FakeControl {
         Err(Status::unimplemented("list_floating_ips"))
     }
 
-    async fn update_floating_ip(&self, _: Request<UpdateFloatingIpRequest>) -> Answer<FloatingIp> {
-        Err(Status::unimplemented("update_floating_ip"))
+    async fn update_floating_ip(&self, request: Request<UpdateFloatingIpRequest>) -> Answer<FloatingIp> {
+        let request = request.into_inner();
+        self.state().masks.push(request.update_mask.unwrap_or_default().paths);
+        Ok(Response::new(request.floating_ip.unwrap()))
     }
 
     async fn delete_floating_ip(&self, _: Request<DeleteFloatingIpRequest>) -> Answer<DeleteFloatingIpResponse> {
-        Err(Status::unimplemented("delete_floating_ip"))
+        Ok(Response::new(DeleteFloatingIpResponse { existed: true }))
     }
 
-    async fn create_service(&self, _: Request<CreateServiceRequest>) -> Answer<Service> {
-        Err(Status::unimplemented("create_service"))
+    async fn create_service(&self, request: Request<CreateServiceRequest>) -> Answer<Service> {
+        let it = request.into_inner().service.unwrap();
+        self.state().wishes.push(format!("{it:?}"));
+        Ok(Response::new(it))
     }
 
     async fn get_service(&self, _: Request<GetServiceRequest>) -> Answer<Service> {
@@ -355,19 +387,46 @@ impl Control for FakeControl {
     }
 
     async fn list_services(&self, _: Request<ListServicesRequest>) -> Answer<ListServicesResponse> {
-        Err(Status::unimplemented("list_services"))
+        let backend = |name: &str, healthy| BackendStatus {
+            backend: name.into(),
+            address: "10.1.0.2".into(),
+            healthy,
+            ..Default::default()
+        };
+        let service = Service {
+            network: "blue".into(),
+            name: "web".into(),
+            addresses: vec!["10.1.0.9".into()],
+            ports: vec![ServicePort {
+                protocol: "tcp".into(),
+                port: 80,
+                target_port: 8080,
+                ..Default::default()
+            }],
+            group: "web".into(),
+            status: vec![backend("blue/a", true), backend("blue/b", false)],
+            ..Default::default()
+        };
+        Ok(Response::new(ListServicesResponse {
+            services: vec![service],
+            revision: 1,
+        }))
     }
 
-    async fn update_service(&self, _: Request<UpdateServiceRequest>) -> Answer<Service> {
-        Err(Status::unimplemented("update_service"))
+    async fn update_service(&self, request: Request<UpdateServiceRequest>) -> Answer<Service> {
+        let request = request.into_inner();
+        self.state().masks.push(request.update_mask.unwrap_or_default().paths);
+        Ok(Response::new(request.service.unwrap()))
     }
 
     async fn delete_service(&self, _: Request<DeleteServiceRequest>) -> Answer<DeleteServiceResponse> {
-        Err(Status::unimplemented("delete_service"))
+        Ok(Response::new(DeleteServiceResponse { existed: true }))
     }
 
-    async fn create_qos_profile(&self, _: Request<CreateQosProfileRequest>) -> Answer<QosProfile> {
-        Err(Status::unimplemented("create_qos_profile"))
+    async fn create_qos_profile(&self, request: Request<CreateQosProfileRequest>) -> Answer<QosProfile> {
+        let it = request.into_inner().qos_profile.unwrap();
+        self.state().wishes.push(format!("{it:?}"));
+        Ok(Response::new(it))
     }
 
     async fn get_qos_profile(&self, _: Request<GetQosProfileRequest>) -> Answer<QosProfile> {
@@ -378,16 +437,20 @@ impl Control for FakeControl {
         Err(Status::unimplemented("list_qos_profiles"))
     }
 
-    async fn update_qos_profile(&self, _: Request<UpdateQosProfileRequest>) -> Answer<QosProfile> {
-        Err(Status::unimplemented("update_qos_profile"))
+    async fn update_qos_profile(&self, request: Request<UpdateQosProfileRequest>) -> Answer<QosProfile> {
+        let request = request.into_inner();
+        self.state().masks.push(request.update_mask.unwrap_or_default().paths);
+        Ok(Response::new(request.qos_profile.unwrap()))
     }
 
     async fn delete_qos_profile(&self, _: Request<DeleteQosProfileRequest>) -> Answer<DeleteQosProfileResponse> {
-        Err(Status::unimplemented("delete_qos_profile"))
+        Ok(Response::new(DeleteQosProfileResponse { existed: true }))
     }
 
-    async fn create_mirror(&self, _: Request<CreateMirrorRequest>) -> Answer<Mirror> {
-        Err(Status::unimplemented("create_mirror"))
+    async fn create_mirror(&self, request: Request<CreateMirrorRequest>) -> Answer<Mirror> {
+        let it = request.into_inner().mirror.unwrap();
+        self.state().wishes.push(format!("{it:?}"));
+        Ok(Response::new(it))
     }
 
     async fn get_mirror(&self, _: Request<GetMirrorRequest>) -> Answer<Mirror> {
@@ -398,12 +461,14 @@ impl Control for FakeControl {
         Err(Status::unimplemented("list_mirrors"))
     }
 
-    async fn update_mirror(&self, _: Request<UpdateMirrorRequest>) -> Answer<Mirror> {
-        Err(Status::unimplemented("update_mirror"))
+    async fn update_mirror(&self, request: Request<UpdateMirrorRequest>) -> Answer<Mirror> {
+        let request = request.into_inner();
+        self.state().masks.push(request.update_mask.unwrap_or_default().paths);
+        Ok(Response::new(request.mirror.unwrap()))
     }
 
     async fn delete_mirror(&self, _: Request<DeleteMirrorRequest>) -> Answer<DeleteMirrorResponse> {
-        Err(Status::unimplemented("delete_mirror"))
+        Ok(Response::new(DeleteMirrorResponse { existed: true }))
     }
 
     async fn trace(&self, _: Request<TraceRequest>) -> Answer<TraceResponse> {

@@ -17,15 +17,17 @@ fn a_network_is_created_shown_and_deleted() {
         "team=core",
     ]);
     let expected = "\
-NAME      blue
-NUMBER    0
-KIND      routed
-ENCAP     mpls-udp
-VNI       100
-MTU       auto
-LABELS    team=core
-REVISION  7
-UID       u-7
+NAME             blue
+NUMBER           0
+KIND             routed
+ENCAP            mpls-udp
+VNI              100
+MTU              auto
+LABELS           team=core
+DEFAULT INGRESS  allow
+DEFAULT EGRESS   allow
+REVISION         7
+UID              u-7
 ";
     assert_eq!(shown, expected);
     assert_eq!(house.ok(&["network", "show", "blue"]), expected);
@@ -58,7 +60,7 @@ lab        0  bridged  vxlan  100  1400  -
         bridged,
         json!([{
             "name": "lab", "uid": "u-7", "revision": 7, "bridged": true, "encapsulation": "vxlan", "vni": 100,
-            "mtu": 1400, "labels": {}, "number": 0,
+            "mtu": 1400, "labels": {}, "number": 0, "external": false, "default_ingress": "allow", "default_egress": "allow",
         }])
     );
 }
@@ -286,7 +288,7 @@ fn a_watch_starts_again_when_it_lost_something_and_tells_its_end() {
     let text = String::from_utf8(house.run(&["watch", "--changes-only"]).stdout).unwrap();
     assert!(!text.contains("existing"), "{text}");
     assert!(
-        text.contains("deleted  endpoint blue/web-1  on node1 veth1, 10.1.0.2 fd00:1::2"),
+        text.contains("deleted  endpoint   blue/web-1  on node1 veth1, 10.1.0.2 fd00:1::2"),
         "{text}"
     );
 }

@@ -8,6 +8,7 @@ mod fake_control;
 mod fake_dataplane;
 mod harness;
 mod intent;
+mod policy;
 mod real;
 mod tables;
 mod telemetry;

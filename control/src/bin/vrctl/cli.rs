@@ -20,7 +20,8 @@ use crate::{
     version,
     max_term_width = 120,
     after_help = "\
-Intent (asks vrouter-control): network, subnet, endpoint, node, watch, status, audit
+Intent (asks vrouter-control): network, subnet, endpoint, node, group, policy, router, floatingip, service, qos, mirror,
+                               watch, status, audit
 Tables (asks a vrouterd):      port, vrf, bridge, route, nexthop, mac, neighbor, label, vni, flow
 Counters (asks a vrouterd):    drops, stats, info
 
@@ -99,6 +100,27 @@ enum Command {
     /// Compute nodes
     #[command(subcommand)]
     Node(intent::node::Command),
+    /// Endpoints by their labels
+    #[command(subcommand)]
+    Group(intent::group::Command),
+    /// Who may talk to whom
+    #[command(subcommand, visible_alias = "pol")]
+    Policy(intent::policy::Command),
+    /// Networks joined, and their way out
+    #[command(subcommand)]
+    Router(intent::router::Command),
+    /// Addresses of the external network that stand for endpoints or their ports
+    #[command(subcommand, name = "floatingip", visible_alias = "fip")]
+    FloatingIp(intent::floating_ip::Command),
+    /// Stable addresses for backends
+    #[command(subcommand, visible_alias = "svc")]
+    Service(intent::service::Command),
+    /// Limits and marks for endpoints
+    #[command(subcommand)]
+    Qos(intent::qos::Command),
+    /// Copies of packets for an observer
+    #[command(subcommand)]
+    Mirror(intent::mirror::Command),
     /// Show changes of intent as they are committed
     Watch(intent::watch::Watch),
     /// Show vrouter-control, its dataplanes and whether they are in sync
@@ -214,6 +236,13 @@ impl Cli {
             Command::Subnet(command) => intent::subnet::run(command, context).await,
             Command::Endpoint(command) => intent::endpoint::run(command, context).await,
             Command::Node(command) => intent::node::run(command, context).await,
+            Command::Group(command) => intent::group::run(command, context).await,
+            Command::Policy(command) => intent::policy::run(command, context).await,
+            Command::Router(command) => intent::router::run(command, context).await,
+            Command::FloatingIp(command) => intent::floating_ip::run(command, context).await,
+            Command::Service(command) => intent::service::run(command, context).await,
+            Command::Qos(command) => intent::qos::run(command, context).await,
+            Command::Mirror(command) => intent::mirror::run(command, context).await,
             Command::Watch(command) => intent::watch::run(command, context).await,
             Command::Status => intent::status::run(context).await,
             Command::Audit => intent::audit::run(context).await,

@@ -84,6 +84,21 @@ pub(crate) struct Create {
     /// An identifier of yours: creating again with it returns what exists, whatever its name
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     client_id: String,
+    /// An address or prefix that it may send from beside its own, and that is routed to it; may be given several times
+    #[arg(long, value_name = "PREFIX")]
+    allow_address: Vec<String>,
+    /// A further MAC address that it may send from; may be given several times
+    #[arg(long, value_name = "MAC")]
+    allow_mac: Vec<String>,
+    /// It may send router advertisements
+    #[arg(long)]
+    allow_router: bool,
+    /// It may answer as a DHCP server
+    #[arg(long)]
+    allow_dhcp_server: bool,
+    /// QoS profile
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    qos: String,
     #[command(flatten)]
     labels: Labels,
 }
@@ -105,6 +120,15 @@ pub(crate) struct Update {
     /// An address, or subnet:NAME; replaces all there were; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     address: Vec<String>,
+    /// An address or prefix that it may send from; replaces all there were; may be given several times
+    #[arg(long, value_name = "PREFIX", conflicts_with = "no_allow_address")]
+    allow_address: Vec<String>,
+    /// It may send from its own addresses only
+    #[arg(long)]
+    no_allow_address: bool,
+    /// QoS profile; empty: none
+    #[arg(long, value_name = "NAME")]
+    qos: Option<String>,
     #[command(flatten)]
     labels: LabelChanges,
     /// Refuse if the endpoint was changed since this revision
@@ -130,6 +154,11 @@ pub(super) struct EndpointView {
     client_id: String,
     programmed: bool,
     error: String,
+    allowed_addresses: Vec<String>,
+    allowed_macs: Vec<String>,
+    allow_router: bool,
+    allow_dhcp_server: bool,
+    qos: String,
 }
 
 impl From<api::Endpoint> for EndpointView {
@@ -150,6 +179,11 @@ impl From<api::Endpoint> for EndpointView {
             client_id: endpoint.client_id,
             programmed: endpoint.programmed,
             error: endpoint.error,
+            allowed_addresses: endpoint.allowed_addresses,
+            allowed_macs: endpoint.allowed_macs,
+            allow_router: endpoint.allow_router,
+            allow_dhcp_server: endpoint.allow_dhcp_server,
+            qos: endpoint.qos,
         }
     }
 }
@@ -171,6 +205,26 @@ impl EndpointView {
         } else {
             Cell::new("pending").style(Style::Warning)
         }
+    }
+
+    /// What it may do beyond sending from its own addresses.
+    fn may_send_from(&self) -> String {
+        let roles = [
+            (self.allow_router, "as router"),
+            (self.allow_dhcp_server, "as DHCP server"),
+        ];
+        let roles = roles
+            .into_iter()
+            .filter(|(allowed, _)| *allowed)
+            .map(|(_, role)| role.to_owned());
+        let all: Vec<String> = self
+            .allowed_addresses
+            .iter()
+            .chain(&self.allowed_macs)
+            .cloned()
+            .chain(roles)
+            .collect();
+        all.join(",")
     }
 
     /// In a few words, for `watch`.
@@ -198,6 +252,8 @@ impl Record for EndpointView {
         Column::detail("ERROR", |it| Cell::new(&it.error)),
         Column::detail("GATEWAYS", |it| it.gateways.join(",").into()),
         Column::detail("MTU", |it| it.mtu.into()),
+        Column::detail("MAY SEND FROM", |it| it.may_send_from().into()),
+        Column::detail("QOS", |it| Cell::new(&it.qos)),
         Column::detail("CLIENT ID", |it| Cell::new(&it.client_id)),
         Column::detail("REVISION", |it| it.revision.into()),
         Column::detail("UID", |it| Cell::new(&it.uid)),
@@ -232,6 +288,9 @@ impl Record for EndpointView {
                 out.push(Value::Owned(it.state().as_str().to_owned()));
             },
         ),
+        Key::new("qos", Kind::Text, "its QoS profile", |it, out| {
+            out.push(Value::Text(&it.qos));
+        }),
         Key::new("label", Kind::Text, "a label as KEY=VALUE", |it, out| {
             labels::values(&it.labels, out);
         }),
@@ -251,6 +310,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 addresses: create.address,
                 labels: create.labels.into(),
                 client_id: create.client_id,
+                allowed_addresses: create.allow_address,
+                allowed_macs: create.allow_mac,
+                allow_router: create.allow_router,
+                allow_dhcp_server: create.allow_dhcp_server,
+                qos: create.qos,
                 ..Default::default()
             };
             let request = api::CreateEndpointRequest {
@@ -313,6 +377,9 @@ async fn update(update: Update, context: &Context) -> Result<(), Failure> {
     mask.set("interface", &mut endpoint.interface, interface);
     let addresses = (!update.address.is_empty()).then_some(update.address);
     mask.set("addresses", &mut endpoint.addresses, addresses);
+    let allowed = (update.no_allow_address || !update.allow_address.is_empty()).then_some(update.allow_address);
+    mask.set("allowed_addresses", &mut endpoint.allowed_addresses, allowed);
+    mask.set("qos", &mut endpoint.qos, update.qos);
     update.labels.announce(&mut mask);
     let update_mask = mask.finish()?;
     let mut control = context.control().await?;

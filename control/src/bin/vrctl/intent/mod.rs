@@ -2,12 +2,20 @@
 
 pub(crate) mod audit;
 pub(crate) mod endpoint;
+pub(crate) mod floating_ip;
+pub(crate) mod group;
 mod labels;
+pub(crate) mod mirror;
 mod names;
 pub(crate) mod network;
 pub(crate) mod node;
+pub(crate) mod policy;
+pub(crate) mod qos;
+pub(crate) mod router;
+pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod subnet;
+mod syntax;
 pub(crate) mod watch;
 
 use serde::Serialize;
@@ -61,4 +69,9 @@ impl Mask {
         }
         Ok(Some(prost_types::FieldMask { paths: self.0 }))
     }
+}
+
+/// A value of an update, unless it is empty: nothing was said of it then.
+fn given<T>(value: T, empty: impl Fn(&T) -> bool) -> Option<T> {
+    (!empty(&value)).then_some(value)
 }

@@ -25,7 +25,8 @@ pub(crate) enum Command {
 Examples:
   vrctl network create blue
   vrctl network create lab --bridged --label team=core
-  vrctl network create red --encap mpls-udp --mtu 1400")]
+  vrctl network create red --encap mpls-udp --mtu 1400 --default-ingress deny
+  vrctl network create public --external")]
     Create(Create),
     /// List networks
     #[command(visible_alias = "ls", after_help = filter::help::<NetworkView>(&[
@@ -64,6 +65,15 @@ pub(crate) struct Create {
     /// Largest IP packet of workloads in bytes, 1280..9216 [default: what the underlay carries]
     #[arg(long, value_name = "BYTES", default_value_t = 0, hide_default_value = true)]
     mtu: u32,
+    /// Its addresses live on the underlay, in the clear: for floating addresses and the way out
+    #[arg(long)]
+    external: bool,
+    /// What is done with traffic towards its endpoints that no rule decides [default: allow]
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    default_ingress: Option<Verdict>,
+    /// What is done with traffic from its endpoints that no rule decides [default: allow]
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    default_egress: Option<Verdict>,
     #[command(flatten)]
     labels: Labels,
 }
@@ -78,6 +88,12 @@ pub(crate) struct Update {
     /// Largest IP packet of workloads in bytes; 0: what the underlay carries
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u32>,
+    /// What is done with traffic towards its endpoints that no rule decides
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    default_ingress: Option<Verdict>,
+    /// What is done with traffic from its endpoints that no rule decides
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    default_egress: Option<Verdict>,
     #[command(flatten)]
     labels: LabelChanges,
     /// Refuse if the network was changed since this revision
@@ -111,6 +127,32 @@ fn encapsulation(value: i32) -> &'static str {
     }
 }
 
+/// What is done with traffic that no rule decides.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Verdict {
+    /// Let it through
+    Allow,
+    /// Drop it
+    Deny,
+}
+
+impl From<Verdict> for i32 {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Allow => api::DefaultVerdict::DefaultAllow.into(),
+            Verdict::Deny => api::DefaultVerdict::DefaultDeny.into(),
+        }
+    }
+}
+
+fn verdict(value: i32) -> &'static str {
+    match api::DefaultVerdict::try_from(value) {
+        Ok(api::DefaultVerdict::Unspecified | api::DefaultVerdict::DefaultAllow) => "allow",
+        Ok(api::DefaultVerdict::DefaultDeny) => "deny",
+        Err(_) => "unknown",
+    }
+}
+
 /// A network as it is shown.
 #[derive(Serialize)]
 pub(super) struct NetworkView {
@@ -123,6 +165,9 @@ pub(super) struct NetworkView {
     mtu: u32,
     labels: BTreeMap<String, String>,
     number: u32,
+    external: bool,
+    default_ingress: &'static str,
+    default_egress: &'static str,
 }
 
 impl From<api::Network> for NetworkView {
@@ -137,6 +182,9 @@ impl From<api::Network> for NetworkView {
             vni: network.vni,
             mtu: network.mtu,
             number: network.number,
+            external: network.external,
+            default_ingress: verdict(network.default_ingress),
+            default_egress: verdict(network.default_egress),
         }
     }
 }
@@ -144,8 +192,15 @@ impl From<api::Network> for NetworkView {
 impl NetworkView {
     /// In a few words, for `watch`.
     pub(super) fn summary(&self) -> String {
-        let kind = if self.bridged { "bridged" } else { "routed" };
-        format!("{kind}, {}, VNI {}", self.encapsulation, self.vni)
+        format!("{}, {}, VNI {}", self.kind(), self.encapsulation, self.vni)
+    }
+
+    fn kind(&self) -> &'static str {
+        match (self.external, self.bridged) {
+            (true, _) => "external",
+            (false, true) => "bridged",
+            (false, false) => "routed",
+        }
     }
 }
 
@@ -154,7 +209,7 @@ impl Record for NetworkView {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::text("NAME", |it| Cell::new(&it.name)),
         Column::number("NUMBER", |it| it.number.into()),
-        Column::text("KIND", |it| if it.bridged { "bridged".into() } else { "routed".into() }),
+        Column::text("KIND", |it| it.kind().into()),
         Column::text("ENCAP", |it| it.encapsulation.into()),
         Column::number("VNI", |it| it.vni.into()),
         Column::number("MTU", |it| match it.mtu {
@@ -162,6 +217,8 @@ impl Record for NetworkView {
             mtu => mtu.into(),
         }),
         Column::text("LABELS", |it| labels::text(&it.labels).into()),
+        Column::detail("DEFAULT INGRESS", |it| it.default_ingress.into()),
+        Column::detail("DEFAULT EGRESS", |it| it.default_egress.into()),
         Column::detail("REVISION", |it| it.revision.into()),
         Column::detail("UID", |it| Cell::new(&it.uid)),
     ];
@@ -177,6 +234,9 @@ impl Record for NetworkView {
         ),
         Key::new("bridged", Kind::Flag, "yes or no", |it, out| {
             out.push(Value::Flag(it.bridged));
+        }),
+        Key::new("external", Kind::Flag, "yes or no", |it, out| {
+            out.push(Value::Flag(it.external));
         }),
         Key::new("encap", Kind::Text, "vxlan or mpls-udp", |it, out| {
             out.push(Value::Text(it.encapsulation));
@@ -200,6 +260,9 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 encapsulation: create.encap.map(i32::from).unwrap_or_default(),
                 vni: create.vni,
                 mtu: create.mtu,
+                external: create.external,
+                default_ingress: create.default_ingress.map(i32::from).unwrap_or_default(),
+                default_egress: create.default_egress.map(i32::from).unwrap_or_default(),
                 labels: create.labels.into(),
                 ..Default::default()
             };
@@ -234,6 +297,9 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
             };
             mask.set("encapsulation", &mut network.encapsulation, update.encap.map(i32::from));
             mask.set("mtu", &mut network.mtu, update.mtu);
+            let (ingress, egress) = (update.default_ingress, update.default_egress);
+            mask.set("default_ingress", &mut network.default_ingress, ingress.map(i32::from));
+            mask.set("default_egress", &mut network.default_egress, egress.map(i32::from));
             update.labels.announce(&mut mask);
             let update_mask = mask.finish()?;
             let mut control = context.control().await?;

@@ -61,6 +61,9 @@ pub(crate) struct Create {
     /// It runs no vrouter (a kernel VTEP, a switch): packets are sent to it, nothing is programmed on it
     #[arg(long)]
     external: bool,
+    /// An address on the underlay to translate sources behind, which no host has; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    nat_address: Vec<String>,
     #[command(flatten)]
     labels: Labels,
 }
@@ -75,6 +78,12 @@ pub(crate) struct Update {
     /// Use the tunnel addresses that its dataplane says
     #[arg(long, conflicts_with = "vtep")]
     no_vtep: bool,
+    /// An address to translate sources behind; replaces all there were; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    nat_address: Vec<String>,
+    /// Translate no sources here
+    #[arg(long, conflicts_with = "nat_address")]
+    no_nat_address: bool,
     #[command(flatten)]
     labels: LabelChanges,
     /// Refuse if the node was changed since this revision
@@ -94,6 +103,7 @@ pub(super) struct NodeView {
     dataplane: Option<DataplaneView>,
     external: bool,
     effective_vtep_addresses: Vec<String>,
+    nat_addresses: Vec<String>,
 }
 
 impl From<api::Node> for NodeView {
@@ -108,6 +118,7 @@ impl From<api::Node> for NodeView {
             dataplane: node.dataplane.map(DataplaneView::from),
             external: node.external,
             effective_vtep_addresses: node.effective_vtep_addresses,
+            nat_addresses: node.nat_addresses,
         }
     }
 }
@@ -144,6 +155,7 @@ impl Record for NodeView {
         Column::text("STATE", Self::state),
         Column::text("LABELS", |it| labels::text(&it.labels).into()),
         Column::detail("VTEP WISHED", |it| it.vtep_addresses.join(",").into()),
+        Column::detail("NAT", |it| it.nat_addresses.join(",").into()),
         Column::detail("DATAPLANE", |it| {
             it.dataplane.as_ref().map_or("", |dataplane| &dataplane.address).into()
         }),
@@ -191,6 +203,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 vtep_addresses: create.vtep,
                 labels: create.labels.into(),
                 external: create.external,
+                nat_addresses: create.nat_address,
                 ..Default::default()
             };
             let request = api::CreateNodeRequest { node: Some(node) };
@@ -225,6 +238,8 @@ async fn update(update: Update, context: &Context) -> Result<(), Failure> {
     };
     let addresses = (update.no_vtep || !update.vtep.is_empty()).then_some(update.vtep);
     mask.set("vtep_addresses", &mut node.vtep_addresses, addresses);
+    let addresses = (update.no_nat_address || !update.nat_address.is_empty()).then_some(update.nat_address);
+    mask.set("nat_addresses", &mut node.nat_addresses, addresses);
     update.labels.announce(&mut mask);
     let update_mask = mask.finish()?;
     let mut control = context.control().await?;

@@ -4,7 +4,11 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use vrouter_proto::control::{self as api, watch_event};
 
-use super::{endpoint::EndpointView, network::NetworkView, node::NodeView, subnet::SubnetView};
+use super::{
+    endpoint::EndpointView, floating_ip::FloatingIpView, group::GroupView, mirror::MirrorView, network::NetworkView,
+    node::NodeView, policy::PolicyView, qos::QosProfileView, router::RouterView, service::ServiceView,
+    subnet::SubnetView,
+};
 use crate::{cli::Context, failure::Failure, output::Cell};
 
 #[derive(Args, Debug)]
@@ -30,6 +34,15 @@ enum ObjectKind {
     Subnet,
     Endpoint,
     Node,
+    Group,
+    Policy,
+    Router,
+    #[value(name = "floatingip")]
+    FloatingIp,
+    Service,
+    #[value(name = "qos")]
+    QosProfile,
+    Mirror,
 }
 
 impl From<ObjectKind> for i32 {
@@ -39,6 +52,13 @@ impl From<ObjectKind> for i32 {
             ObjectKind::Subnet => api::ObjectKind::Subnet.into(),
             ObjectKind::Endpoint => api::ObjectKind::Endpoint.into(),
             ObjectKind::Node => api::ObjectKind::Node.into(),
+            ObjectKind::Group => api::ObjectKind::Group.into(),
+            ObjectKind::Policy => api::ObjectKind::Policy.into(),
+            ObjectKind::Router => api::ObjectKind::Router.into(),
+            ObjectKind::FloatingIp => api::ObjectKind::FloatingIp.into(),
+            ObjectKind::Service => api::ObjectKind::Service.into(),
+            ObjectKind::QosProfile => api::ObjectKind::QosProfile.into(),
+            ObjectKind::Mirror => api::ObjectKind::Mirror.into(),
         }
     }
 }
@@ -47,22 +67,33 @@ impl From<ObjectKind> for i32 {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Object {
-    Network(NetworkView),
-    Subnet(SubnetView),
-    Endpoint(EndpointView),
+    Network(Box<NetworkView>),
+    Subnet(Box<SubnetView>),
+    Endpoint(Box<EndpointView>),
     Node(Box<NodeView>),
-    /// A kind that this program does not show yet.
-    Other(String),
+    Group(Box<GroupView>),
+    Policy(Box<PolicyView>),
+    Router(Box<RouterView>),
+    FloatingIp(Box<FloatingIpView>),
+    Service(Box<ServiceView>),
+    QosProfile(Box<QosProfileView>),
+    Mirror(Box<MirrorView>),
 }
 
 impl From<watch_event::Object> for Object {
     fn from(object: watch_event::Object) -> Self {
         match object {
-            watch_event::Object::Network(network) => Self::Network(network.into()),
-            watch_event::Object::Subnet(subnet) => Self::Subnet(subnet.into()),
-            watch_event::Object::Endpoint(endpoint) => Self::Endpoint(endpoint.into()),
-            watch_event::Object::Node(node) => Self::Node(Box::new(node.into())),
-            other => Self::Other(format!("{other:?}")),
+            watch_event::Object::Network(it) => Self::Network(Box::new(it.into())),
+            watch_event::Object::Subnet(it) => Self::Subnet(Box::new(it.into())),
+            watch_event::Object::Endpoint(it) => Self::Endpoint(Box::new(it.into())),
+            watch_event::Object::Node(it) => Self::Node(Box::new(it.into())),
+            watch_event::Object::Group(it) => Self::Group(Box::new(it.into())),
+            watch_event::Object::Policy(it) => Self::Policy(Box::new(it.into())),
+            watch_event::Object::Router(it) => Self::Router(Box::new(it.into())),
+            watch_event::Object::FloatingIp(it) => Self::FloatingIp(Box::new(it.into())),
+            watch_event::Object::Service(it) => Self::Service(Box::new(it.into())),
+            watch_event::Object::QosProfile(it) => Self::QosProfile(Box::new(it.into())),
+            watch_event::Object::Mirror(it) => Self::Mirror(Box::new(it.into())),
         }
     }
 }
@@ -74,27 +105,45 @@ impl Object {
             Self::Subnet(_) => "subnet",
             Self::Endpoint(_) => "endpoint",
             Self::Node(_) => "node",
-            Self::Other(_) => "other",
+            Self::Group(_) => "group",
+            Self::Policy(_) => "policy",
+            Self::Router(_) => "router",
+            Self::FloatingIp(_) => "floatingip",
+            Self::Service(_) => "service",
+            Self::QosProfile(_) => "qos",
+            Self::Mirror(_) => "mirror",
         }
     }
 
     fn name(&self) -> String {
         match self {
-            Self::Network(network) => network.name.clone(),
-            Self::Subnet(subnet) => subnet.full_name(),
-            Self::Endpoint(endpoint) => endpoint.full_name(),
-            Self::Node(node) => node.name.clone(),
-            Self::Other(_) => String::new(),
+            Self::Network(it) => it.name.clone(),
+            Self::Node(it) => it.name.clone(),
+            Self::Subnet(it) => it.full_name(),
+            Self::Endpoint(it) => it.full_name(),
+            Self::Group(it) => it.full_name(),
+            Self::Policy(it) => it.full_name(),
+            Self::Router(it) => it.full_name(),
+            Self::FloatingIp(it) => it.full_name(),
+            Self::Service(it) => it.full_name(),
+            Self::QosProfile(it) => it.full_name(),
+            Self::Mirror(it) => it.full_name(),
         }
     }
 
     fn summary(&self) -> String {
         match self {
-            Self::Network(network) => network.summary(),
-            Self::Subnet(subnet) => subnet.summary(),
-            Self::Endpoint(endpoint) => endpoint.summary(),
-            Self::Node(node) => node.summary(),
-            Self::Other(words) => words.clone(),
+            Self::Network(it) => it.summary(),
+            Self::Subnet(it) => it.summary(),
+            Self::Endpoint(it) => it.summary(),
+            Self::Node(it) => it.summary(),
+            Self::Group(it) => it.summary(),
+            Self::Policy(it) => it.summary(),
+            Self::Router(it) => it.summary(),
+            Self::FloatingIp(it) => it.summary(),
+            Self::Service(it) => it.summary(),
+            Self::QosProfile(it) => it.summary(),
+            Self::Mirror(it) => it.summary(),
         }
     }
 }
@@ -132,7 +181,7 @@ impl EventView {
     fn text(&self) -> String {
         let words = match &self.object {
             Some(object) => format!(
-                "{:8} {:8} {}  {}",
+                "{:8} {:10} {}  {}",
                 self.event,
                 object.kind(),
                 object.name(),
