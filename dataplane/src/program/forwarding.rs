@@ -47,6 +47,8 @@ pub(super) fn put_vrf(state: &mut State, spec: VrfSpec) -> Result<(), Refusal> {
                     epoch,
                     v4,
                     v6,
+                    identities4: Root::EMPTY,
+                    identities6: Root::EMPTY,
                     gateway4: None,
                     gateway6: None,
                 },

@@ -197,6 +197,7 @@ impl Programmer {
                 guard: None,
                 qos: None,
                 mirrors: Arc::default(),
+                policy: None,
             };
             state.tables.ports.set(slot.index(), port);
             resolving.push(Uplink {

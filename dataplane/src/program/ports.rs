@@ -152,6 +152,7 @@ pub(super) fn put(
         guard: None,
         qos: None,
         mirrors: Arc::default(),
+        policy: None,
     };
     note_gateways(state, &port);
     state.tables.ports.set(slot.index(), port);

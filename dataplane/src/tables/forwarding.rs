@@ -25,6 +25,10 @@ pub struct Vrf {
     pub v4: Root4,
     /// IPv6 routes.
     pub v6: Root6,
+    /// Whom IPv4 addresses belong to: places in [`Tables::group_sets`](super::Tables::group_sets).
+    pub identities4: Root4,
+    /// Whom IPv6 addresses belong to.
+    pub identities6: Root6,
     /// An IPv4 address of the router in this VRF, to speak from.
     pub gateway4: Option<Ipv4Addr>,
     /// An IPv6 address of the router in this VRF, to speak from.

@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{
     guard::Guard,
     mirror::Mirror,
+    policy::Policy,
     qos::Qos,
     slots::{BridgeSlot, VrfSlot},
 };
@@ -59,6 +60,8 @@ pub struct Port {
     pub qos: Option<Arc<Qos>>,
     /// Mirrors that get copies of its packets, at most [`MAX_MIRRORS`](super::mirror::MAX_MIRRORS).
     pub mirrors: Arc<[Arc<Mirror>]>,
+    /// Who may talk to the workload, and to whom it may talk. `None`: all is allowed.
+    pub policy: Option<Arc<Policy>>,
 }
 
 impl Port {

@@ -12,7 +12,9 @@ use super::{
     next_hop::{LabelTarget, NextHop, VniTarget},
     port::Port,
     route::RouteValue,
+    service::{Service, ServiceKey},
     slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
+    source_nat::{SourceNat, SourceNats},
     underlay::UnderlayPath,
 };
 use crate::wire::Mac;
@@ -55,6 +57,16 @@ pub struct Tables {
     pub owned: Map<IpAddr, ()>,
     /// Neighbours of the underlay that packets in the clear are sent to.
     pub underlay_neighbors: Map<IpAddr, UnderlayPath>,
+    /// Lists of groups that identities (in the VRFs' `identities4` and `identities6`) refer to, ascending each.
+    pub group_sets: CowArray<Arc<[u32]>>,
+    /// Services by where they are.
+    pub services: Map<ServiceKey, Arc<Service>>,
+    /// Services by slot: all that are in `services`.
+    pub service_slots: CowArray<Arc<Service>>,
+    /// How sources are translated, by the VRF that packets come from and the one they go to.
+    pub source_nats: Map<(VrfSlot, VrfSlot), Arc<SourceNats>>,
+    /// The same by slot.
+    pub source_nat_slots: CowArray<Arc<SourceNat>>,
     /// This node's IPv4 tunnel address.
     pub vtep4: Option<Ipv4Addr>,
     /// This node's IPv6 tunnel address.
@@ -80,6 +92,11 @@ impl Tables {
             underlay: None,
             owned: Map::default(),
             underlay_neighbors: Map::default(),
+            group_sets: CowArray::default(),
+            services: Map::default(),
+            service_slots: CowArray::default(),
+            source_nats: Map::default(),
+            source_nat_slots: CowArray::default(),
             vtep4: None,
             vtep6: None,
         }
