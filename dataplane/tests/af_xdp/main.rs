@@ -5,6 +5,7 @@
 
 mod access;
 mod namespaces;
+mod owned;
 mod permissions;
 mod uplink;
 

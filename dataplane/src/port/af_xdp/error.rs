@@ -142,8 +142,8 @@ pub enum OpenError {
         /// Endpoints possible.
         max: usize,
     },
-    /// Only uplinks know tunnel endpoints.
-    #[error("an access port has no tunnel endpoints to steer by")]
+    /// Only uplinks know tunnel endpoints and other addresses.
+    #[error("an access port has no tunnel endpoints or other addresses to steer by")]
     NotAnUplink,
     /// Loading or changing the XDP program failed.
     #[error("cannot {doing}: {source}")]

@@ -4,16 +4,17 @@
 //! port without a copy in userspace. There are two ways to open an interface:
 //!
 //! - as an access port, which belongs to vrouter alone: every frame goes to its socket, and while there is none, nothing passes;
-//! - as an uplink, shared with the host: tunnel packets to our endpoints go to the socket, ARP and neighbour discovery are
-//!   copied to the router by [`UplinkControl`], and everything stays with the host that is not ours.
+//! - as an uplink, shared with the host: tunnel packets to our endpoints go to the socket, and so does all that is sent to
+//!   addresses that are ours alone; ARP and neighbour discovery are copied to the router by [`UplinkControl`]; and everything
+//!   stays with the host that is not ours.
 //!
 //! Either ends with its [`OpenPort`]: programs are attached by BPF links, which the kernel takes down with the process.
 //!
 //! This room stands on libxdp-sys and not on xsk-rs: that one hides the addresses of descriptors, and encapsulation in place
 //! has to move a frame's start. What is in the frames is none of this room's business, except to the steering program.
 //!
-//! Unsafe code is in `ring` (shared memory), `ledger` (who owns a chunk), `umem`, `socket`, `interface`, `link` and `refusal`
-//! (system calls); all else is built on what these say in safe terms.
+//! Unsafe code is in `ring` (shared memory), `ledger` (who owns a chunk), `umem`, `socket`, `interface`, `multicast`, `link` and
+//! `refusal` (system calls); all else is built on what these say in safe terms.
 //!
 //! What it takes: CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; CAP_IPC_LOCK or a limit of locked memory that holds the pool; Linux 5.18.
 //! With CAP_SYS_ADMIN several processes can share a network namespace (see `umem`), and programs in the way have names.
@@ -32,6 +33,8 @@ mod interface;
 mod ledger;
 mod link;
 mod mode;
+mod multicast;
+mod owned;
 mod program;
 mod queue;
 mod refusal;
@@ -46,6 +49,8 @@ pub use error::OpenError;
 use interface::Interface;
 use link::{Link, XdpState};
 pub use mode::{AttachMode, Attachment, Mode, RingSizes, UnknownMode};
+use multicast::Multicast;
+use owned::Owned;
 pub use program::UplinkControl;
 use program::{Kind, Program};
 use queue::XdpQueue;
@@ -73,8 +78,17 @@ pub struct OpenPort {
     pub control: Option<UplinkControl>,
     link: Link,
     /// On an uplink.
-    steering: Option<Program>,
+    steering: Option<Steering>,
     interface: Interface,
+}
+
+/// What decides who gets what on an uplink.
+#[derive(Debug)]
+struct Steering {
+    program: Program,
+    /// Addresses of which everything is ours.
+    owned: Owned,
+    multicast: Multicast,
 }
 
 impl fmt::Debug for OpenPort {
@@ -95,8 +109,29 @@ impl OpenPort {
     pub fn set_vteps(&mut self, vteps: &[IpAddr]) -> Result<(), OpenError> {
         match &mut self.steering {
             None => Err(OpenError::NotAnUplink),
-            Some(program) => program.set_vteps(vteps),
+            Some(steering) => steering.program.set_vteps(vteps),
         }
+    }
+
+    /// Changes the addresses of which every untagged packet goes to the sockets of an uplink, whatever it is, while traffic runs: adds
+    /// some, then takes others away. The host sees nothing of what is sent to them. While there are IPv6 addresses among
+    /// them, the interface lets all multicast in, so that it hears others ask for them.
+    ///
+    /// # Errors
+    /// [`OpenError::NotAnUplink`], or what the kernel says; no address has been added then.
+    pub fn change_owned(&mut self, added: &[IpAddr], removed: &[IpAddr]) -> Result<(), OpenError> {
+        let Some(steering) = &mut self.steering else {
+            return Err(OpenError::NotAnUplink);
+        };
+        let failed = |e| OpenError::from_call("let all multicast in", &self.attachment.name, e);
+        if added.iter().any(IpAddr::is_ipv6) {
+            steering.multicast.want_all(true).map_err(failed)?;
+        }
+        let changed = steering.owned.change(&steering.program, added, removed);
+        if !steering.owned.has_v6() {
+            steering.multicast.want_all(false).map_err(failed)?;
+        }
+        changed
     }
 
     /// The interface still exists, is up and has a carrier.
@@ -191,7 +226,16 @@ impl AfXdp {
         let (control, steering) = match kind {
             // The attached program lives on in the kernel without our hold on its parts.
             Kind::Access => (None, None),
-            Kind::Steer => (Some(program.control()?), Some(program)),
+            Kind::Steer => {
+                let multicast = Multicast::new(interface.index);
+                let multicast = multicast.map_err(|e| OpenError::from_call("open a packet socket", name, e))?;
+                let steering = Steering {
+                    owned: Owned::default(),
+                    multicast,
+                    program,
+                };
+                (Some(steering.program.control()?), Some(steering))
+            }
         };
         Ok(OpenPort {
             attachment: Attachment {

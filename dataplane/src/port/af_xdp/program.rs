@@ -80,7 +80,8 @@ impl Program {
         })
     }
 
-    fn map(&self, name: &'static str) -> Result<Map<'_>, OpenError> {
+    /// A map of the program.
+    pub(super) fn map(&self, name: &'static str) -> Result<Map<'_>, OpenError> {
         self.object
             .maps()
             .find(|map| map.name() == name)

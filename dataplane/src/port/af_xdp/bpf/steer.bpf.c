@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// For an interface that vrouter shares with the host, an uplink: only tunnel packets to one of our endpoints go to the
-// socket. All else stays with the host, and tunnel packets too while no socket is there.
+// For an interface that vrouter shares with the host, an uplink: only tunnel packets to one of our endpoints, and whatever is
+// sent to an address that is ours alone, go to the socket. All else stays with the host, and these too while no socket is there.
 //
-// ARP and neighbour discovery stay with the host as well; the router gets a copy by a ring buffer.
+// ARP and neighbour discovery stay with the host as well; the router gets a copy by a ring buffer. (Neighbour discovery that is sent
+// to an address of ours alone is not for the host: it goes to the socket like all else that is sent there.)
+//
+// Packets to our own addresses are known by the address alone, so all fragments of a datagram go the same way. Tagged ones are
+// for the host's VLANs.
 //
 // Tunnels must not be fragmented, but what arrives is counted where possible: the first fragment, which shows the UDP port,
 // goes to the socket and is dropped there with a reason. Later fragments show no port and may belong to anybody on the host:
@@ -22,6 +26,9 @@
 #define VXLAN_PORT 4789
 #define MPLS_PORT 6635
 #define OLD_MPLS_PORT 51234
+
+// Twice as many as may be ours at a time: old and new ones are there together for a moment.
+#define OWNED_MAX 131072
 
 #define NEXT_HEADER_FRAGMENT 44
 #define NEXT_HEADER_ICMPV6 58
@@ -88,6 +95,23 @@ struct {
 	__type(value, __u8);
 } vteps_v6 SEC(".maps");
 
+// Addresses that are ours alone. Memory is taken as they come.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OWNED_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __be32);
+	__type(value, __u8);
+} owned_v4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OWNED_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct in6_addr);
+	__type(value, __u8);
+} owned_v6 SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 * 1024);
@@ -115,13 +139,18 @@ static __always_inline int show_to_router(struct xdp_md *context)
 	return XDP_PASS;
 }
 
+static __always_inline int to_socket(struct xdp_md *context)
+{
+	return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+}
+
 static __always_inline int to_port(struct xdp_md *context, __be16 port)
 {
 	switch (bpf_ntohs(port)) {
 	case VXLAN_PORT:
 	case MPLS_PORT:
 	case OLD_MPLS_PORT:
-		return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+		return to_socket(context);
 	default:
 		return XDP_PASS;
 	}
@@ -143,13 +172,17 @@ static __always_inline int from_arp(struct xdp_md *context, struct arp_start *ar
 	return show_to_router(context);
 }
 
-// `at` is where in the frame the header is. Options are skipped by a helper: without CAP_PERFMON, the verifier forbids to add a
+// `at` is where in the frame the header is, and behind the Ethernet header alone when there is no tag. Options are skipped by a helper: without CAP_PERFMON, the verifier forbids to add a
 // variable to a packet pointer.
 static __always_inline int from_ipv4(struct xdp_md *context, struct iphdr *ip, void *end, __u32 at)
 {
 	struct udphdr udp;
 
-	if ((void *)(ip + 1) > end || ip->ihl < 5 || ip->protocol != IPPROTO_UDP)
+	if ((void *)(ip + 1) > end)
+		return XDP_PASS;
+	if (at == sizeof(struct ethhdr) && bpf_map_lookup_elem(&owned_v4, &ip->daddr))
+		return to_socket(context);
+	if (ip->ihl < 5 || ip->protocol != IPPROTO_UDP)
 		return XDP_PASS;
 	// Not the first fragment: no UDP header here.
 	if (ip->frag_off & bpf_htons(0x1fff))
@@ -163,13 +196,15 @@ static __always_inline int from_ipv4(struct xdp_md *context, struct iphdr *ip, v
 	return to_port(context, udp.dest);
 }
 
-static __always_inline int from_ipv6(struct xdp_md *context, struct ipv6hdr *ip, void *end)
+static __always_inline int from_ipv6(struct xdp_md *context, struct ipv6hdr *ip, void *end, __u32 at)
 {
 	void *next = ip + 1;
 	__u8 protocol;
 
 	if (next > end)
 		return XDP_PASS;
+	if (at == sizeof(struct ethhdr) && bpf_map_lookup_elem(&owned_v6, &ip->daddr))
+		return to_socket(context);
 	protocol = ip->nexthdr;
 	if (protocol == NEXT_HEADER_FRAGMENT) {
 		struct fragment_header *fragment = next;
@@ -219,7 +254,7 @@ int vrouter_steer(struct xdp_md *context)
 	if (ethertype == bpf_htons(ETH_P_IP))
 		return from_ipv4(context, next, end, at);
 	if (ethertype == bpf_htons(ETH_P_IPV6))
-		return from_ipv6(context, next, end);
+		return from_ipv6(context, next, end, at);
 	if (ethertype == bpf_htons(ETH_P_ARP))
 		return from_arp(context, next, end);
 	return XDP_PASS;
