@@ -1,4 +1,4 @@
-//! Any talk on the underlay's links: wanted remotes, frames heard and time passing, in any order.
+//! Any talk on the underlay's links: wanted remotes and neighbours, addresses of our own, frames heard and time passing, in any order.
 //!
 //! The resolver never panics, answers only with frames that a station believes, tells of none but wanted remotes, and its work
 //! is bounded by what it was told: nobody on the link makes it speak without end.
@@ -6,7 +6,7 @@
 //! The input is a row of steps, each one byte and what belongs to it; see [`step`].
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -35,6 +35,12 @@ pub(crate) const REMOTES: [IpAddr; 8] = [
     IpAddr::V6(Ipv6Addr::UNSPECIFIED),
 ];
 
+/// The addresses that may be ours alone.
+const OWN: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 70)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x70)),
+];
+
 /// Checks one row of steps.
 ///
 /// # Panics
@@ -43,6 +49,8 @@ pub fn check(mut bytes: &[u8]) {
     let mut run = Run {
         resolver: Resolver::new(uplinks()),
         wanted: BTreeMap::new(),
+        neighbors: BTreeMap::new(),
+        own: BTreeSet::new(),
         now: 0,
     };
     for _ in 0..STEPS {
@@ -56,13 +64,16 @@ pub fn check(mut bytes: &[u8]) {
 struct Run {
     resolver: Resolver,
     wanted: BTreeMap<IpAddr, usize>,
+    neighbors: BTreeMap<IpAddr, usize>,
+    own: BTreeSet<IpAddr>,
     now: u64,
 }
 
 /// Takes one step, and gives the bytes behind it; `None` at the end. The low three bits of the first byte say which:
 ///
 /// 0: want the remote whose number is in the upper bits; 1: give it up; 2, 3: as many hundred milliseconds pass as the upper
-/// bits say (3: seconds); 4: announce; else: hear a frame on the port in the upper bits, a byte with its length before it
+/// bits say (3: seconds); 4: by the lowest of the upper bits, announce, want a neighbour for packets in the clear, give it up, or begin or end to own
+/// an address; else: hear a frame on the port in the upper bits, a byte with its length before it
 /// (7: its checksums made right).
 fn step<'a>(run: &mut Run, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let (&op, rest) = bytes.split_first()?;
@@ -75,16 +86,11 @@ fn step<'a>(run: &mut Run, bytes: &'a [u8]) -> Option<&'a [u8]> {
         }
         1 => {
             run.resolver.unwant(remote);
-            if let Some(count) = run.wanted.get_mut(&remote) {
-                *count -= 1;
-                if *count == 0 {
-                    run.wanted.remove(&remote);
-                }
-            }
+            count_down(&mut run.wanted, remote);
         }
         2 => run.pass(number as u64 * 100_000_000),
         3 => run.pass(number as u64 * 1_000_000_000),
-        4 => run.resolver.announce(),
+        4 => run.in_the_clear(number % 4, number / 4),
         right => {
             let (&length, rest) = rest.split_first()?;
             let (frame, rest) = rest.split_at_checked(usize::from(length)).unwrap_or((rest, &[]));
@@ -100,7 +106,37 @@ fn step<'a>(run: &mut Run, bytes: &'a [u8]) -> Option<&'a [u8]> {
     Some(rest)
 }
 
+fn count_down(counts: &mut BTreeMap<IpAddr, usize>, address: IpAddr) {
+    if let Some(count) = counts.get_mut(&address) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&address);
+        }
+    }
+}
+
 impl Run {
+    fn in_the_clear(&mut self, what: usize, number: usize) {
+        let neighbor = REMOTES[number % REMOTES.len()];
+        let own = OWN[number % OWN.len()];
+        match what {
+            0 => self.resolver.announce(),
+            1 => {
+                self.resolver.want_neighbor(neighbor, self.now);
+                *self.neighbors.entry(neighbor).or_default() += 1;
+            }
+            2 => {
+                self.resolver.unwant_neighbor(neighbor);
+                count_down(&mut self.neighbors, neighbor);
+            }
+            _ if self.own.remove(&own) => self.resolver.own(&[], &[own], self.now),
+            _ => {
+                self.own.insert(own);
+                self.resolver.own(&[own], &[], self.now);
+            }
+        }
+    }
+
     fn pass(&mut self, nanoseconds: u64) {
         self.now += nanoseconds;
         self.resolver.tick(self.now);
@@ -133,10 +169,30 @@ impl Run {
                     assert!(self.wanted.contains_key(&remote), "{remote}");
                     assert!(!why.is_empty());
                 }
+                Action::Reached(resolved) => {
+                    assert!(self.neighbors.contains_key(&resolved.remote), "{resolved:?}");
+                    assert_eq!(resolved.via, resolved.remote);
+                    assert!(resolved.destination_mac.is_unicast(), "{resolved:?}");
+                }
+                Action::Silent { neighbor, why } => {
+                    assert!(self.neighbors.contains_key(&neighbor), "{neighbor}");
+                    assert!(!why.is_empty());
+                }
+                Action::Met { port, neighbor, mac } => {
+                    assert!(
+                        !self.own.is_empty(),
+                        "{neighbor} asked for an address of ours, but there is none"
+                    );
+                    assert!(mac.is_unicast() && !neighbor.is_unspecified(), "{neighbor} {mac}");
+                    self.resolver.meet(port, neighbor, mac, self.now);
+                }
             }
         }
         let neighbors = self.resolver.neighbors();
-        assert!(neighbors.len() <= 4 * self.wanted.len(), "{neighbors:?}");
+        assert!(
+            neighbors.len() <= 4 * (self.wanted.len() + self.neighbors.len()),
+            "{neighbors:?}"
+        );
         for remote in REMOTES {
             assert!(self.wanted.contains_key(&remote) || self.resolver.lookup(remote).is_none());
         }
@@ -149,6 +205,13 @@ impl Run {
                 self.resolver.unwant(remote);
             }
         }
+        for (neighbor, count) in std::mem::take(&mut self.neighbors) {
+            for _ in 0..count {
+                self.resolver.unwant_neighbor(neighbor);
+            }
+        }
+        let own: Vec<_> = std::mem::take(&mut self.own).into_iter().collect();
+        self.resolver.own(&[], &own, self.now);
         assert!(self.resolver.neighbors().is_empty());
         assert_eq!(self.resolver.next_deadline(), None);
     }

@@ -6,7 +6,7 @@ use crate::{
     packet::FramePool,
     port::af_xdp::{self, AfXdp, AttachMode, OpenError, OpenPort, RingSizes, UplinkControl},
     program::{
-        Attached, Opened, OpenedUplink, Opener,
+        Attached, Hold, Opened, OpenedUplink, Opener,
         object::{Mode, PortSpec},
         problem::Refusal,
     },
@@ -109,6 +109,13 @@ impl Opener for Interfaces {
     }
 }
 
+impl Hold for OpenPort {
+    fn change_owned(&mut self, added: &[IpAddr], removed: &[IpAddr]) -> Result<(), Refusal> {
+        self.change_owned(added, removed)
+            .map_err(|error| Refusal::refused("address", explain(&error)))
+    }
+}
+
 /// An error with all that caused it, in one line.
 fn explain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
@@ -137,7 +144,7 @@ fn opened(mut port: OpenPort) -> Opened {
         mtu,
         mac,
         attachment,
-        guard: Box::new(port),
+        hold: Box::new(port),
     }
 }
 

@@ -97,7 +97,7 @@ fn open(peers: &Peers, name: &Arc<str>, mac: Mac) -> Opened {
             mode: Mode::Memory,
             why: "within the process".into(),
         },
-        guard: Box::new(()),
+        hold: Box::new(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sends a packet to its next hop: size, hop limit, headers, encapsulation.
 
 use super::{
+    clear,
     context::Context,
     local,
     packet::{Origin, Packet},
@@ -57,6 +58,7 @@ pub(super) fn forward_as(context: &mut Context<'_>, packet: Packet, next_hop: Ne
                 IcmpError::AddressUnreachable,
             ),
         },
+        Some(Action::Underlay { gateway }) => clear::forward(context, packet, next_hop, *gateway, to),
         Some(Action::Local) => local::deliver(context, packet),
         _ => context.drop_packet(packet, DropReason::NextHopDrop),
     }
@@ -159,7 +161,7 @@ fn wrap(
 /// What every routed hop does, whatever follows: the packet must fit, must not have travelled too far, and must not agree on
 /// segments that will not fit. Then it is translated.
 #[inline]
-fn routed_hop(
+pub(super) fn routed_hop(
     context: &mut Context<'_>,
     mut packet: Packet,
     next_hop: NextHopSlot,

@@ -250,6 +250,17 @@ pub(super) fn deliver(context: &mut Context<'_>, mut packet: Packet) {
     fail(context, packet, DropReason::LocalUnhandled, error);
 }
 
+/// A packet to an address of ours in the underlay behind which nothing wanted it: an address that sources are translated to, and no flow of
+/// theirs. The address answers ping, so that people can see that it is there; about all else nothing is said to strangers.
+pub(super) fn deliver_owned(context: &mut Context<'_>, mut packet: Packet) {
+    if packet.origin != Origin::Router && icmp::echo_reply(&mut packet.frame, 0).is_ok() {
+        let Packet { frame, port, vrf, .. } = packet;
+        say(context, port, vrf, frame);
+    } else {
+        context.drop_packet(packet, DropReason::LocalUnhandled);
+    }
+}
+
 /// Drops a packet and tells its sender why.
 #[inline(never)]
 pub(super) fn fail(context: &mut Context<'_>, packet: Packet, reason: DropReason, error: IcmpError) {
@@ -329,6 +340,10 @@ fn own_address(context: &Context<'_>, packet: &Packet) -> Option<IpAddr> {
             vrf.gateway4.map(IpAddr::V4)
         }
     };
+    if packet.origin == Origin::Underlay {
+        // Whom the sender spoke to.
+        return Some(packet.destination());
+    }
     tables
         .port(packet.port)
         .and_then(of_port)

@@ -1,12 +1,14 @@
 //! The stages that every packet takes, as functions over a batch.
 //!
 //! [`ingress`] says what a frame is and where it belongs; [`decapsulate`] takes it out of its tunnel; [`route`] finds or makes its
-//! flow; [`switch`] carries frames within a bridge; [`forward`] rewrites, wraps and hands the packet to its port; [`local`] is
+//! flow; [`switch`] carries frames within a bridge; [`forward`] rewrites, wraps and hands the packet to its port; [`clear`] is
+//! for what crosses the underlay without a tunnel; [`local`] is
 //! where the router answers for itself. A frame is moved from stage to stage by value, so that the compiler holds the first law:
 //! each is sent, dropped with a reason, or handed over, exactly once.
 //!
 //! Nothing here allocates, locks, blocks, logs or asks for the time: the worker brings everything in a [`Context`].
 
+mod clear;
 pub mod context;
 pub mod counters;
 mod decapsulate;

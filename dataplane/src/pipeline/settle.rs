@@ -1,6 +1,7 @@
 //! The way of packets whose flow is not known, or was decided under other tables: decide, remember, forward.
 
 use super::{
+    clear,
     context::Context,
     decide,
     flow_action::FlowAction,
@@ -45,7 +46,10 @@ pub(super) fn settle(context: &mut Context<'_>, packet: Packet, vrf: &Vrf, hit: 
         return;
     };
     match context.tables.next_hop(next_hop).map(|n| &n.action) {
-        Some(Action::Port(_) | Action::Tunnel(_)) => {
+        Some(Action::Underlay { .. }) if clear::is_unwanted(context, &packet, None) => {
+            forward::forward(context, packet, next_hop);
+        }
+        Some(Action::Port(_) | Action::Tunnel(_) | Action::Underlay { .. }) => {
             remember(context, &packet, stamp, hit, next_hop);
             forward::forward(context, packet, next_hop);
         }
@@ -106,7 +110,7 @@ fn remember(context: &mut Context<'_>, packet: &Packet, stamp: u64, hit: Option<
 /// The port whose share a flow counts on: the workload's, whichever side began.
 fn charged_to(tables: &Tables, packet: &Packet, next_hop: NextHopSlot) -> PortSlot {
     match tables.next_hop(next_hop).map(|n| &n.action) {
-        Some(Action::Port(hop)) if packet.origin == Origin::Tunnel => hop.port,
+        Some(Action::Port(hop)) if matches!(packet.origin, Origin::Tunnel | Origin::Underlay) => hop.port,
         _ => packet.port,
     }
 }

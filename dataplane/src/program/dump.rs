@@ -19,6 +19,7 @@ use crate::{
         port::Role,
         route::RouteValue,
         slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
+        underlay::UnderlayNeighbor,
     },
     wire::{IpPrefix, Mac},
 };
@@ -228,8 +229,36 @@ impl Snapshot {
                 detail: tunnel.detail.clone(),
                 mtu: tunnel.path.as_ref().map_or(0, |p| p.mtu),
             },
+            Some(Action::Underlay { gateway }) => self.underlay_status(*gateway),
             Some(Action::Port(hop)) => always(self.state.tables.port(hop.port).map_or(0, |p| p.mtu)),
             _ => always(0),
+        }
+    }
+
+    /// Of a next hop in the clear.
+    fn underlay_status(&self, gateway: Option<IpAddr>) -> NextHopStatus {
+        let tables = &self.state.tables;
+        let uplinks = tables.ports.iter().map(|(_, port)| port);
+        let mtu = uplinks
+            .filter(|port| port.role == Role::Uplink)
+            .map(|port| port.mtu)
+            .min();
+        let status = |resolved, detail: String, mtu| NextHopStatus {
+            resolved,
+            detail: detail.into(),
+            mtu,
+        };
+        let Some(gateway) = gateway else {
+            let detail = "each destination is looked for when packets want it".to_owned();
+            return status(true, detail, mtu.unwrap_or(0));
+        };
+        match tables.underlay_neighbors.get(&gateway) {
+            Some(UnderlayNeighbor::Reached(path)) => {
+                let port = tables.port(path.port).map_or("?", |port| &port.name);
+                status(true, format!("via {gateway} {} on {port}", path.mac), path.mtu)
+            }
+            Some(UnderlayNeighbor::Silent) => status(false, format!("gateway {gateway} does not answer"), 0),
+            None => status(false, "not resolved yet".to_owned(), 0),
         }
     }
 

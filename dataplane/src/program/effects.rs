@@ -22,6 +22,10 @@ pub(super) struct Effects {
     pub(super) wanted: Vec<IpAddr>,
     /// Remote VTEPs that lost one.
     pub(super) unwanted: Vec<IpAddr>,
+    /// Routers of the underlay that gained a next hop in the clear.
+    pub(super) gateways: Vec<IpAddr>,
+    /// Routers of the underlay that lost one.
+    pub(super) no_gateways: Vec<IpAddr>,
     /// VRFs in which decisions may have changed.
     pub(super) vrfs: HashSet<VrfSlot>,
     /// Next hops that are gone: what was learned behind them is forgotten.

@@ -1,16 +1,16 @@
 //! Ports from opening to closing: who holds what until a port is gone.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::{
     object::PortSpec,
-    ports::{Attached, Host, Opened, Opener},
+    ports::{Attached, Hold, Host, Opened, Opener},
     problem::Refusal,
 };
 use crate::{
     packet::FrameCache,
     port::Queue,
-    tables::{Tables, slots::PortSlot},
+    tables::{Tables, port::Role, slots::PortSlot},
     wire::Mac,
     worker::Fleet,
 };
@@ -36,7 +36,7 @@ struct Entry {
     interface: Arc<str>,
     /// Queues not yet given to workers.
     waiting: Vec<Box<dyn Queue>>,
-    _guard: Box<dyn std::any::Any + Send>,
+    hold: Box<dyn Hold>,
 }
 
 /// Ports that are open or being closed.
@@ -70,7 +70,7 @@ impl Hosted {
             mtu,
             mac,
             attachment,
-            guard,
+            hold,
         } = opened;
         let workers: Arc<[usize]> = self.fleet.assign(queues.len()).into();
         let bits = workers.iter().fold(0, |bits, worker| bits | 1_u64 << worker);
@@ -86,7 +86,7 @@ impl Hosted {
                 status,
                 interface: interface.clone(),
                 waiting: queues,
-                _guard: guard,
+                hold,
             },
         );
         bits
@@ -159,6 +159,40 @@ impl Hosted {
                 false
             }
         }
+    }
+
+    /// Takes everything that is sent to these addresses from the host, on all uplinks.
+    ///
+    /// # Errors
+    /// Why the machine refuses; nothing is taken then.
+    pub(super) fn own(&mut self, tables: &Tables, addresses: &[IpAddr]) -> Result<(), Refusal> {
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        let outcome = self
+            .uplinks(tables)
+            .try_for_each(|hold| hold.change_owned(addresses, &[]));
+        if outcome.is_err() {
+            self.disown(tables, addresses);
+        }
+        outcome
+    }
+
+    /// Leaves everything that is sent to these addresses to the host.
+    pub(super) fn disown(&mut self, tables: &Tables, addresses: &[IpAddr]) {
+        if addresses.is_empty() {
+            return;
+        }
+        for hold in self.uplinks(tables) {
+            // Taking an entry out of a table fails only if the interface is gone.
+            let _ = hold.change_owned(&[], addresses);
+        }
+    }
+
+    fn uplinks<'a>(&'a mut self, tables: &'a Tables) -> impl Iterator<Item = &'a mut Box<dyn Hold>> {
+        let is_uplink = |slot: &PortSlot| tables.port(*slot).is_some_and(|port| port.role == Role::Uplink);
+        let uplinks = self.open.iter_mut().filter(move |(slot, _)| is_uplink(slot));
+        uplinks.map(|(_, entry)| &mut entry.hold)
     }
 
     pub(super) fn fleet(&self) -> &Fleet {

@@ -10,6 +10,7 @@ mod dump;
 mod effects;
 mod forwarding;
 mod host;
+mod neighbors;
 mod next_hops;
 pub mod object;
 mod owned;
@@ -28,13 +29,14 @@ use std::{
 
 pub use dump::{Dumped, NeighborState, NextHopStatus, Snapshot};
 pub use host::PortStatus;
-pub use ports::{Attached, FIRST_UPLINK_ID, MTU, Opened, Opener};
+pub use ports::{Attached, FIRST_UPLINK_ID, Hold, MTU, Opened, Opener};
 pub use state::Limits;
 pub use underlay::OuterOptions;
 
 use self::{
     effects::Effects,
     host::Hosted,
+    neighbors::Neighbors,
     object::{Key, Object, Operation},
     problem::{Problem, Refusal},
     state::State,
@@ -42,7 +44,7 @@ use self::{
 use crate::{
     packet::{FrameCache, FramePool},
     pipeline::Shared,
-    service::underlay::{Action, NeighborInfo, Resolver, Uplink},
+    service::underlay::{Action, Resolver, Uplink},
     tables::{
         Tables,
         lpm::{CannotReserve, LpmWriter, Retired},
@@ -110,11 +112,12 @@ pub struct Programmer {
     lease: Arc<()>,
     hosted: Hosted,
     resolver: Resolver,
+    /// For packets in the clear.
+    clear: Neighbors,
     outer: OuterOptions,
     shared: Arc<Shared>,
     frames: FrameCache,
     changes: Vec<Change>,
-    neighbors: Arc<[NeighborInfo]>,
 }
 
 impl std::fmt::Debug for Programmer {
@@ -220,11 +223,11 @@ impl Programmer {
             lease: Arc::new(()),
             hosted,
             resolver: Resolver::new(resolving),
+            clear: Neighbors::default(),
             outer,
             shared,
             frames: pool.cache(),
             changes: Vec::new(),
-            neighbors: Arc::from([]),
         };
         programmer.publish();
         programmer.resolver.announce();
@@ -241,15 +244,27 @@ impl Programmer {
         let mut effects = Effects::default();
         for (index, operation) in operations.iter().enumerate() {
             if let Err(refusal) = self.stage(&mut staged, &mut effects, operation) {
-                self.writer.abort();
-                for slot in effects.opened {
-                    self.hosted.abandon(slot);
-                }
-                return Err(vec![refusal.at(index)]);
+                return Err(vec![self.refuse(effects, refusal, index)]);
             }
         }
-        self.commit(staged, effects, now);
+        let own = owned::change(&self.state.tables, &staged.tables, &effects).and_then(|own| {
+            self.hosted.own(&self.state.tables, &own.added)?;
+            Ok(own)
+        });
+        match own {
+            Ok(own) => self.commit(staged, effects, &own, now),
+            Err(refusal) => return Err(vec![self.refuse(effects, refusal, operations.len().saturating_sub(1))]),
+        }
         Ok(self.revision)
+    }
+
+    /// Takes back what a batch did to the machine.
+    fn refuse(&mut self, effects: Effects, refusal: Refusal, operation: usize) -> Problem {
+        self.writer.abort();
+        for slot in effects.opened {
+            self.hosted.abandon(slot);
+        }
+        refusal.at(operation)
     }
 
     fn stage(&mut self, state: &mut State, effects: &mut Effects, operation: &Operation) -> Result<(), Refusal> {
@@ -288,7 +303,7 @@ impl Programmer {
         }
     }
 
-    fn commit(&mut self, mut staged: State, effects: Effects, now: u64) {
+    fn commit(&mut self, mut staged: State, effects: Effects, own: &owned::Change, now: u64) {
         if effects.next_hops {
             staged.tables.next_hop_epoch = staged.tables.next_hop_epoch.wrapping_add(1);
         }
@@ -311,7 +326,18 @@ impl Programmer {
         for remote in effects.unwanted {
             self.resolver.unwant(remote);
         }
+        for gateway in effects.gateways {
+            self.clear.add_gateway(&mut self.resolver, gateway, now);
+        }
+        for gateway in effects.no_gateways {
+            self.clear
+                .remove_gateway(&mut self.resolver, &mut self.state.tables, gateway);
+        }
+        self.clear
+            .forget(&mut self.resolver, &mut self.state.tables, &own.added);
         self.publish();
+        self.hosted.disown(&self.state.tables, &own.removed);
+        self.resolver.own(&own.added, &own.removed, now);
         for slot in effects.opened {
             self.hosted.activate(slot);
         }
@@ -383,9 +409,18 @@ impl Programmer {
         while let Some(punt) = self.shared.punts.pop() {
             self.resolver.on_frame(punt.port.raw(), punt.bytes(), now);
         }
+        for _ in 0..self.shared.wanted.capacity() {
+            let Some(neighbor) = self.shared.wanted.pop() else {
+                break;
+            };
+            self.clear.miss(&mut self.resolver, neighbor, now);
+        }
         self.resolver.tick(now);
+        let mut republish = self.clear.look(&mut self.resolver, &mut self.state.tables, now);
         let mut changed = Vec::new();
-        for action in self.resolver.drain() {
+        // What is met is asked for: that makes more to do.
+        let mut actions = VecDeque::from(self.resolver.drain());
+        while let Some(action) = actions.pop_front() {
             match action {
                 Action::Send { port, frame } => {
                     let port = PortSlot::from_raw(port);
@@ -395,10 +430,21 @@ impl Programmer {
                 }
                 Action::Resolved(found) => changed.extend(underlay::resolve(&mut self.state, self.outer, &found)),
                 Action::Unresolved { remote, why } => changed.extend(underlay::lose(&mut self.state, remote, &why)),
+                Action::Reached(found) => {
+                    republish |= self.clear.reached(&mut self.state.tables, &found, now);
+                    changed.extend(next_hops::through(&self.state, found.remote));
+                }
+                Action::Silent { neighbor, .. } => {
+                    republish |= self.clear.silent(&mut self.state.tables, neighbor, now);
+                    changed.extend(next_hops::through(&self.state, neighbor));
+                }
+                Action::Met { port, neighbor, mac } => {
+                    self.clear.meet(&mut self.resolver, port, neighbor, mac, now);
+                    actions.extend(self.resolver.drain());
+                }
             }
         }
-        self.neighbors = self.resolver.neighbors().into();
-        if !changed.is_empty() {
+        if republish || !changed.is_empty() {
             self.publish();
             self.changes.extend(changed.into_iter().map(Change::NextHop));
         }
@@ -410,7 +456,8 @@ impl Programmer {
 
     /// When [`attend`](Self::attend) is due at the latest, if nothing else happens.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.resolver.next_deadline()
+        let deadlines = [self.resolver.next_deadline(), self.clear.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// What changed since the last call.
@@ -425,7 +472,7 @@ impl Programmer {
 
     /// Everything programmed, from one revision; cheap to take and to keep.
     pub fn snapshot(&self) -> Snapshot {
-        let (neighbors, ports) = (self.neighbors.clone(), self.hosted.statuses());
+        let (neighbors, ports) = (self.resolver.neighbors().into(), self.hosted.statuses());
         Snapshot::new(self.revision, self.state.clone(), neighbors, ports, self.lease.clone())
     }
 

@@ -42,7 +42,7 @@ pub(super) fn put(state: &mut State, effects: &mut Effects, spec: NextHopSpec) -
     if let Action::Port(hop) = &action {
         state.port_uses.add(hop.port.index());
     }
-    let tunnel = tunnel_of(&action);
+    let (tunnel, gateway) = (tunnel_of(&action), gateway_of(&action));
     if let Some(old) = state.tables.next_hops.set(
         slot.index(),
         NextHop {
@@ -56,6 +56,15 @@ pub(super) fn put(state: &mut State, effects: &mut Effects, spec: NextHopSpec) -
     }
     if let Some((remote, vni)) = tunnel {
         add_tunnel(state, effects, slot, remote, vni);
+    }
+    if let Some(gateway) = gateway {
+        effects.gateways.push(gateway);
+        let mut slots = state
+            .gateways
+            .get(&gateway)
+            .map_or_else(Vec::new, |slots| slots.to_vec());
+        slots.push(slot);
+        state.gateways.insert(gateway, slots.into());
     }
     state.next_hops.insert(spec.id, (slot, Arc::new(spec)));
     Ok(())
@@ -226,6 +235,13 @@ fn tunnel_of(action: &Action) -> Option<(IpAddr, Option<u32>)> {
     Some((tunnel.remote, vni))
 }
 
+fn gateway_of(action: &Action) -> Option<IpAddr> {
+    match action {
+        Action::Underlay { gateway } => *gateway,
+        _ => None,
+    }
+}
+
 fn forget_references(state: &mut State, effects: &mut Effects, slot: NextHopSlot, old: &NextHop) {
     for used in references(&old.action) {
         state.next_hop_uses.remove(used.index());
@@ -236,6 +252,25 @@ fn forget_references(state: &mut State, effects: &mut Effects, slot: NextHopSlot
     if let Some((remote, vni)) = tunnel_of(&old.action) {
         remove_tunnel(state, effects, slot, remote, vni);
     }
+    if let Some(gateway) = gateway_of(&old.action) {
+        effects.no_gateways.push(gateway);
+        let others: Vec<_> = state
+            .gateways
+            .get(&gateway)
+            .map_or_else(Vec::new, |s| s.iter().copied().filter(|s| *s != slot).collect());
+        if others.is_empty() {
+            state.gateways.remove(&gateway);
+        } else {
+            state.gateways.insert(gateway, others.into());
+        }
+    }
+}
+
+/// Identifiers of the next hops that lead over this router of the underlay.
+pub(super) fn through(state: &State, gateway: IpAddr) -> Vec<u64> {
+    let slots = state.gateways.get(&gateway).map_or(&[][..], |slots| slots);
+    let next_hops = slots.iter().filter_map(|slot| state.tables.next_hop(*slot));
+    next_hops.map(|next_hop| next_hop.id).collect()
 }
 
 fn add_tunnel(state: &mut State, effects: &mut Effects, slot: NextHopSlot, remote: IpAddr, vni: Option<u32>) {

@@ -80,15 +80,20 @@ pub(super) fn set_underlay(state: &mut State, effects: &mut Effects, vrf: Option
     Ok(())
 }
 
-/// What a batch makes of ownership: addresses that are new, and those that are gone.
+/// What a batch makes of ownership.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    /// Addresses that are new.
+    pub(super) added: Vec<IpAddr>,
+    /// Addresses that are gone.
+    pub(super) removed: Vec<IpAddr>,
+}
+
+/// What a batch makes of ownership.
 ///
 /// # Errors
 /// When there are more than fit.
-pub(super) fn change(
-    before: &Tables,
-    after: &Tables,
-    effects: &Effects,
-) -> Result<(Vec<IpAddr>, Vec<IpAddr>), Refusal> {
+pub(super) fn change(before: &Tables, after: &Tables, effects: &Effects) -> Result<Change, Refusal> {
     if after.owned.len() > MAX_OWNED {
         let message = format!(
             "{} addresses in the underlay would be this node's own; it can hold {MAX_OWNED}",
@@ -104,7 +109,7 @@ pub(super) fn change(
             _ => {}
         }
     }
-    Ok((added, removed))
+    Ok(Change { added, removed })
 }
 
 /// All that is sent to an owned address is taken from the host, so it must not be one that the host needs.
@@ -258,7 +263,7 @@ mod tests {
                 owned.sort_unstable();
                 prop_assert_eq!(&owned, &recount);
             }
-            let (added, removed) = change(&before, &state.tables, &effects).unwrap();
+            let Change { added, removed } = change(&before, &state.tables, &effects).unwrap();
             for (set, other, difference) in [(&state.tables, &before, added), (&before, &state.tables, removed)] {
                 let mut expected: Vec<_> = set.owned.keys().filter(|a| !other.owned.contains_key(*a)).copied().collect();
                 expected.sort_unstable();

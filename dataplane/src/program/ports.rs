@@ -1,6 +1,6 @@
 //! Staging of ports.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     effects::Effects,
@@ -34,7 +34,23 @@ pub struct Opened {
     /// How it is attached.
     pub attachment: Attached,
     /// Keeps the attachment (programs, sockets' memory) alive; dropping it detaches.
-    pub guard: Box<dyn std::any::Any + Send>,
+    pub hold: Box<dyn Hold>,
+}
+
+/// The hold on an interface that is attached.
+pub trait Hold: Send {
+    /// Of an uplink that is shared with the host: changes the addresses of which every packet is for the router, and none for the host.
+    ///
+    /// # Errors
+    /// Why the machine refuses; no address has been added then.
+    fn change_owned(&mut self, added: &[IpAddr], removed: &[IpAddr]) -> Result<(), Refusal>;
+}
+
+/// Of an interface that is shared with nobody.
+impl Hold for () {
+    fn change_owned(&mut self, _: &[IpAddr], _: &[IpAddr]) -> Result<(), Refusal> {
+        Ok(())
+    }
 }
 
 /// How a port is attached, for people.

@@ -103,6 +103,8 @@ pub(super) struct State {
     pub(super) route_count: u64,
     /// Tunnels by remote VTEP.
     pub(super) tunnels: Map<IpAddr, Arc<[NextHopSlot]>>,
+    /// Next hops in the clear by router of the underlay.
+    pub(super) gateways: Map<IpAddr, Arc<[NextHopSlot]>>,
     /// Uses of addresses that are owned if their VRF is the underlay's.
     pub(super) owners: Owners,
     pub(super) port_uses: References,
@@ -130,6 +132,7 @@ impl State {
             other_routes: Map::default(),
             route_count: 0,
             tunnels: Map::default(),
+            gateways: Map::default(),
             owners: Owners::default(),
             port_uses: References::default(),
             vrf_uses: References::default(),

@@ -15,7 +15,7 @@ use super::{
     service::{Service, ServiceKey},
     slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
     source_nat::{SourceNat, SourceNats},
-    underlay::UnderlayPath,
+    underlay::UnderlayNeighbor,
 };
 use crate::wire::Mac;
 
@@ -56,7 +56,7 @@ pub struct Tables {
     /// belong to the underlay's VRF.
     pub owned: Map<IpAddr, ()>,
     /// Neighbours of the underlay that packets in the clear are sent to.
-    pub underlay_neighbors: Map<IpAddr, UnderlayPath>,
+    pub underlay_neighbors: Map<IpAddr, UnderlayNeighbor>,
     /// Lists of groups that identities (in the VRFs' `identities4` and `identities6`) refer to, ascending each.
     pub group_sets: CowArray<Arc<[u32]>>,
     /// Services by where they are.

@@ -1,39 +1,42 @@
-//! Which MAC, on which uplink, carries packets to a remote tunnel endpoint.
+//! Which MAC, on which uplink, carries packets to a remote tunnel endpoint, or in the clear to a neighbour.
 //!
 //! [`Resolver`] is a state machine without I/O or clock: it is told of wanted remotes, of ARP and neighbour discovery frames
 //! seen on uplinks and of the time, and says what to send and what it has found. It runs off the workers and may allocate.
 
 mod neighbor;
+mod owned;
 mod route;
+mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
 };
 
 use neighbor::{Ask, Heard, Neighbor, SLOW_INTERVAL};
+use owned::Owned;
 use route::Route;
 pub use route::Uplink;
 
 use super::{
-    arp::{self, Arp, Operation},
-    nd::{self, Message, Nd, Station},
+    arp::{self, Operation},
+    nd::{self, Message},
 };
 use crate::wire::{Mac, ethertype};
 
 /// How packets to a remote leave the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// The remote tunnel endpoint.
+    /// The remote tunnel endpoint; for packets in the clear, the neighbour.
     pub remote: IpAddr,
     /// Port of the uplink.
     pub port: u16,
-    /// Outer source address.
+    /// Outer source address. Without meaning for packets in the clear.
     pub source: IpAddr,
-    /// Outer destination MAC.
+    /// Destination MAC.
     pub destination_mac: Mac,
-    /// Outer source MAC: the uplink's.
+    /// Source MAC: the uplink's.
     pub source_mac: Mac,
     /// The neighbour with the destination MAC: the remote itself or a gateway.
     pub via: IpAddr,
@@ -58,7 +61,38 @@ pub enum Action {
         /// Why, for people.
         why: String,
     },
+    /// A neighbour is reached so by packets in the clear; replaces what was told of it before.
+    Reached(Resolved),
+    /// A neighbour does not answer; replaces what was told of it before. It is still looked for.
+    Silent {
+        /// The neighbour.
+        neighbor: IpAddr,
+        /// Why, for people.
+        why: String,
+    },
+    /// A station has asked for an address of ours alone: it is about to send packets to it, and will want answers. See
+    /// [`Resolver::meet`].
+    Met {
+        /// Port of the uplink.
+        port: u16,
+        /// Its address.
+        neighbor: IpAddr,
+        /// Its MAC.
+        mac: Mac,
+    },
 }
+
+/// What a remote is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    /// Tunnels to it, over gateways where it is not on the link.
+    Tunnel,
+    /// Packets in the clear to it, a neighbour.
+    Clear,
+}
+
+/// What is looked for.
+type Target = (Purpose, IpAddr);
 
 /// A neighbour, to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +117,7 @@ type Place = (usize, IpAddr);
 #[derive(Debug)]
 struct Entry {
     neighbor: Neighbor,
-    users: BTreeSet<IpAddr>,
+    users: BTreeSet<Target>,
 }
 
 #[derive(Debug)]
@@ -97,8 +131,9 @@ struct Remote {
 #[derive(Debug)]
 pub struct Resolver {
     uplinks: Vec<Uplink>,
-    remotes: BTreeMap<IpAddr, Remote>,
+    remotes: BTreeMap<Target, Remote>,
     neighbors: BTreeMap<Place, Entry>,
+    owned: Owned,
     actions: Vec<Action>,
 }
 
@@ -109,6 +144,7 @@ impl Resolver {
             uplinks,
             remotes: BTreeMap::new(),
             neighbors: BTreeMap::new(),
+            owned: Owned::default(),
             actions: Vec::new(),
         }
     }
@@ -116,18 +152,32 @@ impl Resolver {
     /// Starts looking for a remote. Counted: wanted twice, it must be given up twice. What is already told of a remote is
     /// not told again (see [`lookup`](Self::lookup)).
     pub fn want(&mut self, remote: IpAddr, now: u64) {
-        if let Some(known) = self.remotes.get_mut(&remote) {
+        self.look_for((Purpose::Tunnel, remote), now);
+    }
+
+    /// As [`want`](Self::want), of a neighbour that is to get packets in the clear: on the link of any uplink, whatever the uplink's
+    /// own addresses are.
+    pub fn want_neighbor(&mut self, neighbor: IpAddr, now: u64) {
+        self.look_for((Purpose::Clear, neighbor), now);
+    }
+
+    fn look_for(&mut self, target: Target, now: u64) {
+        if let Some(known) = self.remotes.get_mut(&target) {
             known.wanted += 1;
             return;
         }
-        let (routes, told) = match route::routes(&self.uplinks, remote) {
+        let (purpose, remote) = target;
+        let routes = match purpose {
+            Purpose::Tunnel => route::routes(&self.uplinks, remote),
+            Purpose::Clear if self.owned.contains(remote) => Err(format!(
+                "{remote} is an address of this node: there is no neighbor of that address"
+            )),
+            Purpose::Clear => route::links(&self.uplinks, remote),
+        };
+        let (routes, told) = match routes {
             Ok(routes) => (routes, None),
             Err(why) => {
-                let action = Action::Unresolved {
-                    remote,
-                    why: why.clone(),
-                };
-                self.actions.push(action);
+                self.actions.push(news(target, &Err(why.clone())));
                 (Vec::new(), Some(Err(why)))
             }
         };
@@ -137,12 +187,12 @@ impl Resolver {
                 neighbor: Neighbor::new(seed(place), now),
                 users: BTreeSet::new(),
             });
-            entry.users.insert(remote);
+            entry.users.insert(target);
         }
         let places: Vec<Place> = routes.iter().map(|route| (route.uplink, route.via)).collect();
         let wanted = 1;
-        self.remotes.insert(remote, Remote { wanted, routes, told });
-        self.settle(remote);
+        self.remotes.insert(target, Remote { wanted, routes, told });
+        self.settle(target);
         for place in places {
             self.poll(place, now);
         }
@@ -150,7 +200,16 @@ impl Resolver {
 
     /// Gives a remote up, once for each time it was wanted; at the last it is forgotten. Unknown ones are passed over.
     pub fn unwant(&mut self, remote: IpAddr) {
-        let Some(known) = self.remotes.get_mut(&remote) else {
+        self.give_up((Purpose::Tunnel, remote));
+    }
+
+    /// As [`unwant`](Self::unwant), of a neighbour.
+    pub fn unwant_neighbor(&mut self, neighbor: IpAddr) {
+        self.give_up((Purpose::Clear, neighbor));
+    }
+
+    fn give_up(&mut self, target: Target) {
+        let Some(known) = self.remotes.get_mut(&target) else {
             return;
         };
         known.wanted -= 1;
@@ -158,53 +217,56 @@ impl Resolver {
             return;
         }
         let routes = std::mem::take(&mut known.routes);
-        self.remotes.remove(&remote);
+        self.remotes.remove(&target);
         for route in routes {
             let place = (route.uplink, route.via);
             if let Some(entry) = self.neighbors.get_mut(&place) {
-                entry.users.remove(&remote);
+                entry.users.remove(&target);
                 if entry.users.is_empty() {
                     self.neighbors.remove(&place);
                 }
             }
         }
         self.actions.retain(|action| match action {
-            Action::Send { .. } => true,
-            Action::Resolved(resolved) => resolved.remote != remote,
-            Action::Unresolved { remote: other, .. } => *other != remote,
+            Action::Send { .. } | Action::Met { .. } => true,
+            Action::Resolved(resolved) => (Purpose::Tunnel, resolved.remote) != target,
+            Action::Unresolved { remote, .. } => (Purpose::Tunnel, *remote) != target,
+            Action::Reached(resolved) => (Purpose::Clear, resolved.remote) != target,
+            Action::Silent { neighbor, .. } => (Purpose::Clear, *neighbor) != target,
         });
     }
 
     /// What is known of a remote: the way to it or why there is none. `None` when it is not wanted or still being asked for.
     pub fn lookup(&self, remote: IpAddr) -> Option<&Result<Resolved, String>> {
-        self.remotes.get(&remote)?.told.as_ref()
+        self.remotes.get(&(Purpose::Tunnel, remote))?.told.as_ref()
     }
 
-    /// Tells all stations of our addresses, so that none keeps a MAC that they had before: gratuitous ARP (RFC 5227, section
-    /// 3) and unsolicited neighbour advertisements (RFC 4861, section 7.2.6). Only where the resolver answers for them.
+    /// Adds some addresses that are this node's alone, on all uplinks, and takes others away: the resolver answers for them, asks from
+    /// them, and announces the new ones, some at a time.
+    pub fn own(&mut self, added: &[IpAddr], removed: &[IpAddr], now: u64) {
+        self.owned.change(added, removed, now);
+        self.actions.extend(self.owned.announce(&self.uplinks, now));
+    }
+
+    /// Believes what a neighbour that is looked for has said of itself, until it has been asked: see [`Action::Met`].
+    pub fn meet(&mut self, port: u16, neighbor: IpAddr, mac: Mac, now: u64) {
+        let Some(uplink) = self.uplinks.iter().position(|uplink| uplink.port == port) else {
+            return;
+        };
+        let heard = Heard {
+            mac: Some(mac),
+            solicited: false,
+            override_known: true,
+        };
+        self.hear((uplink, neighbor), heard, now);
+    }
+
+    /// Tells all stations of our tunnel addresses. Only where the resolver answers for them.
     pub fn announce(&mut self) {
         for uplink in self.uplinks.iter().filter(|uplink| uplink.answer) {
-            for (address, _) in &uplink.addresses {
-                let frame = match *address {
-                    IpAddr::V4(own) => Some(arp_question(uplink.mac, own, own).to_frame(Mac::BROADCAST).to_vec()),
-                    IpAddr::V6(target) => {
-                        // What would answer a question from nowhere.
-                        let question = Nd {
-                            source: Ipv6Addr::UNSPECIFIED,
-                            destination: nd::solicited_node(target),
-                            ethernet_source: uplink.mac,
-                            message: Message::NeighborSolicitation {
-                                target,
-                                source_mac: None,
-                            },
-                        };
-                        let frame = nd::neighbor_advertisement_frame(&question, uplink.mac, false);
-                        frame.ok().map(|frame| frame.to_vec())
-                    }
-                };
-                let port = uplink.port;
-                self.actions.extend(frame.map(|frame| Action::Send { port, frame }));
-            }
+            let own = uplink.addresses.iter();
+            let actions = own.filter_map(|(address, _)| words::announcement(uplink, *address));
+            self.actions.extend(actions);
         }
     }
 
@@ -228,19 +290,24 @@ impl Resolver {
     fn on_arp(&mut self, index: usize, frame: &[u8], now: u64) {
         let Some(uplink) = self.uplinks.get(index) else { return };
         let Ok(arp) = arp::parse(frame) else { return };
-        if arp.sender_mac == uplink.mac || uplink.owns(arp.sender_ip.into()) {
+        if arp.sender_mac == uplink.mac || self.is_ours(uplink, arp.sender_ip.into()) {
             // Our own words, or somebody with our address.
             return;
         }
-        let to_us = uplink.owns(arp.target_ip.into());
-        if arp.operation == Operation::Request && to_us && uplink.answer {
-            let frame = arp.answer(uplink.mac).to_frame(arp.sender_mac).to_vec();
+        let to_us = self.is_ours(uplink, arp.target_ip.into());
+        let mac = uplink.mac;
+        if arp.operation == Operation::Request && self.answers(uplink, arp.target_ip.into()) {
+            let frame = arp.answer(mac).to_frame(arp.sender_mac).to_vec();
             let port = uplink.port;
             self.actions.push(Action::Send { port, frame });
+            if !arp.is_probe() && self.owned.contains(arp.target_ip.into()) {
+                let (neighbor, mac) = (arp.sender_ip.into(), arp.sender_mac);
+                self.actions.push(Action::Met { port, neighbor, mac });
+            }
         }
         let heard = Heard {
             mac: Some(arp.sender_mac),
-            solicited: arp.operation == Operation::Reply && to_us && arp.target_mac == uplink.mac,
+            solicited: arp.operation == Operation::Reply && to_us && arp.target_mac == mac,
             override_known: true,
         };
         self.hear((index, arp.sender_ip.into()), heard, now);
@@ -249,7 +316,7 @@ impl Resolver {
     fn on_nd(&mut self, index: usize, frame: &[u8], now: u64) {
         let Some(uplink) = self.uplinks.get(index) else { return };
         let Ok(nd) = nd::parse(frame) else { return };
-        if nd.ethernet_source == uplink.mac || uplink.owns(nd.source.into()) {
+        if nd.ethernet_source == uplink.mac || self.is_ours(uplink, nd.source.into()) {
             return;
         }
         let unasked = |mac| Heard {
@@ -259,12 +326,15 @@ impl Resolver {
         };
         let (address, heard) = match nd.message {
             Message::NeighborSolicitation { target, source_mac } => {
-                if uplink.answer
-                    && uplink.owns(target.into())
+                if self.answers(uplink, target.into())
                     && let Ok(frame) = nd::neighbor_advertisement_frame(&nd, uplink.mac, false)
                 {
                     let (port, frame) = (uplink.port, frame.to_vec());
                     self.actions.push(Action::Send { port, frame });
+                    if let Some(mac) = source_mac.filter(|_| self.owned.contains(target.into())) {
+                        let neighbor = nd.source.into();
+                        self.actions.push(Action::Met { port, neighbor, mac });
+                    }
                 }
                 (nd.source, unasked(source_mac))
             }
@@ -278,13 +348,23 @@ impl Resolver {
             } => {
                 let heard = Heard {
                     mac: target_mac,
-                    solicited: solicited && uplink.owns(nd.destination.into()),
+                    solicited: solicited && self.is_ours(uplink, nd.destination.into()),
                     override_known,
                 };
                 (target, heard)
             }
         };
         self.hear((index, address.into()), heard, now);
+    }
+
+    /// The address is one of this node on this uplink.
+    fn is_ours(&self, uplink: &Uplink, address: IpAddr) -> bool {
+        uplink.owns(address) || self.owned.contains(address)
+    }
+
+    /// Who asks for the address on this uplink gets an answer from us.
+    fn answers(&self, uplink: &Uplink, address: IpAddr) -> bool {
+        self.owned.contains(address) || (uplink.answer && uplink.owns(address))
     }
 
     /// Tells a neighbour, if it is a known one, and its remotes what was heard.
@@ -308,11 +388,13 @@ impl Resolver {
         for place in due {
             self.poll(place, now);
         }
+        self.actions.extend(self.owned.announce(&self.uplinks, now));
     }
 
     /// When [`tick`](Self::tick) has something to do next; nanoseconds. `None`: not before a frame or a remote comes.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.neighbors.values().map(|entry| entry.neighbor.deadline()).min()
+        let neighbors = self.neighbors.values().map(|entry| entry.neighbor.deadline());
+        neighbors.chain(self.owned.deadline()).min()
     }
 
     /// What is to be done and told since the last call, in order.
@@ -342,6 +424,8 @@ impl Resolver {
             return;
         };
         let failed = entry.neighbor.has_failed();
+        // A neighbour that tunnels need is asked from a tunnel endpoint, if there is one for its family.
+        let tunnels = entry.users.iter().any(|(purpose, _)| *purpose == Purpose::Tunnel);
         let known = match entry.neighbor.poll(now) {
             Ask::Nobody => None,
             Ask::All => Some(None),
@@ -351,10 +435,12 @@ impl Resolver {
             self.settle_users(place);
         }
         if let Some(known) = known {
-            let action = self
-                .uplinks
-                .get(place.0)
-                .and_then(|uplink| question(uplink, place.1, known));
+            let (index, neighbor) = place;
+            let owned = self.owned.nearest(neighbor).filter(|_| !tunnels);
+            let action = self.uplinks.get(index).and_then(|uplink| {
+                let from = uplink.asks_from(neighbor, owned)?;
+                words::question(uplink, from, neighbor, known)
+            });
             self.actions.extend(action);
         }
     }
@@ -365,28 +451,22 @@ impl Resolver {
             .get(&place)
             .map(|entry| entry.users.clone())
             .unwrap_or_default();
-        for remote in users {
-            self.settle(remote);
+        for target in users {
+            self.settle(target);
         }
     }
 
     /// Finds the best way to a remote and tells it if it is another than before.
-    fn settle(&mut self, remote: IpAddr) {
-        let Some(known) = self.remotes.get(&remote) else { return };
-        let Some(outcome) = self.outcome(remote, &known.routes) else {
+    fn settle(&mut self, target: Target) {
+        let Some(known) = self.remotes.get(&target) else { return };
+        let Some(outcome) = self.outcome(target.1, &known.routes) else {
             return;
         };
         if known.told.as_ref() == Some(&outcome) {
             return;
         }
-        self.actions.push(match &outcome {
-            Ok(resolved) => Action::Resolved(*resolved),
-            Err(why) => Action::Unresolved {
-                remote,
-                why: why.clone(),
-            },
-        });
-        if let Some(known) = self.remotes.get_mut(&remote) {
+        self.actions.push(news(target, &outcome));
+        if let Some(known) = self.remotes.get_mut(&target) {
             known.told = Some(outcome);
         }
     }
@@ -422,34 +502,19 @@ impl Resolver {
     }
 }
 
-/// The question for a neighbour's MAC: to all, or to the station known so far.
-fn question(uplink: &Uplink, neighbor: IpAddr, known: Option<Mac>) -> Option<Action> {
-    let frame = match (uplink.asks_from(neighbor)?, neighbor) {
-        (IpAddr::V4(own), IpAddr::V4(target)) => {
-            let to = known.unwrap_or(Mac::BROADCAST);
-            arp_question(uplink.mac, own, target).to_frame(to).to_vec()
-        }
-        (IpAddr::V6(address), IpAddr::V6(target)) => {
-            let from = Station {
-                address,
-                mac: uplink.mac,
-            };
-            nd::neighbor_solicitation(from, target, known).to_vec()
-        }
-        _ => return None,
-    };
-    let port = uplink.port;
-    Some(Action::Send { port, frame })
-}
-
-/// Who has `target_ip`?
-fn arp_question(sender_mac: Mac, sender_ip: Ipv4Addr, target_ip: Ipv4Addr) -> Arp {
-    Arp {
-        operation: Operation::Request,
-        sender_mac,
-        sender_ip,
-        target_mac: Mac::ZERO,
-        target_ip,
+/// What is told of a target.
+fn news((purpose, remote): Target, outcome: &Result<Resolved, String>) -> Action {
+    match (purpose, outcome) {
+        (Purpose::Tunnel, Ok(resolved)) => Action::Resolved(*resolved),
+        (Purpose::Clear, Ok(resolved)) => Action::Reached(*resolved),
+        (Purpose::Tunnel, Err(why)) => Action::Unresolved {
+            remote,
+            why: why.clone(),
+        },
+        (Purpose::Clear, Err(why)) => Action::Silent {
+            neighbor: remote,
+            why: why.clone(),
+        },
     }
 }
 

@@ -64,11 +64,51 @@ impl Uplink {
         own.find(|own| own.is_ipv4() == like.is_ipv4() && !is_link_local(*own))
     }
 
-    /// The address from which to ask for a neighbour.
-    pub(super) fn asks_from(&self, neighbor: IpAddr) -> Option<IpAddr> {
+    /// The address from which to ask for a neighbour: one on the neighbour's link, else `owned`, an address that is this node's on
+    /// whatever link, else the one for all links.
+    pub(super) fn asks_from(&self, neighbor: IpAddr, owned: Option<IpAddr>) -> Option<IpAddr> {
         self.on_link(neighbor)
             .map(|(own, _)| own)
+            .or(owned)
             .or_else(|| self.global(neighbor))
+    }
+}
+
+/// Where a neighbour for packets in the clear may be: on the link of any uplink, first on those that have an address in its subnet.
+///
+/// # Errors
+/// Why it cannot be anywhere, for people.
+pub(super) fn links(uplinks: &[Uplink], neighbor: IpAddr) -> Result<Vec<Route>, String> {
+    check_remote(uplinks, neighbor)?;
+    if uplinks.is_empty() {
+        return Err(format!("{neighbor} cannot be reached: there is no uplink"));
+    }
+    let mut links: Vec<_> = uplinks
+        .iter()
+        .enumerate()
+        .map(|(index, uplink)| {
+            let on_link = uplink.on_link(neighbor);
+            let route = Route {
+                uplink: index,
+                via: neighbor,
+                source: on_link.map_or(neighbor, |(own, _)| own),
+            };
+            (on_link.map(|(_, prefix)| prefix.prefix_len()), route)
+        })
+        .collect();
+    links.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
+    Ok(links.into_iter().map(|(_, route)| route).collect())
+}
+
+/// It can be the address of another host.
+fn check_remote(uplinks: &[Uplink], remote: IpAddr) -> Result<(), String> {
+    let broadcast = remote == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if remote.is_unspecified() || remote.is_multicast() || remote.is_loopback() || broadcast {
+        return Err(format!("{remote} is not the address of one host"));
+    }
+    match uplinks.iter().find(|uplink| uplink.owns(remote)) {
+        Some(uplink) => Err(format!("{remote} is an address of this node ({})", uplink.name)),
+        None => Ok(()),
     }
 }
 
@@ -77,13 +117,7 @@ impl Uplink {
 /// # Errors
 /// Why there is none, for people.
 pub(super) fn routes(uplinks: &[Uplink], remote: IpAddr) -> Result<Vec<Route>, String> {
-    let broadcast = remote == IpAddr::V4(Ipv4Addr::BROADCAST);
-    if remote.is_unspecified() || remote.is_multicast() || remote.is_loopback() || broadcast {
-        return Err(format!("{remote} is not the address of one host"));
-    }
-    if let Some(uplink) = uplinks.iter().find(|uplink| uplink.owns(remote)) {
-        return Err(format!("{remote} is an address of this node ({})", uplink.name));
-    }
+    check_remote(uplinks, remote)?;
     let mut found = Vec::new();
     for (index, uplink) in uplinks.iter().enumerate() {
         let Some((source, prefix)) = uplink.on_link(remote) else {
@@ -198,7 +232,7 @@ mod tests {
         assert_eq!(to("198.51.100.1"), [route(0, "192.0.2.254", "192.0.2.1")]);
         assert_eq!(to("fd00::2"), [route(0, "fd00::2", "fd00::1")]);
         assert_eq!(to("fe80::2"), [route(1, "fe80::2", "fe80::1")]);
-        assert_eq!(uplinks[0].asks_from(ip("192.0.2.254")), Some(ip("192.0.2.129")));
+        assert_eq!(uplinks[0].asks_from(ip("192.0.2.254"), None), Some(ip("192.0.2.129")));
     }
 
     #[test]
@@ -219,8 +253,8 @@ mod tests {
         ];
         assert_eq!(to("198.51.100.1"), by);
         assert_eq!(to("fd00::2"), [route(0, "fe80::fe", "fd00::1")]);
-        assert_eq!(uplinks[0].asks_from(ip("10.0.0.1")), Some(ip("10.9.9.9")));
-        assert_eq!(uplinks[0].asks_from(ip("fe80::fe")), Some(ip("fe80::1")));
+        assert_eq!(uplinks[0].asks_from(ip("10.0.0.1"), None), Some(ip("10.9.9.9")));
+        assert_eq!(uplinks[0].asks_from(ip("fe80::fe"), None), Some(ip("fe80::1")));
     }
 
     #[test]

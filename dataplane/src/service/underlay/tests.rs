@@ -3,6 +3,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 
 use super::*;
+use crate::service::arp::Arp;
 
 const SECOND: u64 = 1_000_000_000;
 
