@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{
     Refusal,
     addresses::{self, Claim},
-    network, numbers, uid,
+    floating_ip, network, numbers, references, space, uid,
 };
 use crate::{
-    model::{AddressWish, Endpoint, EndpointWish, InterfaceName, Mac, Mask, Name},
+    model::{AddressWish, Endpoint, EndpointRef, EndpointWish, InterfaceName, Mac, Mask, Name, Prefix, Target},
     state::{Cursor, Holder, Key, Record, Transaction},
 };
 
@@ -17,7 +17,14 @@ use crate::{
 /// # Errors
 /// The network, node or subnet does not exist; a value is taken; nothing is left to hand out.
 pub fn create_endpoint(transaction: &mut Transaction, wish: EndpointWish) -> Result<Arc<Endpoint>, Refusal> {
-    network::find(transaction, &wish.network, "endpoint.network")?;
+    let network = network::find(transaction, &wish.network, "endpoint.network")?;
+    if network.external {
+        let message = format!(
+            "{} is external and has no endpoints; a floating address there can stand for one of another network",
+            network.name
+        );
+        return Err(Refusal::invalid("endpoint.network", message));
+    }
     let by_id = wish
         .client_id
         .as_ref()
@@ -57,6 +64,16 @@ pub fn create_endpoint(transaction: &mut Transaction, wish: EndpointWish) -> Res
             format!("{mac} is taken by endpoint {holder} of the same network"),
         ));
     }
+    check_allowed(
+        transaction,
+        &EndpointRef {
+            network: wish.network.clone(),
+            name: wish.name.clone(),
+        },
+        &wish.allowed_addresses,
+        &wish.allowed_macs,
+    )?;
+    check_qos(transaction, wish.qos.as_ref())?;
     let number = numbers::next(transaction, Cursor::Endpoint, "endpoint.number", |n| &n.endpoints)?;
     let mac = match wish.mac {
         Some(mac) => mac,
@@ -129,6 +146,30 @@ pub fn update_endpoint(
         endpoint.node.as_ref(),
         endpoint.interface.as_ref(),
     )?;
+    if mask.has("allowed_addresses") {
+        endpoint.allowed_addresses = wish.allowed_addresses;
+    }
+    if mask.has("allowed_macs") {
+        endpoint.allowed_macs = wish.allowed_macs;
+    }
+    if mask.has("allow_router") {
+        endpoint.allow_router = wish.allow_router;
+    }
+    if mask.has("allow_dhcp_server") {
+        endpoint.allow_dhcp_server = wish.allow_dhcp_server;
+    }
+    if mask.has("qos") {
+        check_qos(transaction, wish.qos.as_ref())?;
+        endpoint.qos = wish.qos;
+    }
+    if endpoint.allowed_addresses != existing.allowed_addresses || endpoint.allowed_macs != existing.allowed_macs {
+        check_allowed(
+            transaction,
+            &EndpointRef::of(&endpoint),
+            &endpoint.allowed_addresses,
+            &endpoint.allowed_macs,
+        )?;
+    }
     // Sending back the addresses that were read is no new wish.
     if mask.has("addresses") && !AddressWish::name_exactly(&wish.addresses, &endpoint.addresses) {
         endpoint.addresses =
@@ -141,17 +182,22 @@ pub fn update_endpoint(
     endpoint.revision = transaction.revision();
     let endpoint = Arc::new(endpoint);
     transaction.put(Record::Endpoint(endpoint.clone()));
+    if endpoint.addresses != existing.addresses {
+        floating_ip::check_endpoint(transaction, &endpoint)?;
+    }
     Ok(endpoint)
 }
 
-/// Deletes an endpoint and gives its addresses back; whether it was there.
+/// Deletes an endpoint and gives its addresses back; whether it was there. Floating addresses that stand for it stand for nobody then,
+/// their forwards to it go, and so does its name in groups, services and mirrors.
 ///
 /// # Errors
-/// None of its own.
+/// It is where a mirror's copies go.
 pub fn delete_endpoint(transaction: &mut Transaction, network: &Name, name: &Name) -> Result<bool, Refusal> {
     let Some(endpoint) = transaction.endpoint(network, name).cloned() else {
         return Ok(false);
     };
+    references::detach_endpoint(transaction, &EndpointRef::of(&endpoint))?;
     for address in &endpoint.addresses {
         addresses::release(transaction, network, *address);
     }
@@ -200,6 +246,54 @@ fn check_place(
     }
 }
 
+fn check_qos(transaction: &Transaction, qos: Option<&Name>) -> Result<(), Refusal> {
+    match qos {
+        Some(name) => references::exists(transaction, &Target::QosProfile(name.clone()), "endpoint.qos"),
+        None => Ok(()),
+    }
+}
+
+/// Refuses to let an endpoint send from what is somebody else's.
+fn check_allowed(
+    transaction: &Transaction,
+    name: &EndpointRef,
+    prefixes: &[Prefix],
+    macs: &[Mac],
+) -> Result<(), Refusal> {
+    let network = &name.network;
+    for (index, prefix) in prefixes.iter().enumerate() {
+        let taken = |by: String| {
+            let field = format!("endpoint.allowed_addresses[{index}]");
+            Err(Refusal::taken(&field, format!("{prefix} is {by}")))
+        };
+        if let Some(address) = prefix.as_host() {
+            let own = Holder::Endpoint(name.name.clone());
+            let holder = transaction.allocation(network, address).map(|a| &a.holder);
+            if let Some(other) = holder.filter(|holder| **holder != own) {
+                return taken(format!("in use by {other}"));
+            }
+            let around = transaction.subnet_around(network, address);
+            if let Some(subnet) = around.filter(|s| s.gateway == address) {
+                return taken(format!("the gateway of subnet {}", subnet.name));
+            }
+        }
+        if let Some((other, cidr)) = space::foreign(transaction, network, *prefix) {
+            return taken(format!(
+                "in {cidr} of network {other}, which a router joins with network {network}"
+            ));
+        }
+    }
+    for (index, mac) in macs.iter().enumerate() {
+        let holder = transaction.mac_holder(network, *mac);
+        if let Some(holder) = holder.filter(|holder| **holder != name.name) {
+            let field = format!("endpoint.allowed_macs[{index}]");
+            let message = format!("{mac} is the address of endpoint {holder} of the same network");
+            return Err(Refusal::taken(&field, message));
+        }
+    }
+    Ok(())
+}
+
 /// A MAC address made of the endpoint's number, which is unique; steps aside where a client chose just that one for another endpoint.
 fn generate_mac(transaction: &Transaction, network: &Name, number: u32) -> Result<Mac, Refusal> {
     // "v", and any tag after it.
@@ -224,6 +318,16 @@ fn difference(existing: &Endpoint, wish: &EndpointWish) -> Option<&'static str> 
         Some("labels")
     } else if wish.client_id.is_some() && existing.client_id != wish.client_id {
         Some("client_id")
+    } else if existing.allowed_addresses != wish.allowed_addresses {
+        Some("allowed_addresses")
+    } else if existing.allowed_macs != wish.allowed_macs {
+        Some("allowed_macs")
+    } else if existing.allow_router != wish.allow_router {
+        Some("allow_router")
+    } else if existing.allow_dhcp_server != wish.allow_dhcp_server {
+        Some("allow_dhcp_server")
+    } else if existing.qos != wish.qos {
+        Some("qos")
     } else {
         None
     }

@@ -6,17 +6,27 @@
 mod addresses;
 mod audit;
 mod endpoint;
+mod floating_ip;
+mod group;
 mod nearest;
 mod network;
 mod node;
 mod numbers;
+mod object;
+mod policy;
+mod references;
 mod refusal;
+mod router;
+mod service;
+mod space;
 mod subnet;
 
 pub use audit::{AuditReport, audit};
 pub use endpoint::{create_endpoint, delete_endpoint, update_endpoint};
+pub use group::{create_group, update_group};
 pub use network::{create_network, delete_network, update_network};
 pub use node::{create_node, delete_node, observe_node, update_node};
+pub use object::{Rules, create, delete, update};
 pub use refusal::Refusal;
 pub use subnet::{create_subnet, delete_subnet, update_subnet};
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Refusal, numbers, uid};
+use super::{Refusal, numbers, references, uid};
 use crate::{
-    model::{Encapsulation, Mask, Name, Network, NetworkWish},
+    model::{Encapsulation, Mask, Name, Network, NetworkWish, Target},
     state::{Cursor, Key, Record, Transaction},
 };
 
@@ -26,6 +26,9 @@ pub fn create_network(transaction: &mut Transaction, wish: NetworkWish) -> Resul
         };
     }
     check_kind(wish.bridged, wish.encapsulation)?;
+    if wish.external {
+        check_external(transaction, wish.bridged)?;
+    }
     let vni = match wish.vni {
         Some(vni) => match transaction.vni_holder(vni) {
             Some(holder) => {
@@ -70,6 +73,15 @@ pub fn update_network(transaction: &mut Transaction, wish: NetworkWish, mask: &M
     if mask.has("vni") {
         Refusal::unless_same("network.vni", wish.vni, &network.vni)?;
     }
+    if mask.has("external") {
+        Refusal::unless_same("network.external", Some(wish.external), &network.external)?;
+    }
+    if mask.has("default_ingress") {
+        network.default_ingress = wish.default_ingress;
+    }
+    if mask.has("default_egress") {
+        network.default_egress = wish.default_egress;
+    }
     if mask.has("encapsulation") {
         check_kind(network.bridged, wish.encapsulation)?;
         network.encapsulation = wish.encapsulation;
@@ -92,7 +104,7 @@ pub fn update_network(transaction: &mut Transaction, wish: NetworkWish, mask: &M
 /// Deletes a network; whether it was there.
 ///
 /// # Errors
-/// Subnets or endpoints are in it.
+/// Subnets or endpoints are in it, or another object names it.
 pub fn delete_network(transaction: &mut Transaction, name: &Name) -> Result<bool, Refusal> {
     if transaction.network(name).is_none() {
         return Ok(false);
@@ -103,16 +115,17 @@ pub fn delete_network(transaction: &mut Transaction, name: &Name) -> Result<bool
         let message = format!("{name} still has {endpoints} endpoints and {subnets} subnets; delete them first");
         return Err(Refusal::in_use("name", message));
     }
+    references::unless_used(transaction, &Target::Network(name.clone()), "name")?;
     transaction.delete(Key::Network(name.clone()));
     Ok(true)
 }
 
 /// The network that an object refers to in `field`.
 pub(super) fn find(transaction: &Transaction, name: &Name, field: &str) -> Result<Arc<Network>, Refusal> {
-    transaction
-        .network(name)
-        .cloned()
-        .ok_or_else(|| Refusal::not_found(field, format!("there is no network {name}")))
+    transaction.network(name).cloned().ok_or_else(|| {
+        let hint = references::network_hint(transaction, name);
+        Refusal::not_found(field, format!("there is no network {name}{hint}"))
+    })
 }
 
 fn check_kind(bridged: bool, encapsulation: Encapsulation) -> Result<(), Refusal> {
@@ -123,6 +136,20 @@ fn check_kind(bridged: bool, encapsulation: Encapsulation) -> Result<(), Refusal
         ));
     }
     Ok(())
+}
+
+fn check_external(transaction: &Transaction, bridged: bool) -> Result<(), Refusal> {
+    if bridged {
+        let message = "a bridged network cannot be external; its addresses are routed on the underlay";
+        return Err(Refusal::invalid("network.bridged", message));
+    }
+    match transaction.networks().find(|n| n.external) {
+        Some(other) => Err(Refusal::taken(
+            "network.external",
+            format!("network {} is external already; one at most is", other.name),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn difference(existing: &Network, wish: &NetworkWish) -> Option<&'static str> {
@@ -136,6 +163,12 @@ fn difference(existing: &Network, wish: &NetworkWish) -> Option<&'static str> {
         Some("mtu")
     } else if existing.labels != wish.labels {
         Some("labels")
+    } else if existing.external != wish.external {
+        Some("external")
+    } else if existing.default_ingress != wish.default_ingress {
+        Some("default_ingress")
+    } else if existing.default_egress != wish.default_egress {
+        Some("default_egress")
     } else {
         None
     }

@@ -16,7 +16,10 @@ pub fn create_node(transaction: &mut Transaction, wish: NodeWish) -> Result<Arc<
     check_external(&wish)?;
     let existing = transaction.node(&wish.name).cloned();
     if let Some(existing) = existing.as_ref().filter(|node| !node.implicit) {
-        let same = existing.external == wish.external && existing.vteps == wish.vteps && existing.labels == wish.labels;
+        let same = existing.external == wish.external
+            && existing.vteps == wish.vteps
+            && existing.labels == wish.labels
+            && existing.nat_addresses == wish.nat_addresses;
         return if same {
             Ok(existing.clone())
         } else {
@@ -27,6 +30,7 @@ pub fn create_node(transaction: &mut Transaction, wish: NodeWish) -> Result<Arc<
         };
     }
     check_vteps(transaction, &wish.name, wish.vteps.addresses())?;
+    check_nat_addresses(transaction, &wish.name, wish.external, &wish.nat_addresses)?;
     let (uid, number) = match existing {
         Some(implicit) => (implicit.uid.clone(), implicit.number),
         None => (
@@ -34,7 +38,7 @@ pub fn create_node(transaction: &mut Transaction, wish: NodeWish) -> Result<Arc<
             numbers::next(transaction, Cursor::Node, "node.number", |n| &n.nodes)?,
         ),
     };
-    let node = Arc::new(Node {
+    let node = Node {
         uid,
         number,
         revision: transaction.revision(),
@@ -44,7 +48,9 @@ pub fn create_node(transaction: &mut Transaction, wish: NodeWish) -> Result<Arc<
         external: wish.external,
         implicit: false,
         nat_addresses: wish.nat_addresses,
-    });
+    };
+    both(&node)?;
+    let node = Arc::new(node);
     transaction.put(Record::Node(node.clone()));
     Ok(node)
 }
@@ -76,6 +82,11 @@ pub fn update_node(transaction: &mut Transaction, wish: NodeWish, mask: &Mask) -
     if mask.has("labels") {
         node.labels = wish.labels;
     }
+    if mask.has("nat_addresses") {
+        check_nat_addresses(transaction, &node.name, node.external, &wish.nat_addresses)?;
+        node.nat_addresses = wish.nat_addresses;
+    }
+    both(&node)?;
     if node == *existing {
         return Ok(existing);
     }
@@ -165,6 +176,61 @@ fn check_vteps(transaction: &Transaction, name: &Name, addresses: &[IpAddr]) -> 
             let message = format!("{address} is the tunnel address of node {}", holder.name);
             return Err(Refusal::taken("node.vtep_addresses", message));
         }
+        if let Some(node) = transaction.nat_address_holder(*address).filter(|node| *node != name) {
+            let message = format!("{address} is in use by node {node}, which translates sources behind it");
+            return Err(Refusal::taken("node.vtep_addresses", message));
+        }
     }
     Ok(())
+}
+
+/// Refuses addresses to translate behind that anybody else has.
+fn check_nat_addresses(
+    transaction: &Transaction,
+    name: &Name,
+    external: bool,
+    addresses: &[IpAddr],
+) -> Result<(), Refusal> {
+    if external && !addresses.is_empty() {
+        let message = "an external node runs no vrouter that could translate";
+        return Err(Refusal::invalid("node.nat_addresses", message));
+    }
+    let underlay = transaction.networks().find(|n| n.external);
+    for (index, address) in addresses.iter().enumerate() {
+        let taken = |by: String| {
+            let message = format!("{address} is {by}");
+            Err(Refusal::taken(&format!("node.nat_addresses[{index}]"), message))
+        };
+        if let Some(other) = transaction.nat_address_holder(*address).filter(|n| *n != name) {
+            return taken(format!("in use by node {other}, which translates sources behind it"));
+        }
+        let tunnel = transaction
+            .nodes()
+            .find(|other| other.name != *name && transaction.vteps(other).addresses().contains(address));
+        if let Some(other) = tunnel {
+            return taken(format!("the tunnel address of node {}", other.name));
+        }
+        let Some(network) = underlay else { continue };
+        if let Some(allocation) = transaction.allocation(&network.name, *address) {
+            return taken(format!("in use by {}", allocation.holder));
+        }
+        let gateway = transaction.subnets_of(&network.name).find(|s| s.gateway == *address);
+        if let Some(subnet) = gateway {
+            let message = format!("the gateway of subnet {} of network {}", subnet.name, network.name);
+            return taken(message);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses an address that a node has for tunnels and to translate behind: the host has the one, nobody may have the other.
+fn both(node: &Node) -> Result<(), Refusal> {
+    let vteps = node.vteps.addresses();
+    match node.nat_addresses.iter().find(|a| vteps.contains(a)) {
+        None => Ok(()),
+        Some(address) => Err(Refusal::taken(
+            "node.nat_addresses",
+            format!("{address} is its own tunnel address; an address that no host has would be right"),
+        )),
+    }
 }

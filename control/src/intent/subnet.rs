@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Refusal, network, uid};
+use super::{Refusal, network, space, uid};
 use crate::{
     model::{AddressRange, Mask, Name, Subnet, SubnetWish},
     state::{Cursor, Key, Record, Transaction},
@@ -11,9 +11,9 @@ use crate::{
 /// Creates a subnet; idempotent by name.
 ///
 /// # Errors
-/// The network does not exist; the range overlaps another of the network; the name is taken by another wish.
+/// The network does not exist; the range overlaps another of the network, or of one that it reaches; the name is taken by another wish.
 pub fn create_subnet(transaction: &mut Transaction, wish: SubnetWish) -> Result<Arc<Subnet>, Refusal> {
-    network::find(transaction, &wish.network, "subnet.network")?;
+    let network = network::find(transaction, &wish.network, "subnet.network")?;
     let cidr = wish
         .cidr
         .ok_or_else(|| Refusal::invalid("subnet.cidr", "is missing; 10.1.0.0/24 or fd00:1::/64 would be right"))?;
@@ -50,7 +50,13 @@ pub fn create_subnet(transaction: &mut Transaction, wish: SubnetWish) -> Result<
         gateway,
         reserved: wish.reserved,
     });
+    if let Some(node) = transaction.nat_address_holder(gateway).filter(|_| network.external) {
+        let message = format!("{gateway} is in use by node {node}, which translates sources behind it");
+        return Err(Refusal::taken("subnet.gateway", message));
+    }
+    space::check_handed_out(transaction, &subnet)?;
     transaction.put(Record::Subnet(subnet.clone()));
+    space::check(transaction, [&subnet.network], "subnet.cidr")?;
     Ok(subnet)
 }
 

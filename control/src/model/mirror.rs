@@ -152,10 +152,6 @@ impl Spec for MirrorSpec {
     }
 
     fn check(&self) -> Result<(), Invalid> {
-        if self.group.is_none() && self.endpoints.is_empty() {
-            let message = "is empty, and so is group: nobody's packets would be copied";
-            return Err(Invalid::new("mirror.endpoints", message));
-        }
         match &self.collector {
             None => Err(Invalid::new(
                 "mirror.collector",

@@ -332,10 +332,6 @@ impl Spec for ServiceSpec {
                 "is empty; a service has at least one port",
             ));
         }
-        if self.group.is_none() && self.backends.is_empty() {
-            let message = "is empty, and so is group: nobody would serve; name a group, or at least one backend";
-            return Err(Invalid::new("service.backends", message));
-        }
         Ok(())
     }
 
