@@ -96,6 +96,8 @@ pub struct Counters {
     pub flows_expired: Counter,
     /// Packets forwarded without a flow entry.
     pub uncached: Counter,
+    /// First packets dropped because there was no room for a flow that they need.
+    pub flows_refused: Counter,
     /// Packets that went on as fragments, each counted as originated.
     pub fragmented: Counter,
     /// ICMP errors that were due and not sent: beyond the rate limit, or no frame was free.
@@ -114,6 +116,7 @@ impl Counters {
             flows_created: Counter::default(),
             flows_expired: Counter::default(),
             uncached: Counter::default(),
+            flows_refused: Counter::default(),
             fragmented: Counter::default(),
             errors_withheld: Counter::default(),
             punted: Counter::default(),

@@ -55,9 +55,6 @@ impl FlowFlags {
     }
 }
 
-/// The rule number that says: no rule matched, the policy's default decided.
-pub const DEFAULT_RULE: u32 = u32::MAX;
-
 /// What a flow does with the packets of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowAction {
@@ -69,7 +66,7 @@ pub struct FlowAction {
     pub in_port: u16,
     /// Why packets are dropped, where they are.
     pub reason: Option<DropReason>,
-    /// The rule of the sender's policy that let the flow pass or did not. 0: none was asked; [`DEFAULT_RULE`].
+    /// The rule of the sender's policy that let the flow pass or did not. 0: none was asked; [`DEFAULT_RULE`](crate::tables::policy::DEFAULT_RULE).
     pub egress_rule: u32,
     /// The same of the receiver's policy.
     pub ingress_rule: u32,
@@ -81,6 +78,8 @@ pub struct FlowAction {
     pub source_nat: Option<u16>,
     /// Which of the service's backends.
     pub backend: u16,
+    /// Tells the pool that the translated source's port is counted in from one that came after it.
+    pub pool: u8,
 }
 
 /// "None" in a field of 16 bits.
@@ -106,6 +105,7 @@ impl FlowAction {
             service: None,
             source_nat: None,
             backend: 0,
+            pool: 0,
         }
     }
 
@@ -124,7 +124,8 @@ impl FlowAction {
             u64::from(self.next_hop.raw() & NextHopSlot::MAX.raw())
                 | u64::from(self.flags.0) << 24
                 | u64::from(self.in_port) << 32
-                | u64::from(reason) << 48,
+                | u64::from(reason) << 48
+                | u64::from(self.pool) << 56,
             u64::from(self.egress_rule) | u64::from(self.ingress_rule) << 32,
             u64::from(self.vrf_out.raw())
                 | slot(self.service) << 16
@@ -151,6 +152,7 @@ impl FlowAction {
             service: slot(16),
             source_nat: slot(32),
             backend: (rest >> 48) as u16,
+            pool: (first >> 56) as u8,
         }
     }
 
@@ -170,7 +172,8 @@ mod tests {
     proptest! {
         #[test]
         fn words_carry_the_whole_action(
-            (next_hop, flags, in_port, reason) in (0..=0x00ff_ffff_u32, any::<u8>(), any::<u16>(), 0..=DropReason::COUNT),
+            (next_hop, flags, in_port, reason, pool) in
+                (0..=0x00ff_ffff_u32, any::<u8>(), any::<u16>(), 0..=DropReason::COUNT, any::<u8>()),
             (egress_rule, ingress_rule) in any::<(u32, u32)>(),
             (vrf, service, source_nat, backend) in any::<(u16, u16, u16, u16)>(),
         ) {
@@ -186,6 +189,7 @@ mod tests {
                 service: slot(service),
                 source_nat: slot(source_nat),
                 backend,
+                pool,
             };
             prop_assert_eq!(FlowAction::unpack(action.pack()), action);
         }

@@ -24,10 +24,11 @@ mod rewrite;
 mod route;
 mod settle;
 mod switch;
+mod track;
 mod translate;
 
 pub use context::{Context, Punt, Shared, State};
-pub use flow_action::{DEFAULT_RULE, FlowAction, FlowFlags};
+pub use flow_action::{FlowAction, FlowFlags};
 pub use output::Outputs;
 pub use record::Recorder;
 

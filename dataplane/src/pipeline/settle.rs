@@ -1,116 +1,570 @@
-//! The way of packets whose flow is not known, or was decided under other tables: decide, remember, forward.
+//! The way of packets whose flow is not known, was decided under other tables, or does more than forward: decide, remember, run.
+//!
+//! A flow that needs state (a policy was asked, or it is translated) exists or its packets are dropped. All others are forwarded
+//! without one when there is no room: deciding each packet costs time, not connections.
 
 use super::{
     clear,
     context::Context,
-    decide,
-    flow_action::FlowAction,
+    decide::{self, Decision, Fate, Kept, Question},
+    flow_action::{FlowAction, FlowFlags},
     forward, local,
     packet::{Origin, Packet},
+    track,
 };
 use crate::{
-    packet::DropReason,
-    service::icmp::IcmpError,
+    packet::{DropReason, FlowKey},
     tables::{
         Tables,
-        flow::{FlowHit, InsertError, NewDirection, NewFlow, STALE},
+        conntrack::SEEN,
+        flow::{FlowHit, FlowRef, InsertError, NewDirection, NewFlow, STALE},
         forwarding::Vrf,
         next_hop::Action,
-        slots::{NextHopSlot, PortSlot},
+        policy::{Ruling, Verdict},
+        slots::{NextHopSlot, PortSlot, VrfSlot},
     },
+    wire::proto,
 };
 
-/// A packet of a flow that is more than forwarded.
+/// Translations that are tried for a flow whose way back is taken, and races with other workers that are borne.
+const ATTEMPTS: u32 = 16;
+
+/// A packet of a known flow that does more than forward it.
 #[inline(never)]
-pub(super) fn special(context: &mut Context<'_>, packet: Packet, _hit: FlowHit, action: FlowAction) {
-    match action.reason {
-        Some(reason) if action.is_denied() => context.drop_packet(packet, reason),
-        _ => forward::forward(context, packet, action.next_hop),
+pub(super) fn special(context: &mut Context<'_>, packet: Packet, hit: FlowHit, action: FlowAction) {
+    run(context, packet, hit.flow, action);
+}
+
+/// Does with a packet what its flow's action says.
+fn run(context: &mut Context<'_>, packet: Packet, flow: FlowRef, action: FlowAction) {
+    if action.is_denied() {
+        let reason = action.reason.unwrap_or(DropReason::PolicyDeniedEgress);
+        context.drop_packet(packet, reason);
+        return;
+    }
+    if action.flags.has(FlowFlags::TRACK)
+        && let Err(reason) = track::admit(context.shared, &packet, flow)
+    {
+        context.drop_packet(packet, reason);
+        return;
+    }
+    if !action.flags.has(FlowFlags::TRANSLATE) {
+        forward::forward(context, packet, action.next_hop);
+        return;
+    }
+    match context.shared.flows.sibling_key(flow) {
+        Some(other) => forward::forward_as(context, packet, action.next_hop, Some(&other.reversed())),
+        // Removed in this very moment: what it looks like outside is not known any more.
+        None => context.drop_packet(packet, DropReason::Untranslatable),
     }
 }
 
-/// Decides a new or outdated flow.
+/// Decides a new or outdated flow, and sends the packet on its way.
 #[inline(never)]
 pub(super) fn settle(context: &mut Context<'_>, packet: Packet, vrf: &Vrf, hit: Option<FlowHit>) {
-    let stamp = context.tables.stamp(vrf);
-    // A direction that no packet has taken yet has no decision to keep.
-    let before = hit
-        .filter(|hit| hit.epoch != STALE)
-        .map(|hit| FlowAction::unpack(hit.action).next_hop);
-    let decided = match packet.via {
-        Some(via) => Some(decide::member(context.tables, via, packet.hash, before)),
-        None => decide::next_hop(context.tables, vrf, packet.destination(), packet.hash, before),
-    };
-    let Some(next_hop) = decided else {
-        local::fail(context, packet, DropReason::NoRoute, IcmpError::NoRoute);
+    let tables = context.tables;
+    let guard = packet.workload().and_then(|port| tables.port(port)?.guard.as_deref());
+    if let Some(Err(reason)) = guard.map(|guard| guard.check(&packet.key)) {
+        context.drop_packet(packet, reason);
         return;
-    };
-    match context.tables.next_hop(next_hop).map(|n| &n.action) {
-        Some(Action::Underlay { .. }) if clear::is_unwanted(context, &packet, None) => {
+    }
+    let mut settling = Settling { vrf, hit, attempt: 0 };
+    let mut packet = packet;
+    for _ in 0..ATTEMPTS {
+        let step = match settling.hit {
+            None => settling.begin(context, packet),
+            Some(hit) => settling.again(context, packet, hit),
+        };
+        match step {
+            Step::Done => return,
+            Step::Retry(back) => packet = back,
+        }
+    }
+    // Others were quicker each time, or whatever was tried was taken.
+    context.count(|c| &c.flows_refused);
+    context.drop_packet(packet, DropReason::NatExhausted);
+}
+
+/// How far one attempt came.
+enum Step {
+    /// The packet is gone.
+    Done,
+    /// Something was in the way.
+    Retry(Packet),
+}
+
+/// A packet's flow on its way to being decided.
+struct Settling<'a> {
+    vrf: &'a Vrf,
+    hit: Option<FlowHit>,
+    attempt: u32,
+}
+
+impl Settling<'_> {
+    /// The packet of a flow that is not there.
+    fn begin(&mut self, context: &mut Context<'_>, packet: Packet) -> Step {
+        let question = self.question(context, &packet, None, None);
+        let decision = decide::first(context.tables, &question, &mut ());
+        self.make(context, packet, decision)
+    }
+
+    /// The packet of a flow that must be decided again.
+    fn again(&mut self, context: &mut Context<'_>, packet: Packet, hit: FlowHit) -> Step {
+        let flows = &context.shared.flows;
+        let other = flows.sibling_key(hit.flow);
+        if flows.get(hit.flow).is_none() {
+            self.hit = None;
+            return Step::Retry(packet);
+        }
+        if let Some(first) = other.filter(|_| hit.flow.is_reverse())
+            && !self.is_plain(context.tables, &packet, &first)
+        {
+            return self.answer(context, packet, hit, first);
+        }
+        let kept = other.filter(|_| !hit.flow.is_reverse()).map(|answers| kept(context, &hit, answers));
+        let question = self.question(context, &packet, kept, before(&hit));
+        let decision = decide::first(context.tables, &question, &mut ());
+        let Fate::Forward(next_hop) = decision.fate else {
+            return self.refuse(context, packet, hit, decision);
+        };
+        if packet.is_signal() && decision.is_stateful(&packet.key) {
+            return self.pass(context, packet, next_hop, decision);
+        }
+        // Of a flow without state, answers are decided by themselves: whose they are does not matter.
+        let keeps = match other {
+            Some(other) if decision.is_stateful(&packet.key) => !hit.flow.is_reverse() && other == decision.answers,
+            Some(other) => other == packet.key.reversed(),
+            None => packet.key == packet.key.reversed(),
+        };
+        if !keeps {
+            flows.remove(hit.flow);
+            return self.make(context, packet, decision);
+        }
+        let action = action(&packet, next_hop, &decision);
+        self.renew(context, packet, hit.flow, action, decision.wide)
+    }
+
+    /// The answer to a flow that was let pass or translated: judged by that flow's first packet.
+    fn answer(&mut self, context: &mut Context<'_>, packet: Packet, hit: FlowHit, first: FlowKey) -> Step {
+        let tables = context.tables;
+        let home = VrfSlot::from_raw(first.context() as u16);
+        let back = way_back(tables, &packet, home, &first, before(&hit));
+        let question = Question {
+            key: first,
+            hash: context.shared.flows.hash(&first),
+            workload: back.and_then(|slot| port_behind(tables, slot)),
+            via: None,
+            traffic: decide::traffic(&first, None),
+            kept: Some(kept(context, &hit, packet.key)),
+            before: None,
+            attempt: 0,
+            now_ms: context.now_ms(),
+            leaves_traces: true,
+        };
+        let decision = decide::first(tables, &question, &mut ());
+        if let Fate::Drop(DropReason::PolicyDeniedEgress | DropReason::PolicyDeniedIngress, _) = decision.fate {
+            return self.refuse(context, packet, hit, decision);
+        }
+        if !decision.out.same_tuple(&packet.key.reversed()) {
+            // What translated it is no more, nor is the flow.
+            decision.release();
+            context.shared.flows.remove(hit.flow);
+            self.hit = None;
+            return Step::Retry(packet);
+        }
+        let Some(next_hop) = back else {
+            local::fail(
+                context,
+                packet,
+                DropReason::NoRoute,
+                crate::service::icmp::IcmpError::NoRoute,
+            );
+            return Step::Done;
+        };
+        match tables.next_hop(next_hop).map(|n| &n.action) {
+            Some(Action::Port(_) | Action::Tunnel(_) | Action::Underlay { .. }) => {
+                let action = FlowAction {
+                    next_hop,
+                    in_port: packet.way_in(),
+                    vrf_out: home,
+                    ..action_of(&decision, &first, true)
+                };
+                self.renew(context, packet, hit.flow, action, true)
+            }
+            Some(Action::Local) => {
+                local::deliver(context, packet);
+                Step::Done
+            }
+            _ => {
+                context.drop_packet(packet, DropReason::NextHopDrop);
+                Step::Done
+            }
+        }
+    }
+
+    /// No state is needed for an answer to `first`: nothing is translated, and neither end has a policy.
+    fn is_plain(&self, tables: &Tables, packet: &Packet, first: &FlowKey) -> bool {
+        let has_policy = |port: PortSlot| tables.port(port).is_some_and(|port| port.policy.is_some());
+        *first == packet.key.reversed()
+            && !packet.workload().is_some_and(has_policy)
+            && !way_back(tables, packet, packet.vrf, first, None)
+                .and_then(|slot| port_behind(tables, slot))
+                .is_some_and(has_policy)
+    }
+
+    fn question(
+        &self,
+        context: &Context<'_>,
+        packet: &Packet,
+        kept: Option<Kept>,
+        before: Option<NextHopSlot>,
+    ) -> Question {
+        Question {
+            key: packet.key,
+            hash: packet.hash,
+            workload: packet.workload(),
+            via: packet.via,
+            traffic: decide::traffic(&packet.key, icmp_of(packet)),
+            kept,
+            before,
+            attempt: self.attempt,
+            now_ms: context.now_ms(),
+            leaves_traces: true,
+        }
+    }
+
+    /// The stamp of a decision made now.
+    fn stamp(&self, tables: &Tables, wide: bool) -> u64 {
+        if wide { tables.wide_stamp() } else { tables.stamp(self.vrf) }
+    }
+
+    /// Makes a flow by a decision, and runs it.
+    fn make(&mut self, context: &mut Context<'_>, packet: Packet, decision: Decision<'_>) -> Step {
+        let next_hop = match decision.fate {
+            Fate::Forward(next_hop) => next_hop,
+            _ => return self.end(context, packet, decision),
+        };
+        let stateful = decision.is_stateful(&packet.key);
+        let unwanted = matches!(
+            context.tables.next_hop(next_hop).map(|n| &n.action),
+            Some(Action::Underlay { .. })
+        ) && clear::is_unwanted(context, &packet, Some(&decision.out));
+        if stateful && packet.is_signal() || unwanted {
+            return self.pass(context, packet, next_hop, decision);
+        }
+        if stateful
+            && packet.parsed.proto == proto::TCP
+            && let Err(reason) = track::opens(&packet)
+        {
+            decision.release();
+            context.drop_packet(packet, reason);
+            return Step::Done;
+        }
+        let action = action(&packet, next_hop, &decision);
+        let flow = NewFlow {
+            forward: NewDirection {
+                key: packet.key,
+                hash: packet.hash,
+                epoch: self.stamp(context.tables, decision.wide),
+                action: action.pack(),
+            },
+            // The way back is decided by the first packet that takes it.
+            reverse: Some(NewDirection {
+                key: decision.answers,
+                hash: context.shared.flows.hash(&decision.answers),
+                epoch: STALE,
+                action: [0; 3],
+            }),
+            port: charged_to(context.tables, &packet, next_hop).raw(),
+        };
+        match insert(context, &flow) {
+            Ok(made) => {
+                if let Some((service, place)) = decision.service {
+                    service.count(place);
+                }
+                self.note(context, &packet, made.flow, stateful);
+                run(context, packet, made.flow, action);
+                Step::Done
+            }
+            Err(InsertError::AlreadyThere(there)) => {
+                decision.release();
+                self.hit = Some(there);
+                self.take_over(context, packet, there)
+            }
+            Err(error) => self.without(context, packet, next_hop, decision, error),
+        }
+    }
+
+    /// Another worker made the flow a moment ago: its decision is as good as ours.
+    fn take_over(&mut self, context: &mut Context<'_>, packet: Packet, there: FlowHit) -> Step {
+        let action = FlowAction::unpack(there.action);
+        if !context.tables.is_current(there.epoch, self.vrf) || action.in_port != packet.way_in() {
+            return Step::Retry(packet);
+        }
+        self.note(context, &packet, there.flow, false);
+        run(context, packet, there.flow, action);
+        Step::Done
+    }
+
+    /// There can be no flow.
+    fn without(
+        &mut self,
+        context: &mut Context<'_>,
+        packet: Packet,
+        next_hop: NextHopSlot,
+        decision: Decision<'_>,
+        error: InsertError,
+    ) -> Step {
+        decision.release();
+        let stateful = decision.is_stateful(&packet.key);
+        let reason = match error {
+            InsertError::ReverseTaken => {
+                let has_ports = matches!(packet.parsed.proto, proto::TCP | proto::UDP) && !packet.parsed.is_fragment();
+                if has_ports || decision.taken.is_some() {
+                    self.attempt += 1;
+                    self.hit = None;
+                    return Step::Retry(packet);
+                }
+                DropReason::NatExhausted
+            }
+            InsertError::Contended if stateful => {
+                self.hit = None;
+                return Step::Retry(packet);
+            }
+            InsertError::PortShareUsed { .. } => DropReason::FlowLimit,
+            _ => DropReason::FlowTableFull,
+        };
+        if stateful {
+            context.count(|c| &c.flows_refused);
+            context.drop_packet(packet, reason);
+        } else {
+            context.count(|c| &c.uncached);
             forward::forward(context, packet, next_hop);
         }
-        Some(Action::Port(_) | Action::Tunnel(_) | Action::Underlay { .. }) => {
-            remember(context, &packet, stamp, hit, next_hop);
-            forward::forward(context, packet, next_hop);
+        Step::Done
+    }
+
+    /// Sends a packet on without a flow: ICMP other than echo, which is judged each time, because its type is no part of its key.
+    fn pass(&self, context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, decision: Decision<'_>) -> Step {
+        if decision.taken.is_some() {
+            // Its answers could not be told from others'.
+            decision.release();
+            context.drop_packet(packet, DropReason::Untranslatable);
+            return Step::Done;
         }
-        // Neither is worth a place in the flow table: the router's own talk is rare, and dropping is cheap.
-        Some(Action::Local) => local::deliver(context, packet),
-        _ => context.drop_packet(packet, DropReason::NextHopDrop),
+        let to = decision.translates(&packet.key).then_some(&decision.out);
+        forward::forward_as(context, packet, next_hop, to);
+        Step::Done
+    }
+
+    /// A first packet that goes nowhere.
+    fn end(&self, context: &mut Context<'_>, packet: Packet, decision: Decision<'_>) -> Step {
+        decision.release();
+        if let Fate::Drop(reason, _) = decision.fate
+            && is_verdict(reason)
+            && !packet.is_signal()
+        {
+            // Remembered, so that refusing the rest is cheap.
+            let flow = NewFlow {
+                forward: NewDirection {
+                    key: packet.key,
+                    hash: packet.hash,
+                    epoch: self.stamp(context.tables, decision.wide),
+                    action: denial(&packet, reason, &decision).pack(),
+                },
+                reverse: None,
+                port: packet.port.raw(),
+            };
+            if let Ok(made) = insert(context, &flow) {
+                touch(context, &packet, made.flow);
+            }
+        }
+        finish(context, packet, decision.fate);
+        Step::Done
+    }
+
+    /// A flow that goes nowhere any more.
+    fn refuse(&self, context: &mut Context<'_>, packet: Packet, hit: FlowHit, decision: Decision<'_>) -> Step {
+        decision.release();
+        if let Fate::Drop(reason, _) = decision.fate
+            && is_verdict(reason)
+            && !packet.is_signal()
+            // Whoever claims by another port to be of the flow does not end it.
+            && !context.tables.is_current(hit.epoch, self.vrf)
+        {
+            let action = denial(&packet, reason, &decision).pack();
+            let stamp = self.stamp(context.tables, true);
+            context.shared.flows.revalidate(hit.flow, stamp, &action);
+            touch(context, &packet, hit.flow);
+        }
+        finish(context, packet, decision.fate);
+        Step::Done
+    }
+
+    /// Gives a flow its new decision, and runs it.
+    fn renew(&self, context: &mut Context<'_>, packet: Packet, flow: FlowRef, action: FlowAction, wide: bool) -> Step {
+        let stamp = self.stamp(context.tables, wide);
+        context.shared.flows.revalidate(flow, stamp, &action.pack());
+        self.note(context, &packet, flow, action.flags.has(FlowFlags::STATEFUL));
+        run(context, packet, flow, action);
+        Step::Done
+    }
+
+    /// Counts the packet, and that its direction was seen. (Of TCP, tracking says more.)
+    fn note(&self, context: &Context<'_>, packet: &Packet, flow: FlowRef, stateful: bool) {
+        touch(context, packet, flow);
+        if stateful && packet.parsed.proto != proto::TCP {
+            context.shared.flows.set_state(flow, SEEN);
+        }
     }
 }
 
-/// Puts the decision into the flow table. Failing to is no reason to drop: the next packet is decided again.
-fn remember(context: &mut Context<'_>, packet: &Packet, stamp: u64, hit: Option<FlowHit>, next_hop: NextHopSlot) {
-    let (shared, now) = (context.shared, context.now_ms());
-    let action = FlowAction::plain(next_hop, packet.way_in(), packet.vrf).pack();
-    let bytes = packet.frame.len() as u64;
-    let settled = match hit {
-        Some(hit) => Some(hit.flow),
-        None => {
-            let forward = NewDirection {
-                key: packet.key,
-                hash: packet.hash,
-                epoch: stamp,
-                action,
-            };
-            // The way back is decided by the first packet that takes it.
-            let key = packet.key.reversed();
-            let reverse = NewDirection {
-                key,
-                hash: shared.flows.hash(&key),
-                epoch: STALE,
-                action: [0; 3],
-            };
-            let port = charged_to(context.tables, packet, next_hop).raw();
-            let flow = NewFlow {
-                forward,
-                reverse: Some(reverse),
-                port,
-            };
-            match shared.flows.insert(&mut context.state.flows, &flow, now) {
-                Ok(hit) => {
-                    context.count(|c| &c.flows_created);
-                    shared.flows.touch(hit.flow, now, bytes);
-                    return;
-                }
-                Err(InsertError::AlreadyThere(hit)) => Some(hit.flow),
-                Err(_) => None,
-            }
-        }
-    };
-    match settled {
-        Some(flow) => {
-            shared.flows.revalidate(flow, stamp, &action);
-            shared.flows.touch(flow, now, bytes);
-        }
-        None => context.count(|c| &c.uncached),
+/// What a first packet's flow does.
+fn action(packet: &Packet, next_hop: NextHopSlot, decision: &Decision<'_>) -> FlowAction {
+    FlowAction {
+        next_hop,
+        in_port: packet.way_in(),
+        ..action_of(decision, &packet.key, decision.is_stateful(&packet.key))
     }
+}
+
+/// What a decision about the first packet of a flow, with the key `first`, says of both directions.
+fn action_of(decision: &Decision<'_>, first: &FlowKey, stateful: bool) -> FlowAction {
+    let rulings = [decision.egress, decision.ingress];
+    let translates = decision.translates(first);
+    let flags = flags_of(rulings)
+        .with_if(translates, FlowFlags::TRANSLATE)
+        .with_if(stateful, FlowFlags::STATEFUL)
+        .with_if(stateful && first.protocol() == proto::TCP, FlowFlags::TRACK);
+    let vrf = VrfSlot::from_raw(decision.out.context() as u16);
+    FlowAction {
+        flags,
+        egress_rule: rule(decision.egress),
+        ingress_rule: rule(decision.ingress),
+        service: decision.service.map(|(service, _)| service.slot),
+        source_nat: decision.source_nat.map(|nat| nat.slot),
+        backend: decision.service.map_or(0, |(_, place)| place),
+        pool: decision.source_nat.map_or(0, |nat| decide::tag(&nat.pool)),
+        ..FlowAction::plain(NextHopSlot::MAX, FlowAction::ANY_UPLINK, vrf)
+    }
+}
+
+/// What a flow had before, as far as it may be kept.
+fn kept(context: &Context<'_>, hit: &FlowHit, answers: FlowKey) -> Kept {
+    let pool = |hit: FlowHit| {
+        let action = FlowAction::unpack(hit.action);
+        action.source_nat.filter(|_| hit.epoch != STALE).map(|slot| (slot, action.pool))
+    };
+    Kept {
+        answers,
+        pools: [pool(*hit), context.shared.flows.sibling(hit.flow).and_then(pool)],
+    }
+}
+
+/// The next hop that a direction had. One that no packet has taken yet has none.
+fn before(hit: &FlowHit) -> Option<NextHopSlot> {
+    (hit.epoch != STALE).then(|| FlowAction::unpack(hit.action).next_hop)
+}
+
+/// Type and code of an ICMP packet.
+fn icmp_of(packet: &Packet) -> Option<(u8, u8)> {
+    matches!(packet.parsed.proto, proto::ICMP | proto::ICMPV6)
+        .then(|| decide::icmp_of(packet.frame.data().get(usize::from(packet.parsed.l4)..)?))?
+}
+
+/// Where answers to `first` go: back to its source, in the VRF that it came from. From one VRF to the next nothing is translated
+/// any more.
+fn way_back(
+    tables: &Tables,
+    packet: &Packet,
+    mut home: VrfSlot,
+    first: &FlowKey,
+    before: Option<NextHopSlot>,
+) -> Option<NextHopSlot> {
+    let (address, hash) = (first.src(), packet.hash);
+    let mut slot = match packet.via.filter(|_| address == packet.destination()) {
+        Some(via) => decide::member(tables, via, hash, before),
+        None => decide::next_hop(tables, tables.vrf(home)?, address, hash, before)?,
+    };
+    for _ in 0..decide::MAX_CROSSINGS {
+        let Some(Action::Vrf { vrf, .. }) = tables.next_hop(slot).map(|n| &n.action) else {
+            break;
+        };
+        home = *vrf;
+        slot = decide::next_hop(tables, tables.vrf(home)?, address, hash, before)?;
+    }
+    Some(slot)
+}
+
+/// The workload's port that a next hop delivers to.
+fn port_behind(tables: &Tables, slot: NextHopSlot) -> Option<PortSlot> {
+    match &tables.next_hop(slot)?.action {
+        Action::Port(hop) => Some(hop.port),
+        _ => None,
+    }
+}
+
+fn rule(ruling: Option<Ruling>) -> u32 {
+    ruling.map_or(0, |ruling| ruling.rule)
+}
+
+/// What rulings say of a flow.
+fn flags_of(rulings: [Option<Ruling>; 2]) -> FlowFlags {
+    let any = |asked: fn(&Ruling) -> bool| rulings.iter().flatten().any(asked);
+    FlowFlags::NONE
+        .with_if(any(|ruling| ruling.verdict == Verdict::Audit), FlowFlags::AUDIT)
+        .with_if(any(|ruling| ruling.log), FlowFlags::LOG)
+}
+
+/// The action of a flow that is refused.
+fn denial(packet: &Packet, reason: DropReason, decision: &Decision<'_>) -> FlowAction {
+    let flags = flags_of([decision.egress, decision.ingress]);
+    FlowAction {
+        flags: flags.with_if(true, FlowFlags::DENY),
+        reason: Some(reason),
+        egress_rule: rule(decision.egress),
+        ingress_rule: rule(decision.ingress),
+        ..FlowAction::plain(NextHopSlot::MAX, packet.way_in(), packet.vrf)
+    }
+}
+
+/// A refusal by policy: remembered. All others are asked for again each time, because they may end without a change of tables, or
+/// because their sender is told each time.
+fn is_verdict(reason: DropReason) -> bool {
+    matches!(
+        reason,
+        DropReason::PolicyDeniedEgress | DropReason::PolicyDeniedIngress
+    )
+}
+
+/// The end of a packet that is not forwarded.
+fn finish(context: &mut Context<'_>, packet: Packet, fate: Fate) {
+    match fate {
+        Fate::Local => local::deliver(context, packet),
+        Fate::Drop(reason, Some(error)) => local::fail(context, packet, reason, error),
+        Fate::Drop(reason, None) => context.drop_packet(packet, reason),
+        Fate::Forward(next_hop) => forward::forward(context, packet, next_hop),
+    }
+}
+
+fn insert(context: &mut Context<'_>, flow: &NewFlow) -> Result<FlowHit, InsertError> {
+    let now = context.now_ms();
+    let made = context.shared.flows.insert(&mut context.state.flows, flow, now);
+    if made.is_ok() {
+        context.count(|c| &c.flows_created);
+    }
+    made
+}
+
+fn touch(context: &Context<'_>, packet: &Packet, flow: FlowRef) {
+    let bytes = packet.frame.len() as u64;
+    context.shared.flows.touch(flow, context.now_ms(), bytes);
 }
 
 /// The port whose share a flow counts on: the workload's, whichever side began.
 fn charged_to(tables: &Tables, packet: &Packet, next_hop: NextHopSlot) -> PortSlot {
-    match tables.next_hop(next_hop).map(|n| &n.action) {
-        Some(Action::Port(hop)) if matches!(packet.origin, Origin::Tunnel | Origin::Underlay) => hop.port,
+    match port_behind(tables, next_hop) {
+        Some(port) if packet.origin != Origin::Port => port,
         _ => packet.port,
     }
 }

@@ -343,6 +343,13 @@ impl FlowTable {
         self.record(flow.direction).state.load(Ordering::Relaxed)
     }
 
+    /// The word of [`FlowTable::state`] of the other direction.
+    #[inline]
+    #[must_use]
+    pub fn sibling_state(&self, flow: FlowRef) -> u64 {
+        self.record(flow.direction ^ 1).state.load(Ordering::Relaxed)
+    }
+
     /// Sets the word of [`FlowTable::state`].
     #[inline]
     pub fn set_state(&self, flow: FlowRef, state: u64) {
