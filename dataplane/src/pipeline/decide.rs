@@ -87,7 +87,9 @@ pub(super) struct Kept {
 
 /// What tells a pool from the one before it.
 pub(super) fn tag(pool: &Arc<Pool>) -> u8 {
-    (Arc::as_ptr(pool) as usize as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]
+    (Arc::as_ptr(pool) as usize as u64)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .to_be_bytes()[0]
 }
 
 /// What becomes of a packet.
@@ -135,19 +137,19 @@ pub(super) struct Decision<'a> {
 
 impl Decision<'_> {
     /// Gives back a port that was taken for nothing.
-    pub fn release(&self) {
+    pub(super) fn release(&self) {
         if let Some(taken) = &self.taken {
             taken.nat.pool.release(taken.source, taken.outside, taken.port);
         }
     }
 
     /// Its packets are changed.
-    pub fn translates(&self, key: &FlowKey) -> bool {
+    pub(super) fn translates(&self, key: &FlowKey) -> bool {
         !self.out.same_tuple(key)
     }
 
     /// Answers must find the flow: they are let pass because of it, or translated.
-    pub fn is_stateful(&self, key: &FlowKey) -> bool {
+    pub(super) fn is_stateful(&self, key: &FlowKey) -> bool {
         self.egress.is_some() || self.ingress.is_some() || self.translates(key)
     }
 }
@@ -252,7 +254,11 @@ impl<'a> Walk<'a, '_> {
             );
             return Err((DropReason::NoBackend, Some(IcmpError::PortUnreachable)));
         };
-        let port = if backend.port == 0 { key.dst_port() } else { backend.port };
+        let port = if backend.port == 0 {
+            key.dst_port()
+        } else {
+            backend.port
+        };
         recorder.step(
             "service",
             || {
@@ -279,7 +285,11 @@ impl<'a> Walk<'a, '_> {
     /// The backend that the flow is on, if the service still has it.
     fn kept_backend(&self, service: &'a Service, key: &FlowKey) -> Option<(u16, &'a Backend)> {
         let answers = self.question.kept?.answers;
-        let as_said = || service.position(answers.src(), 0).filter(|_| answers.src_port() == key.dst_port());
+        let as_said = || {
+            service
+                .position(answers.src(), 0)
+                .filter(|_| answers.src_port() == key.dst_port())
+        };
         let place = service.position(answers.src(), answers.src_port()).or_else(as_said)?;
         Some((place, service.backends.get(usize::from(place))?))
     }
@@ -403,7 +413,13 @@ impl<'a> Walk<'a, '_> {
         })?;
         recorder.step(
             "nat",
-            || format!("{}: {source} port {} becomes {outside} port {port}", nat.name, source_port(&key)),
+            || {
+                format!(
+                    "{}: {source} port {} becomes {outside} port {port}",
+                    nat.name,
+                    source_port(&key)
+                )
+            },
             || format!("source translation {}", nat.id),
         );
         let ports = with_source_port(&key, port);
@@ -425,7 +441,9 @@ impl<'a> Walk<'a, '_> {
         });
         let (outside, given) = match kept {
             Some(had) => had,
-            None => nat.pool.translate(source, port, key.protocol(), self.question.attempt)?,
+            None => nat
+                .pool
+                .translate(source, port, key.protocol(), self.question.attempt)?,
         };
         if !nat.pool.is_one_to_one() && !(counted && kept.is_some()) {
             self.decision.taken = Some(Taken {
@@ -445,7 +463,14 @@ impl<'a> Walk<'a, '_> {
         if decision.source_nat.is_none() && matches!(question.key.protocol(), proto::TCP | proto::UDP) {
             let key = decision.out;
             let ports = |port| {
-                FlowKey::between(key.context(), key.src(), key.dst(), key.protocol(), (port, key.dst_port())).unwrap_or(key)
+                FlowKey::between(
+                    key.context(),
+                    key.src(),
+                    key.dst(),
+                    key.protocol(),
+                    (port, key.dst_port()),
+                )
+                .unwrap_or(key)
             };
             // Where the way back was taken by another flow, another port of the source keeps them apart; and then stays.
             decision.out = match question.kept {
@@ -519,4 +544,3 @@ fn other_port(hash: u64, attempt: u32) -> u16 {
 pub(super) fn icmp_of(l4: &[u8]) -> Option<(u8, u8)> {
     l4.first_chunk::<2>().map(|[kind, code]| (*kind, *code))
 }
-

@@ -121,7 +121,9 @@ impl Settling<'_> {
         {
             return self.answer(context, packet, hit, first);
         }
-        let kept = other.filter(|_| !hit.flow.is_reverse()).map(|answers| kept(context, &hit, answers));
+        let kept = other
+            .filter(|_| !hit.flow.is_reverse())
+            .map(|answers| kept(context, &hit, answers));
         let question = self.question(context, &packet, kept, before(&hit));
         let decision = decide::first(context.tables, &question, &mut ());
         let Fate::Forward(next_hop) = decision.fate else {
@@ -235,7 +237,11 @@ impl Settling<'_> {
 
     /// The stamp of a decision made now.
     fn stamp(&self, tables: &Tables, wide: bool) -> u64 {
-        if wide { tables.wide_stamp() } else { tables.stamp(self.vrf) }
+        if wide {
+            tables.wide_stamp()
+        } else {
+            tables.stamp(self.vrf)
+        }
     }
 
     /// Makes a flow by a decision, and runs it.
@@ -453,7 +459,10 @@ fn action_of(decision: &Decision<'_>, first: &FlowKey, stateful: bool) -> FlowAc
 fn kept(context: &Context<'_>, hit: &FlowHit, answers: FlowKey) -> Kept {
     let pool = |hit: FlowHit| {
         let action = FlowAction::unpack(hit.action);
-        action.source_nat.filter(|_| hit.epoch != STALE).map(|slot| (slot, action.pool))
+        action
+            .source_nat
+            .filter(|_| hit.epoch != STALE)
+            .map(|slot| (slot, action.pool))
     };
     Kept {
         answers,
@@ -531,10 +540,7 @@ fn denial(packet: &Packet, reason: DropReason, decision: &Decision<'_>) -> FlowA
 /// A refusal by policy: remembered. All others are asked for again each time, because they may end without a change of tables, or
 /// because their sender is told each time.
 fn is_verdict(reason: DropReason) -> bool {
-    matches!(
-        reason,
-        DropReason::PolicyDeniedEgress | DropReason::PolicyDeniedIngress
-    )
+    matches!(reason, DropReason::PolicyDeniedEgress | DropReason::PolicyDeniedIngress)
 }
 
 /// The end of a packet that is not forwarded.
