@@ -9,6 +9,7 @@
 //! - [`intent`]: the rules between objects, as functions on a transaction
 //! - [`compile`]: from wish to dataplane objects, pure
 //! - [`reconcile`]: makes each dataplane hold what is compiled
+//! - [`sight`]: what dataplanes tell of packets, joined over nodes and named
 //! - [`api`]: gRPC in front of all that
 //! - [`config`], [`daemon`]: the process around it
 
@@ -20,6 +21,7 @@ pub mod intent;
 pub mod ipam;
 pub mod model;
 pub mod reconcile;
+pub mod sight;
 pub mod state;
 pub mod store;
 pub mod transport;

@@ -11,6 +11,7 @@ use crate::{
     intent::{self, Refusal},
     model::{EndpointWish, Invalid, Mask, Name, NetworkWish, NodeWish, SubnetWish},
     reconcile::Board,
+    sight,
     state::Transaction,
     store::Store,
 };
@@ -444,13 +445,15 @@ impl Control for Service {
         Err(Status::unimplemented("delete_mirror"))
     }
 
-    async fn trace(&self, _: Request<pb::TraceRequest>) -> Answer<pb::TraceResponse> {
-        Err(Status::unimplemented("trace"))
+    async fn trace(&self, request: Request<pb::TraceRequest>) -> Answer<pb::TraceResponse> {
+        let answer = sight::trace(&self.store.state(), &self.board, request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
-    type WatchFlowsStream = Pin<Box<dyn Stream<Item = Result<pb::FlowEvent, Status>> + Send>>;
+    type WatchFlowsStream = sight::FlowWatch;
 
-    async fn watch_flows(&self, _: Request<pb::WatchFlowsRequest>) -> Answer<Self::WatchFlowsStream> {
-        Err(Status::unimplemented("watch_flows"))
+    async fn watch_flows(&self, request: Request<pb::WatchFlowsRequest>) -> Answer<Self::WatchFlowsStream> {
+        let stream = sight::watch_flows(&self.store, &self.board, request.into_inner())?;
+        Ok(Response::new(stream))
     }
 }

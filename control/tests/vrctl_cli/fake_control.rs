@@ -471,13 +471,48 @@ impl Control for FakeControl {
         Ok(Response::new(DeleteMirrorResponse { existed: true }))
     }
 
-    async fn trace(&self, _: Request<TraceRequest>) -> Answer<TraceResponse> {
-        Err(Status::unimplemented("trace"))
+    async fn trace(&self, request: Request<TraceRequest>) -> Answer<TraceResponse> {
+        let request = request.into_inner();
+        let delivered = request.from == "web-1";
+        self.state().wishes.push(format!("{request:?}"));
+        let step = |stage: &str, detail: &str, object: &str| TraceStep {
+            stage: stage.into(),
+            detail: detail.into(),
+            object: object.into(),
+        };
+        Ok(Response::new(TraceResponse {
+            hops: vec![TraceHop {
+                node: "node1".into(),
+                revision: 5,
+                entered: "port blue/web-1".into(),
+                steps: vec![
+                    step("policy", "egress allowed by web/https (rule 3)", "policy 7"),
+                    step("transmit", "out by blue/db", ""),
+                ],
+                ..Default::default()
+            }],
+            verdict: if delivered {
+                "delivered to blue/db"
+            } else {
+                "dropped: no_route"
+            }
+            .into(),
+            delivered,
+        }))
     }
 
     type WatchFlowsStream = Iter<std::vec::IntoIter<Result<FlowEvent, Status>>>;
 
-    async fn watch_flows(&self, _: Request<WatchFlowsRequest>) -> Answer<Self::WatchFlowsStream> {
-        Err(Status::unimplemented("watch_flows"))
+    async fn watch_flows(&self, request: Request<WatchFlowsRequest>) -> Answer<Self::WatchFlowsStream> {
+        self.state().wishes.push(format!("{:?}", request.into_inner()));
+        let event = FlowEvent {
+            node: "node1".into(),
+            r#type: "denied".into(),
+            verdict: "deny".into(),
+            source: "10.1.0.2".into(),
+            source_endpoint: "blue/web-1".into(),
+            ..Default::default()
+        };
+        Ok(Response::new(tokio_stream::iter(vec![Ok(event.clone()), Ok(event)])))
     }
 }

@@ -10,5 +10,6 @@ mod harness;
 mod intent;
 mod policy;
 mod real;
+mod sight;
 mod tables;
 mod telemetry;

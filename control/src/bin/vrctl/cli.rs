@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     intent,
     output::{Color, Format, Output},
-    tables, telemetry,
+    sight, tables, telemetry,
 };
 
 /// Says what containers' networks shall be, and shows what moves their packets.
@@ -21,7 +21,7 @@ use crate::{
     max_term_width = 120,
     after_help = "\
 Intent (asks vrouter-control): network, subnet, endpoint, node, group, policy, router, floatingip, service, qos, mirror,
-                               watch, status, audit
+                               trace, flow watch, watch, status, audit
 Tables (asks a vrouterd):      port, vrf, bridge, route, nexthop, mac, neighbor, label, vni, flow
 Counters (asks a vrouterd):    drops, stats, info
 
@@ -121,6 +121,8 @@ enum Command {
     /// Copies of packets for an observer
     #[command(subcommand)]
     Mirror(intent::mirror::Command),
+    /// Show where a packet would go and why, step by step on every node, without sending it
+    Trace(sight::trace::Trace),
     /// Show changes of intent as they are committed
     Watch(intent::watch::Watch),
     /// Show vrouter-control, its dataplanes and whether they are in sync
@@ -243,6 +245,7 @@ impl Cli {
             Command::Service(command) => intent::service::run(command, context).await,
             Command::Qos(command) => intent::qos::run(command, context).await,
             Command::Mirror(command) => intent::mirror::run(command, context).await,
+            Command::Trace(command) => sight::trace::run(command, context).await,
             Command::Watch(command) => intent::watch::run(command, context).await,
             Command::Status => intent::status::run(context).await,
             Command::Audit => intent::audit::run(context).await,

@@ -11,6 +11,7 @@ mod filter;
 mod intent;
 mod listing;
 mod output;
+mod sight;
 mod tables;
 mod telemetry;
 

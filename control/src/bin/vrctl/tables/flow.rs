@@ -38,6 +38,8 @@ Example:
         /// Which flows
         filter: String,
     },
+    /// Show flows of all nodes as they begin, are refused and end (asks vrouter-control)
+    Watch(crate::sight::flows::Watch),
 }
 
 /// A flow, one direction of it, as it is shown.
@@ -259,6 +261,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         )
     };
     match command {
+        Command::Watch(watch) => crate::sight::flows::run(watch, context).await,
         Command::List(args) => {
             let filter = args.filter::<FlowView>()?;
             let limit = args.list.limit_or(DEFAULT_LIMIT);
