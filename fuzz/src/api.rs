@@ -89,6 +89,12 @@ fn put(object: &Dumped) -> Option<Object> {
         Dumped::Neighbor(spec) => Object::Neighbor(spec),
         Dumped::Vni(spec) => Object::Vni(spec),
         Dumped::Label(spec) => Object::Label(spec),
+        Dumped::Identity(spec) => Object::Identity(spec),
+        Dumped::Policy(spec) => Object::Policy(spec),
+        Dumped::SourceNat(spec) => Object::SourceNat(spec),
+        Dumped::Service(spec) => Object::Service(spec),
+        Dumped::Mirror(spec) => Object::Mirror(spec),
+        Dumped::HealthCheck { spec, .. } => Object::HealthCheck(spec),
         Dumped::Port { .. } | Dumped::LearnedMac { .. } | Dumped::Underlay(_) => return None,
     })
 }

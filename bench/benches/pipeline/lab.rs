@@ -136,6 +136,7 @@ fn program(node: usize, tunnel: Tunnel, family: Family) -> Vec<Operation> {
         Object::Vrf(VrfSpec {
             id: VRF,
             name: "blue".into(),
+            underlay: false,
         }),
         Object::Vni(VniSpec {
             vni: Vni::new(VNI).expect("in range"),
@@ -171,6 +172,10 @@ fn program(node: usize, tunnel: Tunnel, family: Family) -> Vec<Operation> {
             gateways: Vec::new().into(),
             mtu: 0,
             max_flows: 1 << 15,
+            policy: None,
+            guard: None,
+            qos: None,
+            mirrors: [].into(),
         }));
         objects.push(next_hop(id, ActionSpec::Port { port, mac: None }));
         objects.push(route(family.workload(node, workload), id));

@@ -1,6 +1,6 @@
 //! What watchers are told.
 
-use crate::program::{Change, NextHopStatus, PortStatus, Snapshot};
+use crate::program::{Change, HealthStatus, NextHopStatus, PortStatus, Snapshot};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) enum Event {
     PortDeleted(u32),
     /// A next hop became usable or unusable.
     NextHop { next_hop: u64, status: NextHopStatus },
+    /// A health check found out something else.
+    Health { check: u32, status: HealthStatus },
     /// The watcher was too slow, and this many events are lost to it.
     Lost(u64),
 }
@@ -33,6 +35,10 @@ impl Event {
             Change::NextHop(next_hop) => Self::NextHop {
                 next_hop: *next_hop,
                 status: snapshot.next_hop_status_of(*next_hop)?,
+            },
+            Change::Health(check) => Self::Health {
+                check: *check,
+                status: snapshot.health_of(*check)?.clone(),
             },
         })
     }

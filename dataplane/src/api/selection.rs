@@ -12,14 +12,20 @@ pub(super) enum Kind {
     Neighbor,
     Vni,
     Label,
+    Identity,
+    Policy,
+    SourceNat,
+    Service,
+    Mirror,
+    HealthCheck,
 }
 
-/// Kinds, and the VRF of routes.
+/// Kinds, and the VRF of routes and identities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Selection {
     /// One bit for each kind; none: all.
     kinds: u16,
-    /// Routes only of this VRF.
+    /// Routes and identities only of this VRF.
     pub(super) vrf: Option<u32>,
 }
 

@@ -61,6 +61,22 @@ impl View {
             .chain(neighbors.into_iter().flatten())
             .chain(wants(Kind::Vni).map(Snapshot::vnis).into_iter().flatten())
             .chain(wants(Kind::Label).map(Snapshot::labels).into_iter().flatten())
+            .chain(
+                wants(Kind::Identity)
+                    .map(|all| all.identities(vrf))
+                    .into_iter()
+                    .flatten(),
+            )
+            .chain(wants(Kind::Policy).map(Snapshot::policies).into_iter().flatten())
+            .chain(wants(Kind::SourceNat).map(Snapshot::source_nats).into_iter().flatten())
+            .chain(wants(Kind::Service).map(Snapshot::services).into_iter().flatten())
+            .chain(wants(Kind::Mirror).map(Snapshot::mirrors).into_iter().flatten())
+            .chain(
+                wants(Kind::HealthCheck)
+                    .map(Snapshot::health_checks)
+                    .into_iter()
+                    .flatten(),
+            )
     }
 
     /// Flows as workers hold them now.

@@ -3,10 +3,11 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::{
+    health::HealthStatus,
     host::PortStatus,
     object::{
-        Attachment, BridgeSpec, LabelSpec, MacSpec, Mode, NeighborSpec, NextHopSpec, PortSpec, RouteSpec, VniSpec,
-        VrfSpec,
+        Attachment, BridgeSpec, HealthCheckSpec, IdentitySpec, LabelSpec, MacSpec, MirrorSpec, Mode, NeighborSpec,
+        NextHopSpec, PolicySpec, PortSpec, RouteSpec, ServiceSpec, SourceNatSpec, VniSpec, VrfSpec,
     },
     state::State,
 };
@@ -81,6 +82,23 @@ pub enum Dumped {
     Vni(VniSpec),
     /// A label.
     Label(LabelSpec),
+    /// An identity.
+    Identity(IdentitySpec),
+    /// A policy.
+    Policy(PolicySpec),
+    /// A source translation.
+    SourceNat(SourceNatSpec),
+    /// A service.
+    Service(ServiceSpec),
+    /// A mirror.
+    Mirror(MirrorSpec),
+    /// A health check.
+    HealthCheck {
+        /// What was asked for.
+        spec: HealthCheckSpec,
+        /// What was found out.
+        status: HealthStatus,
+    },
 }
 
 /// What became of a next hop.
@@ -185,6 +203,10 @@ impl Snapshot {
                     gateways: Arc::from([]),
                     mtu: port.mtu,
                     max_flows: 0,
+                    policy: None,
+                    guard: None,
+                    qos: None,
+                    mirrors: Arc::from([]),
                 };
                 Some((PortSlot::new(slot)?, spec, true))
             });
@@ -370,6 +392,74 @@ impl Snapshot {
     /// Labels.
     pub fn labels(&self) -> impl Iterator<Item = Dumped> + '_ {
         self.state.labels.values().map(|spec| Dumped::Label((**spec).clone()))
+    }
+
+    /// Identities of a VRF (identifier), or of all.
+    pub fn identities(&self, vrf: Option<u32>) -> impl Iterator<Item = Dumped> + '_ {
+        let arena = &self.state.tables.routes;
+        let tables = self
+            .state
+            .vrfs
+            .iter()
+            .filter(move |(id, _)| vrf.is_none_or(|vrf| vrf == **id))
+            .filter_map(|(id, (slot, _))| Some((*id, self.state.tables.vrf(*slot)?)));
+        tables.flat_map(move |(vrf, table)| {
+            let v4 = arena
+                .iter(table.identities4)
+                .map(|(p, v)| (IpAddr::V4(p.address().into()), p.length(), v));
+            let v6 = arena
+                .iter(table.identities6)
+                .map(|(p, v)| (IpAddr::V6(p.address().into()), p.length(), v));
+            v4.chain(v6).filter_map(move |(address, length, place)| {
+                Some(Dumped::Identity(IdentitySpec {
+                    vrf,
+                    prefix: IpPrefix::new(address, length).ok()?,
+                    groups: self.state.tables.group_sets.get(place as usize)?.clone(),
+                }))
+            })
+        })
+    }
+
+    /// Policies.
+    pub fn policies(&self) -> impl Iterator<Item = Dumped> + '_ {
+        let all = self.state.policies.values();
+        all.map(|(spec, _)| Dumped::Policy((**spec).clone()))
+    }
+
+    /// Source translations.
+    pub fn source_nats(&self) -> impl Iterator<Item = Dumped> + '_ {
+        let all = self.state.source_nats.values();
+        all.map(|staged| Dumped::SourceNat((*staged.spec).clone()))
+    }
+
+    /// Services.
+    pub fn services(&self) -> impl Iterator<Item = Dumped> + '_ {
+        let all = self.state.services.values();
+        all.map(|(spec, _)| Dumped::Service((**spec).clone()))
+    }
+
+    /// Mirrors.
+    pub fn mirrors(&self) -> impl Iterator<Item = Dumped> + '_ {
+        self.state
+            .mirrors
+            .values()
+            .map(|(spec, _)| Dumped::Mirror((**spec).clone()))
+    }
+
+    /// Health checks.
+    pub fn health_checks(&self) -> impl Iterator<Item = Dumped> + '_ {
+        self.state
+            .health_checks
+            .values()
+            .map(|(spec, status)| Dumped::HealthCheck {
+                spec: (**spec).clone(),
+                status: status.clone(),
+            })
+    }
+
+    /// What a health check, by identifier, found out.
+    pub fn health_of(&self, id: u32) -> Option<&HealthStatus> {
+        self.state.health_checks.get(&id).map(|(_, status)| status)
     }
 
     /// Identifier and name of the port at a slot.

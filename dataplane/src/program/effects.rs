@@ -1,10 +1,11 @@
 //! What a batch does beside changing tables: carried out when it is committed, undone when it is not.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     net::IpAddr,
 };
 
+use super::settle::Contested;
 use crate::tables::slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot};
 
 /// Consequences of the operations of one batch, gathered as they are staged.
@@ -32,6 +33,25 @@ pub(super) struct Effects {
     pub(super) forgotten: Vec<NextHopSlot>,
     /// Addresses in the underlay that may have become this node's own, or may be so no more.
     pub(super) owned: BTreeSet<IpAddr>,
-    /// A next hop was changed or removed: decisions in every VRF may have changed.
-    pub(super) next_hops: bool,
+    /// Policies of ports that were changed.
+    pub(super) policies: HashSet<u32>,
+    /// Slots of services that were changed (with their identifier) or removed.
+    pub(super) services: HashMap<u16, Option<u32>>,
+    /// Slots of source translations that were changed (with their identifier) or removed, and the last operation that did so.
+    pub(super) source_nats: HashMap<u16, (Option<u32>, usize)>,
+    /// Mirrors that were changed.
+    pub(super) mirrors: HashSet<u32>,
+    /// What may have got several owners, and the last operation that may have done so.
+    pub(super) contested: HashMap<Contested, usize>,
+    /// The operation being staged.
+    pub(super) operation: usize,
+    /// A next hop, a port or a policy was changed or removed: decisions in every VRF may have changed.
+    pub(super) everywhere: bool,
+}
+
+impl Effects {
+    /// Has something judged at the end of the batch.
+    pub(super) fn contest(&mut self, what: Contested) {
+        self.contested.insert(what, self.operation);
+    }
 }

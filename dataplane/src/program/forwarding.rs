@@ -6,6 +6,7 @@ use super::{
     effects::Effects,
     object::{BridgeSpec, LabelSpec, LabelTo, MacSpec, NeighborSpec, VniSpec, VniTo, VrfSpec},
     problem::Refusal,
+    settle::Contested,
     state::{State, check_id},
 };
 use crate::{
@@ -21,8 +22,12 @@ use crate::{
 /// Seconds until an unseen MAC is forgotten, unless said otherwise (IEEE 802.1Q, 8.8.3).
 const DEFAULT_AGING: u32 = 300;
 
-pub(super) fn put_vrf(state: &mut State, spec: VrfSpec) -> Result<(), Refusal> {
+pub(super) fn put_vrf(state: &mut State, effects: &mut Effects, spec: VrfSpec) -> Result<(), Refusal> {
     check_id("vrf.id", spec.id.into())?;
+    let was_underlay = state.vrfs.get(&spec.id).is_some_and(|(_, old)| old.underlay);
+    if spec.underlay != was_underlay {
+        effects.contest(Contested::Underlay);
+    }
     let slot = match state.vrfs.get(&spec.id) {
         Some((slot, _)) => {
             let slot = *slot;
@@ -60,20 +65,24 @@ pub(super) fn put_vrf(state: &mut State, spec: VrfSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn delete_vrf(state: &mut State, id: u32) -> Result<(), Refusal> {
+pub(super) fn delete_vrf(state: &mut State, effects: &mut Effects, id: u32) -> Result<(), Refusal> {
     let Some((slot, spec)) = state.vrfs.get(&id).cloned() else {
         return Ok(());
     };
     let uses = state.vrf_uses.count(slot.index());
     if uses > 0 {
         let message = format!(
-            "{uses} ports, bridges, routes, VNIs or labels refer to VRF {id} ({}); delete them first",
+            "{uses} ports, bridges, routes, next hops, VNIs, labels, identities, source translations, services or health \
+             checks refer to VRF {id} ({}); delete them first",
             spec.name
         );
         return Err(Refusal::in_use("vrf", message));
     }
     if let Some(vrf) = state.tables.vrfs.remove(slot.index()) {
         state.vrf_epochs.raise(slot.index(), vrf.epoch);
+    }
+    if spec.underlay {
+        effects.contest(Contested::Underlay);
     }
     state.vrfs.remove(&id);
     state.vrf_slots.give(slot.index());
@@ -137,7 +146,7 @@ pub(super) fn put_bridge(state: &mut State, effects: &mut Effects, spec: BridgeS
     }
     if let Some(old) = state.tables.bridges.set(slot.index(), bridge) {
         forget_references(state, &old);
-        effects.next_hops = true;
+        effects.everywhere = true;
     }
     state.bridges.insert(spec.id, (slot, Arc::new(spec)));
     Ok(())

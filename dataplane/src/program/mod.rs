@@ -6,18 +6,26 @@
 //!
 //! One thread owns it; it may block on the machine (opening a port), which workers never notice.
 
+mod claims;
 mod dump;
 mod effects;
 mod forwarding;
+mod health;
 mod host;
+mod identities;
+mod mirrors;
 mod neighbors;
 mod next_hops;
 pub mod object;
 mod owned;
+mod policies;
 mod ports;
 pub mod problem;
 mod routes;
+mod services;
+mod settle;
 mod slots;
+mod source_nats;
 mod state;
 mod underlay;
 
@@ -28,6 +36,7 @@ use std::{
 };
 
 pub use dump::{Dumped, NeighborState, NextHopStatus, Snapshot};
+pub use health::HealthStatus;
 pub use host::PortStatus;
 pub use ports::{Attached, FIRST_UPLINK_ID, Hold, MTU, Opened, Opener};
 pub use state::Limits;
@@ -81,6 +90,8 @@ pub enum Change {
     PortDeleted(u32),
     /// A next hop was resolved or lost.
     NextHop(u64),
+    /// A health check found out something else than before.
+    Health(u32),
 }
 
 /// What a programmer works with.
@@ -243,9 +254,13 @@ impl Programmer {
         let mut staged = self.state.clone();
         let mut effects = Effects::default();
         for (index, operation) in operations.iter().enumerate() {
+            effects.operation = index;
             if let Err(refusal) = self.stage(&mut staged, &mut effects, operation) {
-                return Err(vec![self.refuse(effects, refusal, index)]);
+                return Err(vec![self.refuse(effects, refusal.at(index))]);
             }
+        }
+        if let Err(problem) = settle::settle(&mut staged, &mut effects) {
+            return Err(vec![self.refuse(effects, problem)]);
         }
         let own = owned::change(&self.state.tables, &staged.tables, &effects).and_then(|own| {
             self.hosted.own(&self.state.tables, &own.added)?;
@@ -253,25 +268,28 @@ impl Programmer {
         });
         match own {
             Ok(own) => self.commit(staged, effects, &own, now),
-            Err(refusal) => return Err(vec![self.refuse(effects, refusal, operations.len().saturating_sub(1))]),
+            Err(refusal) => {
+                let last = operations.len().saturating_sub(1);
+                return Err(vec![self.refuse(effects, refusal.at(last))]);
+            }
         }
         Ok(self.revision)
     }
 
     /// Takes back what a batch did to the machine.
-    fn refuse(&mut self, effects: Effects, refusal: Refusal, operation: usize) -> Problem {
+    fn refuse(&mut self, effects: Effects, problem: Problem) -> Problem {
         self.writer.abort();
         for slot in effects.opened {
             self.hosted.abandon(slot);
         }
-        refusal.at(operation)
+        problem
     }
 
     fn stage(&mut self, state: &mut State, effects: &mut Effects, operation: &Operation) -> Result<(), Refusal> {
         let (writer, hosted) = (&mut self.writer, &mut self.hosted);
         match operation {
             Operation::Put(Object::Port(spec)) => ports::put(state, hosted, effects, spec.clone()),
-            Operation::Put(Object::Vrf(spec)) => forwarding::put_vrf(state, spec.clone()),
+            Operation::Put(Object::Vrf(spec)) => forwarding::put_vrf(state, effects, spec.clone()),
             Operation::Put(Object::Bridge(spec)) => forwarding::put_bridge(state, effects, spec.clone()),
             Operation::Put(Object::NextHop(spec)) => next_hops::put(state, effects, spec.clone()),
             Operation::Put(Object::Route(spec)) => routes::put(state, writer, effects, spec),
@@ -279,8 +297,14 @@ impl Programmer {
             Operation::Put(Object::Neighbor(spec)) => forwarding::put_neighbor(state, spec),
             Operation::Put(Object::Vni(spec)) => forwarding::put_vni(state, spec.clone()),
             Operation::Put(Object::Label(spec)) => forwarding::put_label(state, spec.clone()),
+            Operation::Put(Object::Identity(spec)) => identities::put(state, writer, effects, spec),
+            Operation::Put(Object::Policy(spec)) => policies::put(state, effects, spec.clone()),
+            Operation::Put(Object::SourceNat(spec)) => source_nats::put(state, effects, spec.clone()),
+            Operation::Put(Object::Service(spec)) => services::put(state, effects, spec.clone()),
+            Operation::Put(Object::Mirror(spec)) => mirrors::put(state, effects, spec.clone()),
+            Operation::Put(Object::HealthCheck(spec)) => health::put(state, spec.clone()),
             Operation::Delete(Key::Port(id)) => ports::delete(state, effects, *id),
-            Operation::Delete(Key::Vrf(id)) => forwarding::delete_vrf(state, *id),
+            Operation::Delete(Key::Vrf(id)) => forwarding::delete_vrf(state, effects, *id),
             Operation::Delete(Key::Bridge(id)) => forwarding::delete_bridge(state, effects, *id),
             Operation::Delete(Key::NextHop(id)) => next_hops::delete(state, effects, *id),
             Operation::Delete(Key::Route(key)) => routes::delete(state, writer, effects, key),
@@ -300,11 +324,28 @@ impl Programmer {
                 forwarding::delete_label(state, *label);
                 Ok(())
             }
+            Operation::Delete(Key::Identity(vrf, prefix)) => identities::delete(state, writer, effects, *vrf, *prefix),
+            Operation::Delete(Key::Policy(id)) => policies::delete(state, *id),
+            Operation::Delete(Key::SourceNat(id)) => {
+                source_nats::delete(state, effects, *id);
+                Ok(())
+            }
+            Operation::Delete(Key::Service(id)) => {
+                services::delete(state, effects, *id);
+                Ok(())
+            }
+            Operation::Delete(Key::Mirror(id)) => mirrors::delete(state, *id),
+            Operation::Delete(Key::HealthCheck(id)) => {
+                health::delete(state, *id);
+                Ok(())
+            }
         }
     }
 
     fn commit(&mut self, mut staged: State, effects: Effects, own: &owned::Change, now: u64) {
-        if effects.next_hops {
+        // Decisions of other VRFs pass through one that others lead into.
+        let passed = effects.vrfs.iter().any(|slot| staged.crossings.count(slot.index()) > 0);
+        if effects.everywhere || passed {
             staged.tables.next_hop_epoch = staged.tables.next_hop_epoch.wrapping_add(1);
         }
         for slot in &effects.vrfs {
@@ -463,6 +504,19 @@ impl Programmer {
     /// What changed since the last call.
     pub fn changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Notes what a health check found out. Nothing, where it has gone meanwhile.
+    pub fn note_health(&mut self, id: u32, found: HealthStatus) {
+        let Some((_, status)) = self.state.health_checks.get_mut(&id) else {
+            return;
+        };
+        // Counters alone are no change that anybody waits for.
+        let changed = (status.healthy, &status.detail) != (found.healthy, &found.detail);
+        *status = found;
+        if changed {
+            self.changes.push(Change::Health(id));
+        }
     }
 
     /// The revision in force.

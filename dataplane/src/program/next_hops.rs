@@ -39,8 +39,13 @@ pub(super) fn put(state: &mut State, effects: &mut Effects, spec: NextHopSpec) -
     for used in references(&action) {
         state.next_hop_uses.add(used.index());
     }
-    if let Action::Port(hop) = &action {
-        state.port_uses.add(hop.port.index());
+    match &action {
+        Action::Port(hop) => state.port_uses.add(hop.port.index()),
+        Action::Vrf { vrf, .. } => {
+            state.vrf_uses.add(vrf.index());
+            state.crossings.add(vrf.index());
+        }
+        _ => {}
     }
     let (tunnel, gateway) = (tunnel_of(&action), gateway_of(&action));
     if let Some(old) = state.tables.next_hops.set(
@@ -52,7 +57,7 @@ pub(super) fn put(state: &mut State, effects: &mut Effects, spec: NextHopSpec) -
         },
     ) {
         forget_references(state, effects, slot, &old);
-        effects.next_hops = true;
+        effects.everywhere = true;
     }
     if let Some((remote, vni)) = tunnel {
         add_tunnel(state, effects, slot, remote, vni);
@@ -77,7 +82,7 @@ pub(super) fn delete(state: &mut State, effects: &mut Effects, id: u64) -> Resul
     let uses = state.next_hop_uses.count(slot.index());
     if uses > 0 {
         let message = format!(
-            "{uses} routes, MACs, labels, bridges, groups or floods refer to next hop {id} ({}); delete them first",
+            "{uses} routes, MACs, labels, bridges, groups, floods or mirrors refer to next hop {id} ({}); delete them first",
             spec.name
         );
         return Err(Refusal::in_use("next_hop", message));
@@ -88,7 +93,7 @@ pub(super) fn delete(state: &mut State, effects: &mut Effects, id: u64) -> Resul
     state.next_hops.remove(&id);
     state.next_hop_slots.give(slot.index());
     effects.forgotten.push(slot);
-    effects.next_hops = true;
+    effects.everywhere = true;
     Ok(())
 }
 
@@ -165,6 +170,16 @@ fn stage(state: &State, spec: &NextHopSpec) -> Result<Action, Refusal> {
                 .collect::<Result<Arc<[_]>, _>>()?;
             Action::Flood(members)
         }
+        ActionSpec::Vrf { vrf, untranslated } => Action::Vrf {
+            vrf: state.vrf("next_hop.vrf.vrf", *vrf)?,
+            untranslated: *untranslated,
+        },
+        ActionSpec::Underlay { gateway } => {
+            if let Some(gateway) = *gateway {
+                check_gateway(state, gateway)?;
+            }
+            Action::Underlay { gateway: *gateway }
+        }
     })
 }
 
@@ -196,6 +211,23 @@ fn check_remote(state: &State, remote: IpAddr) -> Result<(), Refusal> {
     }
 }
 
+fn check_gateway(state: &State, gateway: IpAddr) -> Result<(), Refusal> {
+    let field = "next_hop.underlay.gateway";
+    if gateway.is_unspecified() || gateway.is_multicast() || gateway.is_loopback() {
+        let message = format!("{gateway} is not the address of a router");
+        return Err(Refusal::invalid(field, message));
+    }
+    let own = match gateway {
+        IpAddr::V4(gateway) => state.tables.vtep4 == Some(gateway),
+        IpAddr::V6(gateway) => state.tables.vtep6 == Some(gateway),
+    };
+    if own {
+        let message = format!("{gateway} is this node's own tunnel address; give that of another router");
+        return Err(Refusal::invalid(field, message));
+    }
+    Ok(())
+}
+
 fn check_count(members: usize) -> Result<(), Refusal> {
     if members > MAX_MEMBERS {
         return Err(Refusal::exhausted(
@@ -206,12 +238,16 @@ fn check_count(members: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A member of a group or flood: anything that is not one of these itself.
+/// A member of a group or flood: anything that is an end of the way, and not several.
 fn member(state: &State, of: u64, id: u64) -> Result<NextHopSlot, Refusal> {
     let slot = state.next_hop("next_hop.members", id)?;
     match state.tables.next_hop(slot).map(|n| &n.action) {
         Some(Action::Group(_) | Action::Flood(_)) => {
             let message = format!("next hop {id} is itself a group or flood, and {of} would nest it");
+            Err(Refusal::invalid("next_hop.members", message))
+        }
+        Some(Action::Vrf { .. }) => {
+            let message = format!("next hop {id} leads on into a VRF: members say where packets leave");
             Err(Refusal::invalid("next_hop.members", message))
         }
         _ => Ok(slot),
@@ -246,8 +282,13 @@ fn forget_references(state: &mut State, effects: &mut Effects, slot: NextHopSlot
     for used in references(&old.action) {
         state.next_hop_uses.remove(used.index());
     }
-    if let Action::Port(hop) = &old.action {
-        state.port_uses.remove(hop.port.index());
+    match &old.action {
+        Action::Port(hop) => state.port_uses.remove(hop.port.index()),
+        Action::Vrf { vrf, .. } => {
+            state.vrf_uses.remove(vrf.index());
+            state.crossings.remove(vrf.index());
+        }
+        _ => {}
     }
     if let Some((remote, vni)) = tunnel_of(&old.action) {
         remove_tunnel(state, effects, slot, remote, vni);

@@ -11,7 +11,11 @@ use super::{
 use crate::{
     port::Queue,
     tables::{
+        guard::Guard,
+        mirror::MAX_MIRRORS,
+        policy::Policy,
         port::{Port, Role},
+        qos::Qos,
         slots::{BridgeSlot, PortSlot, VrfSlot},
     },
     wire::Mac,
@@ -122,6 +126,8 @@ pub(super) fn put(
             bridge: state.bridge("port.bridge", id)?,
         },
     };
+    let policy = spec.policy.map(|id| policy(state, id)).transpose()?;
+    check_mirrors(state, &spec)?;
     let before = state.ports.get(&spec.id).cloned();
     let (slot, (mtu, workers)) = match &before {
         Some((_, old)) if old.interface != spec.interface || old.mode != spec.mode => {
@@ -149,14 +155,16 @@ pub(super) fn put(
         }
     };
     if let Some((slot, old)) = &before {
-        leave(state, *slot, &old.attachment);
+        leave(state, *slot, old);
     }
-    enter(state, slot, &role);
+    enter(state, slot, &role, &spec);
     let mtu = if spec.mtu == 0 {
         mtu.clamp(*MTU.start(), *MTU.end())
     } else {
         spec.mtu
     };
+    let qos_before = state.tables.port(slot).and_then(|port| port.qos.clone());
+    let mirrors = spec.mirrors.iter().filter_map(|id| state.mirrors.get(id));
     let port = Port {
         id: spec.id,
         name: spec.name.clone(),
@@ -165,15 +173,18 @@ pub(super) fn put(
         gateways: spec.gateways.clone(),
         mtu,
         workers,
-        guard: None,
-        qos: None,
-        mirrors: Arc::default(),
-        policy: None,
+        guard: spec.guard.as_ref().map(|guard| Arc::new(Guard::new(spec.mac, guard))),
+        qos: spec
+            .qos
+            .as_ref()
+            .map(|qos| Arc::new(Qos::new(qos, qos_before.as_deref()))),
+        mirrors: mirrors.map(|(_, mirror)| mirror.clone()).collect(),
+        policy,
     };
     note_gateways(state, &port);
     state.tables.ports.set(slot.index(), port);
     effects.flow_limits.push((slot, spec.max_flows));
-    effects.next_hops |= before.is_some();
+    effects.everywhere |= before.is_some_and(|(_, old)| *old != spec);
     state.ports.insert(spec.id, (slot, Arc::new(spec)));
     Ok(())
 }
@@ -195,7 +206,7 @@ pub(super) fn delete(state: &mut State, effects: &mut Effects, id: u32) -> Resul
             format!("{uses} next hops lead to port {id} ({}); delete them first", spec.name),
         ));
     }
-    leave(state, slot, &spec.attachment);
+    leave(state, slot, &spec);
     state.tables.ports.remove(slot.index());
     state.ports.remove(&id);
     // The slot is given back once the workers have let go of it.
@@ -203,8 +214,38 @@ pub(super) fn delete(state: &mut State, effects: &mut Effects, id: u32) -> Resul
     Ok(())
 }
 
-/// Counts the port as part of its VRF or bridge.
-fn enter(state: &mut State, slot: PortSlot, role: &Role) {
+fn policy(state: &State, id: u32) -> Result<Arc<Policy>, Refusal> {
+    let found = state.policies.get(&id).map(|(_, policy)| policy.clone());
+    found.ok_or_else(|| {
+        let message = format!("there is no policy {id}; put it before what refers to it");
+        Refusal::not_found("port.policy", message)
+    })
+}
+
+/// Every mirror exists.
+fn check_mirrors(state: &State, spec: &PortSpec) -> Result<(), Refusal> {
+    let field = "port.mirrors";
+    if spec.mirrors.len() > MAX_MIRRORS {
+        let message = format!("{} are too many; give at most {MAX_MIRRORS}", spec.mirrors.len());
+        return Err(Refusal::invalid(field, message));
+    }
+    match spec.mirrors.iter().find(|id| !state.mirrors.contains_key(*id)) {
+        Some(id) => Err(Refusal::not_found(
+            field,
+            format!("there is no mirror {id}; put it before what refers to it"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Counts the port as part of its VRF or bridge, and as a user of what it names.
+fn enter(state: &mut State, slot: PortSlot, role: &Role, spec: &PortSpec) {
+    if let Some(policy) = spec.policy {
+        state.policy_uses.add(policy);
+    }
+    for mirror in spec.mirrors.iter() {
+        state.mirror_uses.add(*mirror);
+    }
     match role {
         Role::Routed { vrf } => state.vrf_uses.add(vrf.index()),
         Role::Bridged { bridge } => {
@@ -215,8 +256,14 @@ fn enter(state: &mut State, slot: PortSlot, role: &Role) {
     }
 }
 
-fn leave(state: &mut State, slot: PortSlot, attachment: &Attachment) {
-    match attachment {
+fn leave(state: &mut State, slot: PortSlot, spec: &PortSpec) {
+    if let Some(policy) = spec.policy {
+        state.policy_uses.remove(policy);
+    }
+    for mirror in spec.mirrors.iter() {
+        state.mirror_uses.remove(*mirror);
+    }
+    match &spec.attachment {
         Attachment::Vrf(id) => {
             if let Ok(vrf) = state.vrf("port.vrf", *id) {
                 state.vrf_uses.remove(vrf.index());

@@ -7,16 +7,26 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    object::{BridgeSpec, LabelSpec, NextHopSpec, PortSpec, VniSpec, VrfSpec},
+    claims::Claims,
+    health::HealthStatus,
+    identities::GroupSets,
+    object::{
+        BridgeSpec, HealthCheckSpec, LabelSpec, MirrorSpec, NextHopSpec, PolicySpec, PortSpec, ServiceSpec, VniSpec,
+        VrfSpec,
+    },
     owned::Owners,
     problem::Refusal,
     slots::SlotPool,
+    source_nats,
 };
 use crate::{
     tables::{
         Tables,
         cow::CowArray,
+        mirror::Mirror,
+        policy::Policy,
         route::RouteValue,
+        service::{Service, ServiceKey},
         slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
     },
     wire::{IpPrefix, Label, Vni},
@@ -26,6 +36,9 @@ pub(super) use crate::tables::snapshot::Map;
 
 /// Objects of one kind by identifier, each with its slot.
 pub(super) type Index<Id, Slot, Spec> = Map<Id, (Slot, Arc<Spec>)>;
+
+/// Most services, and most source translations: flows know them by 16 bits, all ones meaning none.
+const MAX_SMALL_SLOTS: usize = 0xffff;
 
 /// How often each slot is referred to.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +69,29 @@ impl References {
 
     pub(super) fn count(&self, index: usize) -> u32 {
         self.0.get(index).copied().unwrap_or(0)
+    }
+}
+
+/// How often objects are referred to, by identifier.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Uses(Map<u32, u32>);
+
+impl Uses {
+    pub(super) fn add(&mut self, id: u32) {
+        *self.0.entry(id).or_insert(0) += 1;
+    }
+
+    pub(super) fn remove(&mut self, id: u32) {
+        match self.0.get_mut(&id) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                self.0.remove(&id);
+            }
+        }
+    }
+
+    pub(super) fn count(&self, id: u32) -> u32 {
+        self.0.get(&id).copied().unwrap_or(0)
     }
 }
 
@@ -97,6 +133,15 @@ pub(super) struct State {
     pub(super) next_hops: Index<u64, NextHopSlot, NextHopSpec>,
     pub(super) vnis: Map<Vni, Arc<VniSpec>>,
     pub(super) labels: Map<Label, Arc<LabelSpec>>,
+    pub(super) group_sets: GroupSets,
+    pub(super) policies: Map<u32, (Arc<PolicySpec>, Arc<Policy>)>,
+    pub(super) services: Map<u32, (Arc<ServiceSpec>, Arc<Service>)>,
+    pub(super) service_claims: Claims<ServiceKey>,
+    pub(super) source_nats: Map<u32, source_nats::Staged>,
+    pub(super) nat_ways: Claims<source_nats::Way>,
+    pub(super) nat_addresses: Claims<(VrfSlot, IpAddr)>,
+    pub(super) mirrors: Map<u32, (Arc<MirrorSpec>, Arc<Mirror>)>,
+    pub(super) health_checks: Map<u32, (Arc<HealthCheckSpec>, HealthStatus)>,
     /// Offers of prefixes beside the one in the table.
     pub(super) other_routes: Map<(VrfSlot, IpPrefix), Arc<[RouteValue]>>,
     /// Number of offers, in the table and beside it.
@@ -107,6 +152,11 @@ pub(super) struct State {
     pub(super) gateways: Map<IpAddr, Arc<[NextHopSlot]>>,
     /// Uses of addresses that are owned if their VRF is the underlay's.
     pub(super) owners: Owners,
+    pub(super) policy_uses: Uses,
+    pub(super) mirror_uses: Uses,
+    /// How many ways lead into each VRF from others: next hops to it, and backends in it of services elsewhere. What changes in such a
+    /// VRF may change decisions made in others.
+    pub(super) crossings: References,
     pub(super) port_uses: References,
     pub(super) vrf_uses: References,
     /// Last epoch of VRFs that are gone, by slot.
@@ -117,6 +167,8 @@ pub(super) struct State {
     pub(super) vrf_slots: SlotPool,
     pub(super) bridge_slots: SlotPool,
     pub(super) next_hop_slots: SlotPool,
+    pub(super) service_slots: SlotPool,
+    pub(super) source_nat_slots: SlotPool,
 }
 
 impl State {
@@ -129,11 +181,23 @@ impl State {
             next_hops: Index::default(),
             vnis: Map::default(),
             labels: Map::default(),
+            group_sets: GroupSets::default(),
+            policies: Map::default(),
+            services: Map::default(),
+            service_claims: Claims::default(),
+            source_nats: Map::default(),
+            nat_ways: Claims::default(),
+            nat_addresses: Claims::default(),
+            mirrors: Map::default(),
+            health_checks: Map::default(),
             other_routes: Map::default(),
             route_count: 0,
             tunnels: Map::default(),
             gateways: Map::default(),
             owners: Owners::default(),
+            policy_uses: Uses::default(),
+            mirror_uses: Uses::default(),
+            crossings: References::default(),
             port_uses: References::default(),
             vrf_uses: References::default(),
             vrf_epochs: References::default(),
@@ -143,6 +207,8 @@ impl State {
             vrf_slots: SlotPool::new(limits.vrfs),
             bridge_slots: SlotPool::new(limits.bridges),
             next_hop_slots: SlotPool::new(limits.next_hops),
+            service_slots: SlotPool::new(MAX_SMALL_SLOTS),
+            source_nat_slots: SlotPool::new(MAX_SMALL_SLOTS),
         }
     }
 

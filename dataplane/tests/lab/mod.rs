@@ -188,6 +188,7 @@ fn program(node: usize, encap: Encap, underlay_v6: bool) -> Vec<Operation> {
         Object::Vrf(VrfSpec {
             id: VRF,
             name: "blue".into(),
+            underlay: false,
         }),
         Object::Vni(VniSpec {
             vni: Vni::new(VNI).unwrap(),
@@ -225,6 +226,10 @@ fn program(node: usize, encap: Encap, underlay_v6: bool) -> Vec<Operation> {
             gateways: gateways.to_vec().into(),
             mtu: 0,
             max_flows: 0,
+            policy: None,
+            guard: None,
+            qos: None,
+            mirrors: [].into(),
         }));
         let id = u64::from(port);
         objects.push(Object::NextHop(NextHopSpec {

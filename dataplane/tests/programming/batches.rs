@@ -126,6 +126,12 @@ fn key(object: &Object) -> Key {
         Object::Neighbor(spec) => Key::Neighbor(spec.bridge, spec.address),
         Object::Vni(spec) => Key::Vni(spec.vni),
         Object::Label(spec) => Key::Label(spec.label),
+        Object::Identity(spec) => Key::Identity(spec.vrf, spec.prefix),
+        Object::Policy(spec) => Key::Policy(spec.id),
+        Object::SourceNat(spec) => Key::SourceNat(spec.id),
+        Object::Service(spec) => Key::Service(spec.id),
+        Object::Mirror(spec) => Key::Mirror(spec.id),
+        Object::HealthCheck(spec) => Key::HealthCheck(spec.id),
     }
 }
 

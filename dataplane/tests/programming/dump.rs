@@ -18,6 +18,12 @@ fn object(dumped: Dumped) -> Option<Object> {
         Dumped::Neighbor(spec) => Object::Neighbor(spec),
         Dumped::Vni(spec) => Object::Vni(spec),
         Dumped::Label(spec) => Object::Label(spec),
+        Dumped::Identity(spec) => Object::Identity(spec),
+        Dumped::Policy(spec) => Object::Policy(spec),
+        Dumped::SourceNat(spec) => Object::SourceNat(spec),
+        Dumped::Service(spec) => Object::Service(spec),
+        Dumped::Mirror(spec) => Object::Mirror(spec),
+        Dumped::HealthCheck { spec, .. } => Object::HealthCheck(spec),
         Dumped::Port { .. } | Dumped::LearnedMac { .. } | Dumped::Underlay(_) => return None,
     })
 }
@@ -47,7 +53,8 @@ fn what_was_dumped_makes_the_same_node_again() {
             vrouter_dataplane::program::object::ActionSpec::Flood(_) => 2,
             _ => 1,
         },
-        Object::Bridge(_) => 3,
+        Object::Policy(_) => 1,
+        Object::Bridge(_) | Object::Mirror(_) => 3,
         Object::Port(_) => 4,
         _ => 6,
     };

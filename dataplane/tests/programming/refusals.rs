@@ -30,6 +30,7 @@ fn refusal(node: &mut Node, operation: Operation) -> (Code, &'static str, String
     let harmless = Operation::Put(Object::Vrf(VrfSpec {
         id: 999,
         name: "harmless".into(),
+        underlay: false,
     }));
     let shown = format!("{operation:?}");
     let Err(problems) = node.apply(&[harmless, operation]) else {

@@ -158,6 +158,10 @@ pub fn port(id: u32, mtu: u16) -> Object {
         gateways: gateways.into(),
         mtu,
         max_flows: 0,
+        policy: None,
+        guard: None,
+        qos: None,
+        mirrors: [].into(),
     })
 }
 
@@ -220,10 +224,12 @@ pub fn base(dice: &mut Dice) -> Vec<Object> {
         Object::Vrf(VrfSpec {
             id: 1,
             name: name("blue"),
+            underlay: false,
         }),
         Object::Vrf(VrfSpec {
             id: 2,
             name: name("red"),
+            underlay: false,
         }),
         next_hop(1, ActionSpec::Local),
         next_hop(2, ActionSpec::Drop),

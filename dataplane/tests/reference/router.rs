@@ -223,6 +223,7 @@ impl Run<'_> {
         match &spec.action {
             ActionSpec::Drop | ActionSpec::Flood(_) => self.drop(DropReason::NextHopDrop, Some(packet.vrf)),
             ActionSpec::Local => self.deliver(packet),
+            ActionSpec::Vrf { .. } | ActionSpec::Underlay { .. } => unreachable!("none is generated"),
             ActionSpec::Group(members) => {
                 let at = self.choices.len();
                 self.choices.push(members.len());

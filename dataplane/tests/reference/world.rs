@@ -73,6 +73,7 @@ impl World {
             Object::Neighbor(spec) => put(&mut self.neighbors, spec, |n| (n.bridge, n.address)),
             Object::Vni(spec) => put(&mut self.vnis, spec, |v| v.vni),
             Object::Label(spec) => put(&mut self.labels, spec, |l| l.label),
+            other => unreachable!("none is generated: {other:?}"),
         }
     }
 
@@ -101,6 +102,7 @@ impl World {
             Key::Neighbor(bridge, address) => self.neighbors.retain(|n| (n.bridge, n.address) != (bridge, address)),
             Key::Vni(vni) => self.vnis.retain(|v| v.vni != vni),
             Key::Label(label) => self.labels.retain(|l| l.label != label),
+            other => unreachable!("none is generated: {other:?}"),
         }
     }
 

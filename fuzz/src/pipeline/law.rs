@@ -149,6 +149,12 @@ pub(crate) fn programmed(snapshot: &Snapshot) -> Vec<Dumped> {
         .chain(snapshot.neighbors())
         .chain(snapshot.vnis())
         .chain(snapshot.labels())
+        .chain(snapshot.identities(None))
+        .chain(snapshot.policies())
+        .chain(snapshot.source_nats())
+        .chain(snapshot.services())
+        .chain(snapshot.mirrors())
+        .chain(snapshot.health_checks())
         .collect()
 }
 
@@ -182,12 +188,15 @@ pub(crate) fn refused(before: &str, dataplane: &MemoryDataplane, batch: &[Operat
 pub(crate) fn references_hold(dataplane: &MemoryDataplane) {
     let objects = programmed(&dataplane.programmer.snapshot());
     let (mut ports, mut vrfs, mut bridges, mut hops) = (HashSet::new(), HashSet::new(), HashSet::new(), HashSet::new());
+    let (mut mirrors, mut policies) = (HashSet::new(), HashSet::new());
     for object in &objects {
         let fresh = match object {
             Dumped::Port { spec, .. } => ports.insert(spec.id),
             Dumped::Vrf(spec) => vrfs.insert(spec.id),
             Dumped::Bridge(spec) => bridges.insert(spec.id),
             Dumped::NextHop { spec, .. } => hops.insert(spec.id),
+            Dumped::Mirror(spec) => mirrors.insert(spec.id),
+            Dumped::Policy(spec) => policies.insert(spec.id),
             _ => true,
         };
         assert!(fresh, "twice: {object:?}");
@@ -195,16 +204,20 @@ pub(crate) fn references_hold(dataplane: &MemoryDataplane) {
     for object in &objects {
         let holds = match object {
             Dumped::Port { uplink: true, .. } | Dumped::Underlay(_) => true,
-            Dumped::Port { spec, .. } => match spec.attachment {
-                Attachment::Vrf(vrf) => vrfs.contains(&vrf),
-                Attachment::Bridge(bridge) => bridges.contains(&bridge),
-            },
+            Dumped::Port { spec, .. } => {
+                (match spec.attachment {
+                    Attachment::Vrf(vrf) => vrfs.contains(&vrf),
+                    Attachment::Bridge(bridge) => bridges.contains(&bridge),
+                }) && spec.mirrors.iter().all(|mirror| mirrors.contains(mirror))
+                    && spec.policy.is_none_or(|policy| policies.contains(&policy))
+            }
             Dumped::Vrf(_) => true,
             Dumped::Bridge(spec) => {
                 spec.vrf.is_none_or(|vrf| vrfs.contains(&vrf)) && spec.flood.is_none_or(|flood| hops.contains(&flood))
             }
             Dumped::NextHop { spec, .. } => match &spec.action {
-                ActionSpec::Drop | ActionSpec::Local | ActionSpec::Tunnel { .. } => true,
+                ActionSpec::Drop | ActionSpec::Local | ActionSpec::Tunnel { .. } | ActionSpec::Underlay { .. } => true,
+                ActionSpec::Vrf { vrf, .. } => vrfs.contains(vrf),
                 ActionSpec::Port { port, .. } => ports.contains(port),
                 ActionSpec::Group(members) => members.iter().all(|(hop, _)| hops.contains(hop)),
                 ActionSpec::Flood(members) => members.iter().all(|hop| hops.contains(hop)),
@@ -221,6 +234,15 @@ pub(crate) fn references_hold(dataplane: &MemoryDataplane) {
                 LabelTo::Vrf(vrf) => vrfs.contains(&vrf),
                 LabelTo::NextHop(hop) => hops.contains(&hop),
             },
+            Dumped::Identity(spec) => vrfs.contains(&spec.vrf),
+            Dumped::Policy(_) => true,
+            Dumped::SourceNat(spec) => vrfs.contains(&spec.inside) && vrfs.contains(&spec.outside),
+            Dumped::Service(spec) => {
+                let backends = spec.backends.iter().filter_map(|backend| backend.vrf);
+                backends.chain([spec.vrf]).all(|vrf| vrfs.contains(&vrf))
+            }
+            Dumped::Mirror(spec) => hops.contains(&spec.next_hop),
+            Dumped::HealthCheck { spec, .. } => vrfs.contains(&spec.vrf),
         };
         assert!(holds, "refers to nothing: {object:?}");
     }

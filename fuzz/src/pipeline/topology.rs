@@ -106,7 +106,13 @@ pub(crate) fn dataplane(workers: usize) -> MemoryDataplane {
 
 /// The tables to start from, in batches: a bridge can flood only when there are ports in it.
 pub(crate) fn base() -> Vec<Vec<Operation>> {
-    let vrf = |id| Object::Vrf(VrfSpec { id, name: "v".into() });
+    let vrf = |id| {
+        Object::Vrf(VrfSpec {
+            id,
+            name: "v".into(),
+            underlay: false,
+        })
+    };
     let mut first = vec![vrf(1), vrf(2), bridge(1, None)];
     for number in 1..=5 {
         first.push(port(number, attachment(number)));
@@ -216,6 +222,7 @@ pub(super) fn operation(cursor: &mut Cursor<'_>) -> Operation {
         1 => Object::Vrf(VrfSpec {
             id: small,
             name: "w".into(),
+            underlay: number & 0xc0 == 0xc0,
         }),
         2 => bridge(small, (number & 8 != 0).then_some(hop_id)),
         3 => hop(hop_id, action(cursor)),
@@ -319,6 +326,10 @@ fn port(number: u8, attachment: Attachment) -> Object {
         gateways: gateways(2),
         mtu: if number == 2 { 600 } else { 0 },
         max_flows: u32::from(number == 5) * 4,
+        policy: None,
+        guard: None,
+        qos: None,
+        mirrors: [].into(),
     })
 }
 

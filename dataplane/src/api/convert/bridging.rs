@@ -18,6 +18,7 @@ pub(super) fn read_vrf(vrf: &pb::Vrf) -> Result<VrfSpec, Refusal> {
     Ok(VrfSpec {
         id: field::id("vrf.id", vrf.id)?,
         name: field::name("vrf.name", &vrf.name)?,
+        underlay: vrf.underlay,
     })
 }
 
@@ -25,7 +26,7 @@ pub(super) fn show_vrf(vrf: &VrfSpec) -> pb::Vrf {
     pb::Vrf {
         id: vrf.id,
         name: vrf.name.to_string(),
-        underlay: false,
+        underlay: vrf.underlay,
     }
 }
 

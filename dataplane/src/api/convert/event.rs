@@ -2,7 +2,7 @@
 
 use vrouter_proto::dataplane::{self as pb, event::Event as PbEvent};
 
-use super::{next_hop, port};
+use super::{health, next_hop, port};
 use crate::api::event::Event;
 
 /// An event as watchers are told.
@@ -22,6 +22,10 @@ pub(in crate::api) fn event(event: &Event) -> pb::Event {
         Event::NextHop { next_hop, status } => PbEvent::NextHop(pb::NextHopChanged {
             next_hop: *next_hop,
             state: Some(next_hop::show_state(status)),
+        }),
+        Event::Health { check, status } => PbEvent::Health(pb::HealthChanged {
+            health_check: *check,
+            state: Some(health::show_state(status)),
         }),
         Event::Lost(count) => PbEvent::Lost(*count),
     };

@@ -1,6 +1,6 @@
 //! Checks of single fields, shared by all objects.
 
-use std::{collections::HashSet, fmt::Display, net::IpAddr, sync::Arc};
+use std::{collections::HashSet, fmt::Display, hash::Hash, net::IpAddr, sync::Arc};
 
 use crate::{
     port::check_interface_name,
@@ -9,11 +9,14 @@ use crate::{
         gateway::{GatewayError, not_a_host},
         port::Gateway,
     },
-    wire::{IpPrefix, Mac, PrefixError},
+    wire::{IpPrefix, Mac, PrefixError, proto},
 };
 
 /// Longest name, bytes.
 pub(super) const NAME_MAX: usize = 63;
+
+/// Longest name made of several, bytes.
+pub(super) const LONG_NAME_MAX: usize = 255;
 
 /// Most gateway addresses of one port or bridge.
 pub(super) const GATEWAYS_MAX: usize = 64;
@@ -24,11 +27,27 @@ pub(super) fn name(field: &'static str, text: &str) -> Result<Arc<str>, Refusal>
         let message = format!("{} bytes are too long for a name; use at most {NAME_MAX}", text.len());
         return Err(Refusal::invalid(field, message));
     }
+    printable(field, text)
+}
+
+fn printable(field: &'static str, text: &str) -> Result<Arc<str>, Refusal> {
     if let Some(character) = text.chars().find(|c| c.is_control()) {
         let message = format!("{character:?} is a control character, which names may not contain");
         return Err(Refusal::invalid(field, message));
     }
     Ok(text.into())
+}
+
+/// A name made of several: that of a rule, "policy/rule".
+pub(super) fn long_name(field: &'static str, text: &str) -> Result<Arc<str>, Refusal> {
+    if text.len() > LONG_NAME_MAX {
+        let message = format!(
+            "{} bytes are too long for a name; use at most {LONG_NAME_MAX}",
+            text.len()
+        );
+        return Err(Refusal::invalid(field, message));
+    }
+    printable(field, text)
 }
 
 /// The name of a Linux interface, by the rules of the kernel.
@@ -137,4 +156,77 @@ fn quoted(field: &'static str, text: &str, error: &dyn Display) -> Refusal {
 /// A message that the enclosing one must have.
 pub(super) fn required<T>(field: &'static str, value: Option<T>, right: &str) -> Result<T, Refusal> {
     value.ok_or_else(|| Refusal::invalid(field, format!("missing; give {right}")))
+}
+
+/// A number within a range, as the smaller type that holds it.
+pub(super) fn number<To>(field: &'static str, value: impl Into<u64>, least: u64, most: u64) -> Result<To, Refusal>
+where
+    To: TryFrom<u64>,
+{
+    let value = value.into();
+    let refused = || {
+        let message = format!("{value} is out of range: it must be from {least} to {most}");
+        Refusal::invalid(field, message)
+    };
+    if !(least..=most).contains(&value) {
+        return Err(refused());
+    }
+    To::try_from(value).map_err(|_| refused())
+}
+
+/// A number within a range, or 0 for `otherwise`.
+pub(super) fn number_or<To>(
+    field: &'static str,
+    value: impl Into<u64>,
+    (least, most): (u64, u64),
+    otherwise: impl Display,
+) -> Result<To, Refusal>
+where
+    To: TryFrom<u64> + Default,
+{
+    let value = value.into();
+    if value == 0 {
+        return Ok(To::default());
+    }
+    number(field, value, least, most).map_err(|refusal| {
+        let message = format!("{}, or 0 for {otherwise}", refusal.message);
+        Refusal::invalid(field, message)
+    })
+}
+
+/// A transport protocol with ports: TCP, UDP or SCTP.
+pub(super) fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, proto::TCP | proto::UDP | proto::SCTP)
+}
+
+/// No more than so many of something.
+pub(super) fn at_most(field: &'static str, count: usize, most: usize) -> Result<(), Refusal> {
+    if count > most {
+        let message = format!("{count} are too many; give at most {most}");
+        return Err(Refusal::invalid(field, message));
+    }
+    Ok(())
+}
+
+/// Each only once.
+pub(super) fn no_repetition<T: Hash + Eq + Display>(
+    field: &'static str,
+    values: impl Iterator<Item = T>,
+) -> Result<(), Refusal> {
+    let mut seen = HashSet::new();
+    for value in values {
+        if seen.contains(&value) {
+            return Err(Refusal::invalid(field, format!("{value} is given twice")));
+        }
+        seen.insert(value);
+    }
+    Ok(())
+}
+
+/// An address, or a prefix without host bits.
+pub(super) fn claim(field: &'static str, text: &str) -> Result<IpPrefix, Refusal> {
+    match text.parse() {
+        Ok(address) => Ok(IpPrefix::host(address)),
+        Err(_) => prefix(field, text),
+    }
 }

@@ -4,17 +4,23 @@
 //! cannot be right is refused here, with its path and with what would be right. What only dumps say (states, counters) is
 //! ignored in what clients send, so that a dumped object can be sent back.
 
+mod address;
 mod binding;
 mod bridging;
 mod event;
 mod field;
 mod flow;
+mod health;
+mod mirror;
 mod next_hop;
 mod object;
+mod policy;
 mod port;
 mod route;
 mod show;
 mod statistics;
+mod traffic;
+mod workload;
 
 pub(super) use event::event;
 pub(super) use flow::{filter, flow};

@@ -22,7 +22,7 @@ pub(super) fn read(next_hop: &pb::NextHop) -> Result<NextHopSpec, Refusal> {
     let action = field::required(
         "next_hop.action",
         next_hop.action.as_ref(),
-        "one of drop, port, tunnel, group, flood or local",
+        "one of drop, port, tunnel, group, flood, local, vrf or underlay",
     )?;
     Ok(NextHopSpec {
         id: field::id("next_hop.id", next_hop.id)?,
@@ -40,8 +40,15 @@ pub(super) fn read(next_hop: &pb::NextHop) -> Result<NextHopSpec, Refusal> {
             },
             pbn::Action::Group(group) => ActionSpec::Group(read_group(group)?),
             pbn::Action::Flood(flood) => ActionSpec::Flood(read_flood(flood)?),
-            pbn::Action::Vrf(_) | pbn::Action::Underlay(_) => {
-                return Err(Refusal::invalid("next_hop.action", "this kind is not known yet"));
+            pbn::Action::Vrf(to) => ActionSpec::Vrf {
+                vrf: field::id("next_hop.vrf.vrf", to.vrf)?,
+                untranslated: to.untranslated,
+            },
+            pbn::Action::Underlay(underlay) => {
+                let gateway = underlay.gateway.as_str();
+                let read = || field::host("next_hop.underlay.gateway", gateway);
+                let gateway = (!gateway.is_empty()).then(read).transpose()?;
+                ActionSpec::Underlay { gateway }
             }
         },
     })
@@ -182,6 +189,13 @@ pub(super) fn show(next_hop: &NextHopSpec) -> pb::NextHop {
         }),
         ActionSpec::Flood(next_hops) => pbn::Action::Flood(pbn::Flood {
             next_hops: next_hops.to_vec(),
+        }),
+        ActionSpec::Vrf { vrf, untranslated } => pbn::Action::Vrf(pbn::ToVrf {
+            vrf: *vrf,
+            untranslated: *untranslated,
+        }),
+        ActionSpec::Underlay { gateway } => pbn::Action::Underlay(pbn::Underlay {
+            gateway: gateway.map_or_else(String::new, |gateway| gateway.to_string()),
         }),
     };
     pb::NextHop {

@@ -2,7 +2,7 @@
 
 use vrouter_proto::dataplane::{self as pb, key::Key as PbKey, object::Object as PbObject};
 
-use super::{binding, bridging, field, next_hop, port, route};
+use super::{address, binding, bridging, field, health, mirror, next_hop, policy, port, route};
 use crate::{
     api::selection::{Kind, Selection},
     program::{
@@ -55,7 +55,8 @@ fn operation(operation: &pb::Operation) -> Result<Operation, Refusal> {
     })
 }
 
-const KINDS: &str = "one of port, vrf, bridge, next_hop, route, mac, neighbor, vni or label";
+const KINDS: &str = "one of port, vrf, bridge, next_hop, route, mac, neighbor, vni, label, identity, policy, source_nat, service, \
+                     mirror or health_check";
 
 /// Reads an object.
 pub(super) fn object(object: &pb::Object) -> Result<Object, Refusal> {
@@ -69,7 +70,12 @@ pub(super) fn object(object: &pb::Object) -> Result<Object, Refusal> {
         PbObject::Neighbor(neighbor) => Object::Neighbor(bridging::read_neighbor(neighbor)?),
         PbObject::Vni(vni) => Object::Vni(binding::read_vni(vni)?),
         PbObject::Label(label) => Object::Label(binding::read_label(label)?),
-        _ => return Err(Refusal::invalid("put.object", "this kind is not known yet")),
+        PbObject::Identity(identity) => Object::Identity(policy::read_identity(identity)?),
+        PbObject::Policy(policy) => Object::Policy(policy::read(policy)?),
+        PbObject::SourceNat(nat) => Object::SourceNat(address::read_source_nat(nat)?),
+        PbObject::Service(service) => Object::Service(address::read_service(service)?),
+        PbObject::Mirror(mirror) => Object::Mirror(mirror::read(mirror)?),
+        PbObject::HealthCheck(check) => Object::HealthCheck(health::read(check)?),
     })
 }
 
@@ -90,7 +96,15 @@ pub(super) fn key(key: &pb::Key) -> Result<Key, Refusal> {
         }
         PbKey::Vni(vni) => Key::Vni(binding::vni(*vni)?),
         PbKey::Label(label) => Key::Label(binding::label(*label)?),
-        _ => return Err(Refusal::invalid("delete.key", "this kind is not known yet")),
+        PbKey::Identity(identity) => Key::Identity(
+            field::id("identity.vrf", identity.vrf)?,
+            field::prefix("identity.prefix", &identity.prefix)?,
+        ),
+        PbKey::Policy(policy) => Key::Policy(field::id("policy", *policy)?),
+        PbKey::SourceNat(nat) => Key::SourceNat(field::id("source_nat", *nat)?),
+        PbKey::Service(service) => Key::Service(field::id("service", *service)?),
+        PbKey::Mirror(mirror) => Key::Mirror(field::id("mirror", *mirror)?),
+        PbKey::HealthCheck(check) => Key::HealthCheck(field::id("health_check", *check)?),
     })
 }
 
@@ -109,9 +123,15 @@ pub(in crate::api) fn selection(request: &pb::DumpRequest) -> Result<Selection, 
         Ok(pb::Kind::Neighbor) => Ok(Kind::Neighbor),
         Ok(pb::Kind::Vni) => Ok(Kind::Vni),
         Ok(pb::Kind::Label) => Ok(Kind::Label),
-        Ok(_) | Err(_) => Err(Refusal::invalid(
+        Ok(pb::Kind::Identity) => Ok(Kind::Identity),
+        Ok(pb::Kind::Policy) => Ok(Kind::Policy),
+        Ok(pb::Kind::SourceNat) => Ok(Kind::SourceNat),
+        Ok(pb::Kind::Service) => Ok(Kind::Service),
+        Ok(pb::Kind::Mirror) => Ok(Kind::Mirror),
+        Ok(pb::Kind::HealthCheck) => Ok(Kind::HealthCheck),
+        Ok(pb::Kind::Unspecified) | Err(_) => Err(Refusal::invalid(
             "kinds",
-            format!("{kind} is no kind of object; give PORT (1) to LABEL (9), or none for all"),
+            format!("{kind} is no kind of object; give PORT (1) to HEALTH_CHECK (15), or none for all"),
         )),
     });
     Ok(Selection::new(

@@ -1,8 +1,10 @@
 //! Ports.
 
+use std::sync::Arc;
+
 use vrouter_proto::dataplane as pb;
 
-use super::field;
+use super::{field, workload};
 use crate::program::{
     MTU, PortStatus,
     object::{Attachment, Mode, PortSpec},
@@ -55,6 +57,10 @@ pub(super) fn read(port: &pb::Port) -> Result<PortSpec, Refusal> {
         gateways: field::gateways("port.gateways", &port.gateways)?,
         mtu,
         max_flows: port.max_flows,
+        policy: field::optional_id(port.policy),
+        guard: port.guard.as_ref().map(workload::read_guard).transpose()?.map(Arc::new),
+        qos: port.qos.as_ref().map(workload::read_qos).transpose()?,
+        mirrors: workload::read_mirrors(&port.mirrors)?,
     })
 }
 
@@ -102,10 +108,10 @@ pub(super) fn show(port: &PortSpec) -> pb::Port {
         max_flows: port.max_flows,
         uplink: false,
         state: None,
-        policy: 0,
-        guard: None,
-        qos: None,
-        mirrors: Vec::new(),
+        policy: port.policy.unwrap_or(0),
+        guard: port.guard.as_deref().map(workload::show_guard),
+        qos: port.qos.as_ref().map(workload::show_qos),
+        mirrors: port.mirrors.to_vec(),
     }
 }
 

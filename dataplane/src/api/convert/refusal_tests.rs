@@ -206,7 +206,7 @@ fn next_hops() {
             ..pb::NextHop::default()
         }),
         "next_hop.action",
-        "flood or local",
+        "vrf or underlay",
     );
     let nameless = pb::NextHop {
         id: 0,
@@ -549,8 +549,8 @@ fn filters_of_flows_and_dumps() {
             vrf: 0,
         })
     };
-    assert!(dump(&[]).is_ok() && dump(&[1, 9]).is_ok());
-    for wrong in [0, 10, -1] {
-        assert!(dump(&[wrong]).unwrap_err().message.contains("LABEL (9)"));
+    assert!(dump(&[]).is_ok() && dump(&[1, 15]).is_ok());
+    for wrong in [0, 16, -1] {
+        assert!(dump(&[wrong]).unwrap_err().message.contains("HEALTH_CHECK (15)"));
     }
 }

@@ -8,10 +8,12 @@ use vrouter_proto::dataplane as pb;
 use super::{object, show};
 use crate::{
     program::{
-        Attached, Dumped, NextHopStatus, PortStatus,
+        Attached, Dumped, HealthStatus, NextHopStatus, PortStatus,
         object::{
-            ActionSpec, Attachment, BridgeSpec, Key, LabelSpec, LabelTo, MacSpec, Mode, NeighborSpec, NextHopSpec,
-            Object, PortSpec, RouteKey, RouteSpec, VniSpec, VniTo, VrfSpec,
+            ActionSpec, Attachment, BackendSpec, BridgeSpec, GuardSpec, HealthCheckSpec, HealthKind, IdentitySpec, Key,
+            LabelSpec, LabelTo, MacSpec, MirrorMatch, MirrorSpec, Mode, NeighborSpec, NextHopSpec, Object, PolicySpec,
+            PortSpec, QosSpec, Rate, RouteKey, RouteSpec, RuleSpec, ServiceSpec, SourceNatSpec, TrafficMatch, Verdict,
+            VniSpec, VniTo, VrfSpec,
         },
     },
     tables::{gateway::not_a_host, next_hop::Encapsulation, port::Gateway},
@@ -68,12 +70,23 @@ fn port() -> impl Strategy<Value = PortSpec> {
         (1..=u32::MAX).prop_map(Attachment::Bridge)
     ];
     let mtu = prop_oneof![Just(0), 576..=9216_u16];
+    let mirrors = prop::collection::btree_set(1..=u32::MAX, 0..=4).prop_map(|ids| ids.into_iter().collect());
     (
         (1..=u32::MAX, name(), "[a-z][a-z0-9]{0,14}", prop::sample::select(modes)),
         (attachment, station(), gateways(), mtu, any::<u32>()),
+        (
+            option::of(1..=u32::MAX),
+            option::of(guard()),
+            option::of(qos()),
+            mirrors,
+        ),
     )
         .prop_map(
-            |((id, name, interface, mode), (attachment, mac, gateways, mtu, max_flows))| PortSpec {
+            |(
+                (id, name, interface, mode),
+                (attachment, mac, gateways, mtu, max_flows),
+                (policy, guard, qos, mirrors),
+            )| PortSpec {
                 id,
                 name,
                 interface: interface.into(),
@@ -83,8 +96,278 @@ fn port() -> impl Strategy<Value = PortSpec> {
                 gateways,
                 mtu,
                 max_flows,
+                policy,
+                guard: guard.map(Arc::new),
+                qos,
+                mirrors,
             },
         )
+}
+
+fn guard() -> impl Strategy<Value = GuardSpec> {
+    let addresses = prop::collection::btree_set(prefix(), 0..5);
+    let macs = prop::collection::btree_set(station(), 0..5);
+    (addresses, macs, any::<bool>(), any::<bool>()).prop_map(|(addresses, macs, allow_router, allow_dhcp_server)| {
+        GuardSpec {
+            addresses: addresses.into_iter().collect(),
+            macs: macs.into_iter().collect(),
+            allow_router,
+            allow_dhcp_server,
+        }
+    })
+}
+
+fn qos() -> impl Strategy<Value = QosSpec> {
+    let rate = || {
+        let small = || 0..=u64::from(u32::MAX);
+        (small(), small(), small(), small()).prop_map(|(bits, packets, bytes, burst)| Rate {
+            bits_per_second: bits * 100,
+            packets_per_second: packets,
+            burst_bytes: bytes,
+            burst_packets: burst,
+            shape: false,
+            queue_bytes: 0,
+        })
+    };
+    let shaped = (rate(), any::<bool>(), 0..=1_u64 << 32).prop_map(|(rate, shape, queue)| Rate {
+        shape,
+        queue_bytes: if shape { queue } else { 0 },
+        ..rate
+    });
+    (option::of(rate()), option::of(shaped), option::of(0..=63_u8)).prop_map(|(from_workload, to_workload, dscp)| {
+        QosSpec {
+            from_workload,
+            to_workload,
+            dscp,
+        }
+    })
+}
+
+fn mirror() -> impl Strategy<Value = MirrorSpec> {
+    let filter = vec(traffic(), 0..4).prop_map(|all| {
+        let one = |(protocol, (first_port, last_port), icmp_type, icmp_code)| MirrorMatch {
+            protocol,
+            first_port,
+            last_port,
+            icmp_type,
+            icmp_code,
+        };
+        all.into_iter().map(one).collect()
+    });
+    (
+        (1..=u32::MAX, name(), 1..=u64::MAX, any::<bool>(), any::<bool>()),
+        (filter, vec(prefix(), 0..4), prop_oneof![Just(0), 64..=65_535_u32]),
+    )
+        .prop_map(
+            |((id, name, next_hop, from_workload, to_workload), (filter, prefixes, snap_length))| MirrorSpec {
+                id,
+                name,
+                next_hop,
+                from_workload,
+                to_workload,
+                filter,
+                prefixes: prefixes.into(),
+                snap_length,
+            },
+        )
+}
+
+type Kind = (u8, (u16, u16), Option<u8>, Option<u8>);
+
+/// Protocol, ports, ICMP type and code, as they may go together.
+fn traffic() -> impl Strategy<Value = Kind> {
+    let ports = prop_oneof![
+        Just((0, 0)),
+        (any::<u16>(), any::<u16>()).prop_map(|(a, b)| (a.min(b), a.max(b)))
+    ];
+    let with_ports = (prop::sample::select(vec![6_u8, 17, 132]), ports).prop_map(|(p, ports)| (p, ports, None, None));
+    let icmp = (
+        prop::sample::select(vec![1_u8, 58]),
+        option::of((any::<u8>(), option::of(any::<u8>()))),
+    )
+        .prop_map(|(p, of)| (p, (0, 0), of.map(|o| o.0), of.and_then(|o| o.1)));
+    prop_oneof![with_ports, icmp, any::<u8>().prop_map(|p| (p, (0, 0), None, None))]
+}
+
+fn identity() -> impl Strategy<Value = IdentitySpec> {
+    let groups = prop::collection::btree_set(1..=u32::MAX, 0..8);
+    (1..=u32::MAX, prefix(), groups).prop_map(|(vrf, prefix, groups)| IdentitySpec {
+        vrf,
+        prefix,
+        groups: groups.into_iter().collect(),
+    })
+}
+
+fn policy() -> impl Strategy<Value = PolicySpec> {
+    let verdict = || prop::sample::select(vec![Verdict::Allow, Verdict::Deny, Verdict::Audit]);
+    let default = || prop::sample::select(vec![Verdict::Allow, Verdict::Deny]);
+    let groups = prop::collection::btree_set(1..=u32::MAX, 0..4);
+    let rule = (name(), groups, vec(traffic(), 0..4), verdict(), any::<bool>());
+    let rules = prop::collection::btree_map(1..u32::MAX, (rule, any::<bool>()), 0..8);
+    (1..=u32::MAX, name(), rules, default(), default()).prop_map(
+        |(id, name, rules, egress_default, ingress_default)| {
+            let rules = rules
+                .into_iter()
+                .map(|(id, ((name, groups, traffic, verdict, log), egress))| {
+                    let traffic = traffic.into_iter().map(kind).collect();
+                    let groups = groups.into_iter().collect();
+                    (
+                        egress,
+                        RuleSpec {
+                            id,
+                            name,
+                            groups,
+                            traffic,
+                            verdict,
+                            log,
+                        },
+                    )
+                });
+            let (egress, ingress): (Vec<_>, Vec<_>) = rules.partition(|(egress, _)| *egress);
+            let plain = |rules: Vec<(bool, RuleSpec)>| rules.into_iter().map(|(_, rule)| rule).collect();
+            let (egress, ingress) = (plain(egress), plain(ingress));
+            PolicySpec {
+                id,
+                name,
+                egress,
+                ingress,
+                egress_default,
+                ingress_default,
+            }
+        },
+    )
+}
+
+/// Addresses of one family, each once.
+fn addresses(count: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Vec<IpAddr>> {
+    (any::<bool>(), prop::collection::btree_set(1..1_u32 << 24, count)).prop_map(|(v6, hosts)| {
+        let address = |host: u32| match v6 {
+            true => IpAddr::from((0xfd00_u128 << 112 | u128::from(host)).to_be_bytes()),
+            false => IpAddr::from([10, (host >> 16) as u8, (host >> 8) as u8, host as u8]),
+        };
+        hosts.into_iter().map(address).collect()
+    })
+}
+
+fn source_nat() -> impl Strategy<Value = SourceNatSpec> {
+    let ports = prop_oneof![Just((0, 0)), (1024..40_000_u16, 40_000 + 4096..=65_535_u16)];
+    let block = prop_oneof![Just(0), (3..=12_u32).prop_map(|bits| 1_u16 << bits)];
+    let ids = (1..=u32::MAX, name(), 1..1000_u32, 1000..=u32::MAX);
+    (ids, addresses(1..=5), 0..=128_u8, (ports, block, 0..=256_u16)).prop_map(
+        |((id, name, inside, outside), addresses, length, ((first_port, last_port), block_size, blocks_per_source))| {
+            let most = if addresses[0].is_ipv4() { 32 } else { 128 };
+            let spec = SourceNatSpec {
+                id,
+                name,
+                inside,
+                outside,
+                prefix: IpPrefix::containing(addresses[0], length.min(most)).unwrap(),
+                addresses: addresses.into(),
+                first_port,
+                last_port,
+                block_size,
+                blocks_per_source,
+            };
+            if !spec.is_one_to_one() {
+                return spec;
+            }
+            SourceNatSpec {
+                first_port: 0,
+                last_port: 0,
+                block_size: 0,
+                blocks_per_source: 0,
+                ..spec
+            }
+        },
+    )
+}
+
+fn service() -> impl Strategy<Value = ServiceSpec> {
+    let place = prop_oneof![Just((0, 0)), (prop::sample::select(vec![6_u8, 17, 132]), 1..=u16::MAX),];
+    let backend = (
+        any::<u16>(),
+        option::of(1..=u32::MAX),
+        any::<u8>(),
+        any::<bool>(),
+        name(),
+    );
+    let backends = vec(backend, 5);
+    let ids = (1..=u32::MAX, name(), 1..=u32::MAX);
+    (ids, (addresses(1..=6), place), backends, option::of(0..=604_800_u32)).prop_map(
+        |((id, name, vrf), (addresses, (protocol, port)), backends, affinity)| {
+            let backends = addresses[1..]
+                .iter()
+                .zip(backends)
+                .map(|(address, backend)| BackendSpec {
+                    address: *address,
+                    port: if protocol == 0 { 0 } else { backend.0 },
+                    vrf: backend.1,
+                    weight: backend.2,
+                    draining: backend.3,
+                    name: backend.4,
+                });
+            ServiceSpec {
+                id,
+                name,
+                vrf,
+                address: addresses[0],
+                protocol,
+                port,
+                backends: backends.collect(),
+                client_affinity: affinity.is_some(),
+                affinity_seconds: affinity.unwrap_or(0),
+            }
+        },
+    )
+}
+
+fn kind((protocol, (first_port, last_port), icmp_type, icmp_code): Kind) -> TrafficMatch {
+    TrafficMatch {
+        protocol,
+        first_port,
+        last_port,
+        icmp_type,
+        icmp_code,
+    }
+}
+
+fn health_check() -> impl Strategy<Value = HealthCheckSpec> {
+    let asked = prop_oneof![
+        Just((HealthKind::Tcp, String::new())),
+        "(/[!-~]{0,20})?".prop_map(|path| (HealthKind::Http, path)),
+        "[!-~]{0,20}".prop_map(|service| (HealthKind::Grpc, service)),
+    ];
+    let times = (
+        prop_oneof![Just(0), 100..=3_600_000_u32],
+        prop_oneof![Just(0), 10..=60_000_u32],
+    );
+    let counts = (0..=100_u32, 0..=100_u32);
+    (
+        (1..=u32::MAX, name(), 1..=u32::MAX),
+        (address(), 1..=u16::MAX, asked),
+        times,
+        counts,
+    )
+        .prop_map(
+            |((id, name, vrf), (address, port, (kind, target)), (interval_ms, timeout_ms), (rise, fall))| {
+                HealthCheckSpec {
+                    id,
+                    name,
+                    vrf,
+                    address,
+                    port,
+                    kind,
+                    target: target.into(),
+                    interval_ms,
+                    timeout_ms,
+                    rise,
+                    fall,
+                }
+            },
+        )
+        .prop_filter("a question ends before the next", |check| {
+            check.timeout() <= check.interval()
+        })
 }
 
 fn bridge() -> impl Strategy<Value = BridgeSpec> {
@@ -119,6 +402,8 @@ fn action() -> impl Strategy<Value = ActionSpec> {
             .prop_map(|(remote, encapsulation)| ActionSpec::Tunnel { remote, encapsulation }),
         ids.clone().prop_map(|ids| ActionSpec::Group(ids.into_iter().collect())),
         ids.prop_map(|ids| ActionSpec::Flood(ids.into_keys().collect())),
+        (1..=u32::MAX, any::<bool>()).prop_map(|(vrf, untranslated)| ActionSpec::Vrf { vrf, untranslated }),
+        option::of(address()).prop_map(|gateway| ActionSpec::Underlay { gateway }),
     ]
 }
 
@@ -170,8 +455,8 @@ fn any_dumped() -> impl Strategy<Value = (Object, Dumped)> {
                 },
             )
         }),
-        (1..=u32::MAX, name()).prop_map(|(id, name)| {
-            let spec = VrfSpec { id, name };
+        (1..=u32::MAX, name(), any::<bool>()).prop_map(|(id, name, underlay)| {
+            let spec = VrfSpec { id, name, underlay };
             (Object::Vrf(spec.clone()), Dumped::Vrf(spec))
         }),
         bridge().prop_map(|spec| (Object::Bridge(spec.clone()), Dumped::Bridge(spec))),
@@ -204,6 +489,15 @@ fn any_dumped() -> impl Strategy<Value = (Object, Dumped)> {
             let spec = LabelSpec { label, target, name };
             (Object::Label(spec.clone()), Dumped::Label(spec))
         }),
+        identity().prop_map(|spec| (Object::Identity(spec.clone()), Dumped::Identity(spec))),
+        policy().prop_map(|spec| (Object::Policy(spec.clone()), Dumped::Policy(spec))),
+        source_nat().prop_map(|spec| (Object::SourceNat(spec.clone()), Dumped::SourceNat(spec))),
+        service().prop_map(|spec| (Object::Service(spec.clone()), Dumped::Service(spec))),
+        mirror().prop_map(|spec| (Object::Mirror(spec.clone()), Dumped::Mirror(spec))),
+        health_check().prop_map(|spec| {
+            let status = HealthStatus::default();
+            (Object::HealthCheck(spec.clone()), Dumped::HealthCheck { spec, status })
+        }),
     ]
 }
 
@@ -227,6 +521,17 @@ proptest! {
         prop_assert_eq!(key(pb::key::Key::Port(id)), Key::Port(id));
         prop_assert_eq!(key(pb::key::Key::Vrf(id)), Key::Vrf(id));
         prop_assert_eq!(key(pb::key::Key::Bridge(id)), Key::Bridge(id));
+        for (shown, read) in [
+            (pb::key::Key::Policy(id), Key::Policy(id)),
+            (pb::key::Key::SourceNat(id), Key::SourceNat(id)),
+            (pb::key::Key::Service(id), Key::Service(id)),
+            (pb::key::Key::Mirror(id), Key::Mirror(id)),
+            (pb::key::Key::HealthCheck(id), Key::HealthCheck(id)),
+        ] {
+            prop_assert_eq!(key(shown), read);
+        }
+        let of_identity = pb::IdentityKey { vrf: route.vrf, prefix: route.prefix.to_string() };
+        prop_assert_eq!(key(pb::key::Key::Identity(of_identity)), Key::Identity(route.vrf, route.prefix));
         prop_assert_eq!(key(pb::key::Key::NextHop(u64::from(id) << 31)), Key::NextHop(u64::from(id) << 31));
     }
 }
@@ -263,6 +568,10 @@ fn what_only_dumps_tell_is_told() {
             gateways: Arc::from([]),
             mtu: 1500,
             max_flows: 0,
+            policy: None,
+            guard: None,
+            qos: None,
+            mirrors: [].into(),
         },
         uplink: true,
         mtu: 1500,

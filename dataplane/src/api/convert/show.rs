@@ -2,7 +2,7 @@
 
 use vrouter_proto::dataplane::{self as pb, object::Object as PbObject};
 
-use super::{binding, bridging, next_hop, port, route};
+use super::{address, binding, bridging, health, mirror, next_hop, policy, port, route};
 use crate::{
     api::view::View,
     program::{
@@ -67,6 +67,15 @@ pub fn dumped(dumped: &Dumped, now_s: u64) -> pb::Object {
         }),
         Dumped::Vni(vni) => PbObject::Vni(binding::show_vni(vni)),
         Dumped::Label(label) => PbObject::Label(binding::show_label(label)),
+        Dumped::Identity(identity) => PbObject::Identity(policy::show_identity(identity)),
+        Dumped::Policy(policy) => PbObject::Policy(policy::show(policy)),
+        Dumped::SourceNat(nat) => PbObject::SourceNat(address::show_source_nat(nat)),
+        Dumped::Service(service) => PbObject::Service(address::show_service(service)),
+        Dumped::Mirror(mirror) => PbObject::Mirror(mirror::show(mirror)),
+        Dumped::HealthCheck { spec, status } => PbObject::HealthCheck(pb::HealthCheck {
+            state: Some(health::show_state(status)),
+            ..health::show(spec)
+        }),
     };
     pb::Object { object: Some(object) }
 }
