@@ -2,39 +2,70 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
+use super::{group::Selector, reach::Filter, vocabulary::Vocabulary};
 use crate::{
     model::{Endpoint, Name, Network, Node, Subnet, Vteps},
     state::State,
 };
+
+/// A VRF that the endpoints of a network are in: their own network's, or that of a network that is joined to it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Target {
+    /// The network whose VRF it is.
+    pub(super) network: Name,
+    pub(super) vrf: u32,
+    /// The part of the endpoints' network that is seen there.
+    pub(super) filter: Filter,
+    /// It is another network's.
+    pub(super) joined: bool,
+    /// What policies tell apart there.
+    pub(super) words: Arc<Vocabulary>,
+    /// Every address has an identity of its own: endpoints may use whole prefixes there, which others' addresses may be in.
+    pub(super) spell_all: bool,
+}
+
+/// What a node has to do with a network.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Part {
+    /// An attached endpoint of it lives here.
+    pub(super) hosted: bool,
+    /// The VRFs here that its endpoints are in.
+    pub(super) targets: Vec<Target>,
+    /// Groups that services ask for.
+    pub(super) asked: Arc<BTreeMap<Name, Arc<Selector>>>,
+}
 
 /// A network as seen from one node.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) here: Name,
     pub(super) network: Arc<Network>,
+    pub(super) part: Arc<Part>,
     pub(super) subnets: Vec<Arc<Subnet>>,
     /// The other nodes, with the address to send to; those that cannot be reached are left out.
     pub(super) others: BTreeMap<Name, (Arc<Node>, IpAddr)>,
 }
 
 /// Equal for frames that are equal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct FrameKey {
     network: u64,
+    part: Arc<Part>,
     subnets: Vec<u64>,
     nodes: u64,
 }
 
 impl Frame {
-    pub(super) fn key(state: &State, network: &Network) -> FrameKey {
+    pub(super) fn key(state: &State, network: &Network, part: &Arc<Part>) -> FrameKey {
         FrameKey {
             network: network.revision,
+            part: part.clone(),
             subnets: state.subnets_of(&network.name).map(|s| s.revision).collect(),
             nodes: state.nodes_revision(),
         }
     }
 
-    pub(super) fn new(state: &State, here: &Name, network: &Arc<Network>) -> Self {
+    pub(super) fn new(state: &State, here: &Name, network: &Arc<Network>, part: &Arc<Part>) -> Self {
         let vteps = state.node(here).map_or_else(Vteps::default, |node| state.vteps(node));
         let others = state
             .nodes()
@@ -44,6 +75,7 @@ impl Frame {
         Self {
             here: here.clone(),
             network: network.clone(),
+            part: part.clone(),
             subnets: state.subnets_of(&network.name).cloned().collect(),
             others,
         }

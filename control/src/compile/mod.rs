@@ -20,17 +20,31 @@
 
 mod endpoint;
 mod frame;
+mod group;
+mod health;
 mod ids;
 mod key;
+mod locals;
 mod memo;
 mod mtu;
 mod network;
+mod number;
 mod objects;
+mod outside;
+mod plan;
+mod policies;
+mod reach;
+mod services;
+mod view;
+mod vocabulary;
 
+pub use health::{Condition, Health, Probe};
 pub use ids::{is_ours, shared_tunnel};
 pub use key::{ObjectKey, references};
-pub use memo::{Compiler, Owner, Plan, Planned, compile};
+pub use memo::{Compiler, compile};
 pub use mtu::workload_mtu;
+pub use plan::{Owner, Plan, Planned, Strength};
+pub use services::{Backend, backends};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -5,17 +5,26 @@ use std::net::IpAddr;
 
 use vrouter_proto::dataplane::{self as pb, next_hop::Action, object::Object};
 
-use super::ids;
-use crate::model::{Encapsulation, Endpoint, Mac, Network, Node};
+use super::{ids, vocabulary};
+use crate::model::{Cidr, Encapsulation, Endpoint, Mac, Network, Node};
 
 /// Seconds that learned MACs are kept.
 const AGING_SECONDS: u32 = 300;
 
-fn object(object: Object) -> pb::Object {
+/// What an endpoint's port is given beside its addresses, on the node it lives on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Local {
+    /// 0: none.
+    pub(super) policy: u32,
+    pub(super) qos: Option<pb::Qos>,
+    pub(super) mirrors: Vec<u32>,
+}
+
+pub(super) fn object(object: Object) -> pb::Object {
     pb::Object { object: Some(object) }
 }
 
-fn next_hop(id: u64, name: String, action: Action) -> pb::Object {
+pub(super) fn next_hop(id: u64, name: String, action: Action) -> pb::Object {
     object(Object::NextHop(pb::NextHop {
         id,
         name,
@@ -32,7 +41,7 @@ pub(super) fn vrf(network: &Network) -> pb::Object {
     object(Object::Vrf(pb::Vrf {
         id: network.number,
         name: network.name.to_string(),
-        underlay: false,
+        underlay: network.external,
     }))
 }
 
@@ -136,7 +145,13 @@ fn mpls(remote: IpAddr, label: u32) -> pb::next_hop::Tunnel {
     }
 }
 
-pub(super) fn port(network: &Network, endpoint: &Endpoint, interface: &str, gateways: Vec<String>) -> pb::Object {
+pub(super) fn port(
+    network: &Network,
+    endpoint: &Endpoint,
+    interface: &str,
+    gateways: Vec<String>,
+    local: &Local,
+) -> pb::Object {
     let (vrf, bridge) = if network.bridged {
         (0, network.number)
     } else {
@@ -155,11 +170,23 @@ pub(super) fn port(network: &Network, endpoint: &Endpoint, interface: &str, gate
         max_flows: 0,
         uplink: false,
         state: None,
-        policy: 0,
-        guard: None,
-        qos: None,
-        mirrors: Vec::new(),
+        policy: local.policy,
+        guard: Some(guard(endpoint)),
+        qos: local.qos,
+        mirrors: local.mirrors.clone(),
     }))
+}
+
+/// What a workload may claim to be: what it was given.
+fn guard(endpoint: &Endpoint) -> pb::Guard {
+    let own = endpoint.addresses.iter().map(|a| vocabulary::host(*a));
+    let allowed = endpoint.allowed_addresses.iter().map(|p| p.cidr());
+    pb::Guard {
+        addresses: own.chain(allowed).map(|cidr| cidr.to_string()).collect(),
+        macs: endpoint.allowed_macs.iter().map(ToString::to_string).collect(),
+        allow_router: endpoint.allow_router,
+        allow_dhcp_server: endpoint.allow_dhcp_server,
+    }
 }
 
 pub(super) fn to_port(endpoint: &Endpoint) -> pb::Object {
@@ -172,14 +199,26 @@ pub(super) fn to_port(endpoint: &Endpoint) -> pb::Object {
 
 /// A host route: /32 or /128.
 pub(super) fn host_route(vrf: u32, address: IpAddr, next_hop: u64) -> pb::Object {
-    let length = if address.is_ipv4() { 32 } else { 128 };
+    route(vrf, vocabulary::host(address), next_hop)
+}
+
+pub(super) fn route(vrf: u32, prefix: Cidr, next_hop: u64) -> pb::Object {
     object(Object::Route(pb::Route {
         vrf,
-        prefix: format!("{address}/{length}"),
+        prefix: prefix.to_string(),
         next_hop,
         source: 0,
         preference: 0,
         active: false,
+    }))
+}
+
+/// `groups`: sorted.
+pub(super) fn identity(vrf: u32, prefix: Cidr, groups: Vec<u32>) -> pb::Object {
+    object(Object::Identity(pb::Identity {
+        vrf,
+        prefix: prefix.to_string(),
+        groups,
     }))
 }
 
@@ -196,15 +235,19 @@ pub(super) fn mac(network: &Network, endpoint: &Endpoint, next_hop: u64) -> pb::
 }
 
 pub(super) fn neighbor(network: &Network, endpoint: &Endpoint, address: IpAddr) -> pb::Object {
+    neighbor_at(network, address, endpoint.mac)
+}
+
+pub(super) fn neighbor_at(network: &Network, address: IpAddr, mac: Mac) -> pb::Object {
     object(Object::Neighbor(pb::Neighbor {
         bridge: network.number,
         address: address.to_string(),
-        mac: endpoint.mac.to_string(),
+        mac: mac.to_string(),
         state: String::new(),
         interface: String::new(),
     }))
 }
 
-fn full_name(endpoint: &Endpoint) -> String {
+pub(super) fn full_name(endpoint: &Endpoint) -> String {
     format!("{}/{}", endpoint.network, endpoint.name)
 }

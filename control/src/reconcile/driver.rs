@@ -3,17 +3,17 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
-use vrouter_proto::dataplane as pb;
+use vrouter_proto::dataplane::{self as pb, object::Object};
 
 use super::{
     diff::difference,
     mirror::Mirror,
     refused::RefusedSteps,
-    session::{Broken, Session},
+    session::{Broken, News, Session},
     status::{AuditRequest, Board},
 };
 use crate::{
-    compile::{Compiler, ObjectKey},
+    compile::{Compiler, ObjectKey, Probe},
     intent,
     model::Name,
     store::Store,
@@ -35,6 +35,8 @@ pub struct Timing {
     pub retry_most: Duration,
     /// How long after somebody else changed the dataplane it is compared as a whole; one comparison serves all changes until then.
     pub recheck: Duration,
+    /// For how long backends count as before when the dataplane that asks them is away, or was just started.
+    pub health_grace: Duration,
 }
 
 impl Default for Timing {
@@ -46,6 +48,7 @@ impl Default for Timing {
             retry_least: Duration::from_millis(250),
             retry_most: Duration::from_secs(15),
             recheck: Duration::from_secs(2),
+            health_grace: Duration::from_secs(30),
         }
     }
 }
@@ -68,7 +71,8 @@ enum Wake {
     Changed,
     Retry,
     Recheck,
-    Disturbed,
+    News(News),
+    Doubt,
     Audit(AuditRequest),
     /// The store is closed: the process is going down.
     Closed,
@@ -109,6 +113,7 @@ impl Driver {
             let Err(broken) = self.drive(&mut compiler).await else {
                 return;
             };
+            self.board.health().lost(&node, Instant::now(), timing.health_grace);
             let error = broken.to_string();
             // Once per reason is enough for the log; the board always has it.
             if told != error {
@@ -136,14 +141,21 @@ impl Driver {
         self.meet(&info).await?;
         let mut states = self.store.follow();
         let mut refused = RefusedSteps::new(self.timing.retry_least, self.timing.retry_most);
+        let mut health = self.board.health().follow();
         let mut mirror = session.dump().await?;
+        compiler.update(&states.borrow().clone(), &self.board.health().health());
+        self.believe(compiler, &mirror);
+        self.hear(compiler, &mirror);
         let mut recheck: Option<Instant> = None;
         // Everything is compared first.
         let mut everything = true;
         let mut retry = false;
         loop {
             let state = states.borrow_and_update().clone();
-            let mut keys = compiler.update(&state);
+            let conditions = health.borrow_and_update().clone();
+            let mut keys = compiler.update(&state, &conditions);
+            let asked: BTreeSet<Probe> = compiler.checks().values().copied().collect();
+            self.board.health().keep(&self.node, &asked);
             if everything {
                 keys.extend(compiler.plan().keys().cloned());
                 keys.extend(mirror.keys().cloned());
@@ -156,26 +168,33 @@ impl Driver {
             }
             self.settle(&mut session, compiler, &mut mirror, &mut refused, keys)
                 .await?;
-            self.report(compiler, &refused, state.revision());
+            self.tell(compiler, &refused, state.revision());
             (everything, retry) = (false, false);
 
-            let due = refused.due();
+            let (due, doubt) = (refused.due(), self.board.health().due());
             let wake = tokio::select! {
                 changed = states.changed() => if changed.is_ok() { Wake::Changed } else { Wake::Closed },
                 () = at(due) => Wake::Retry,
                 () = at(recheck) => Wake::Recheck,
-                disturbed = session.disturbed() => disturbed.map(|()| Wake::Disturbed)?,
+                changed = health.changed() => if changed.is_ok() { Wake::Changed } else { Wake::Closed },
+                () = at(doubt) => Wake::Doubt,
+                news = session.news() => Wake::News(news?),
                 Some(request) = self.audits.recv() => Wake::Audit(request),
             };
             match wake {
                 Wake::Changed => {}
                 Wake::Retry => retry = true,
-                Wake::Disturbed => {
+                Wake::Doubt => self.board.health().expire(Instant::now()),
+                Wake::News(News::Health(changed)) => {
+                    self.report(compiler, changed.health_check, changed.state.as_ref());
+                }
+                Wake::News(News::Changed) => {
                     recheck.get_or_insert_with(|| Instant::now() + self.timing.recheck);
                 }
                 Wake::Recheck => {
                     recheck = None;
                     mirror = session.dump().await?;
+                    self.hear(compiler, &mirror);
                     everything = true;
                 }
                 Wake::Audit(request) => {
@@ -239,7 +258,34 @@ impl Driver {
         Ok(())
     }
 
-    fn report(&self, compiler: &Compiler, refused: &RefusedSteps, revision: u64) {
+    /// Takes what the dataplane is programmed with for a sign of health: see [`super::health`].
+    fn believe(&self, compiler: &Compiler, mirror: &Mirror) {
+        for (id, backends) in compiler.backends() {
+            let Some(Object::Service(service)) = mirror.get(&ObjectKey::Service(*id)).and_then(|o| o.object.as_ref())
+            else {
+                continue;
+            };
+            let used: BTreeSet<IpAddr> = service.backends.iter().filter_map(|b| b.address.parse().ok()).collect();
+            let probes = backends.iter().filter(|(a, _)| used.contains(a)).map(|(_, probe)| *probe);
+            self.board.health().believe(probes, Instant::now(), self.timing.health_grace);
+        }
+    }
+
+    /// Notes the health that a dump told of.
+    fn hear(&self, compiler: &Compiler, mirror: &Mirror) {
+        for (id, state) in mirror.health() {
+            self.report(compiler, *id, Some(state));
+        }
+    }
+
+    fn report(&self, compiler: &Compiler, check: u32, state: Option<&pb::HealthState>) {
+        if let Some((probe, state)) = compiler.checks().get(&check).zip(state) {
+            let (now, grace) = (Instant::now(), self.timing.health_grace);
+            self.board.health().report(&self.node, *probe, state, now, grace);
+        }
+    }
+
+    fn tell(&self, compiler: &Compiler, refused: &RefusedSteps, revision: u64) {
         self.board.update(&self.node, |status| {
             status.connected = true;
             status.synced_revision = revision;

@@ -2,26 +2,29 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use vrouter_proto::dataplane::{self as pb, next_hop::Action, object::Object};
+use vrouter_proto::dataplane::{self as pb, object::Object};
 
-use super::diff::Step;
-use crate::{
-    compile::{ObjectKey, is_ours},
-    model::Mac,
-};
+use super::{diff::Step, normal::spell};
+use crate::compile::{ObjectKey, is_ours};
 
-/// Objects by key.
+/// Objects by key, and what health checks found when they were dumped.
 #[derive(Debug, Default)]
-pub(super) struct Mirror(BTreeMap<ObjectKey, Arc<pb::Object>>);
+pub(super) struct Mirror {
+    objects: BTreeMap<ObjectKey, Arc<pb::Object>>,
+    health: Vec<(u32, pb::HealthState)>,
+}
 
 impl Mirror {
     /// Takes in dumped objects; leaves out what is not ours.
     pub(super) fn learn(&mut self, objects: impl IntoIterator<Item = pb::Object>) {
         for object in objects {
+            if let Some(Object::HealthCheck(check)) = &object.object {
+                self.health.extend(check.state.clone().map(|state| (check.id, state)));
+            }
             if let Some(object) = ours(object)
                 && let Some(key) = ObjectKey::of(&object)
             {
-                self.0.insert(key, Arc::new(object));
+                self.objects.insert(key, Arc::new(object));
             }
         }
     }
@@ -29,81 +32,39 @@ impl Mirror {
     /// Notes that a step was applied.
     pub(super) fn note(&mut self, step: Step) {
         match step.object {
-            Some(object) => self.0.insert(step.key, object),
-            None => self.0.remove(&step.key),
+            Some(object) => self.objects.insert(step.key, object),
+            None => self.objects.remove(&step.key),
         };
     }
 
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&Arc<pb::Object>> {
-        self.0.get(key)
+        self.objects.get(key)
+    }
+
+    /// What health checks had found when they were dumped.
+    pub(super) fn health(&self) -> &[(u32, pb::HealthState)] {
+        &self.health
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
-        self.0.keys()
+        self.objects.keys()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<pb::Object>)> {
-        self.0.iter()
+        self.objects.iter()
     }
 }
 
 /// The object as we would have put it: without what only dumps say, defaults spelled out. `None` when it is not ours.
 fn ours(mut object: pb::Object) -> Option<pb::Object> {
-    let gateway = || Mac::GATEWAY.to_string();
-    match object.object.as_mut()? {
-        Object::HealthCheck(check) => check.state = None,
-        Object::Identity(_) | Object::Policy(_) | Object::SourceNat(_) | Object::Service(_) | Object::Mirror(_) => {}
-        Object::Port(port) => {
-            if port.uplink {
-                return None;
-            }
-            port.state = None;
-            // We always leave the choice to the dataplane; should it tell what it chose here, that is no difference, and certainly no
-            // reason to attach anew.
-            port.mode = pb::port::Mode::Auto.into();
-        }
-        Object::NextHop(next_hop) => {
-            if !is_ours(next_hop.id) {
-                return None;
-            }
-            next_hop.state = None;
-            if let Some(Action::Tunnel(tunnel)) = &mut next_hop.action
-                && tunnel.encapsulation() == pb::next_hop::Encapsulation::Vxlan
-                && tunnel.inner_mac.is_empty()
-            {
-                tunnel.inner_mac = gateway();
-            }
-        }
-        Object::Bridge(bridge) => {
-            if bridge.gateway_mac.is_empty() {
-                bridge.gateway_mac = gateway();
-            }
-            if bridge.aging_seconds == 0 {
-                bridge.aging_seconds = 300;
-            }
-        }
-        Object::Route(route) => {
-            if route.source != 0 {
-                return None;
-            }
-            route.active = false;
-        }
-        Object::Mac(mac) => {
-            if mac.learned {
-                return None;
-            }
-            mac.age_seconds = 0;
-            mac.port = 0;
-            mac.vtep.clear();
-        }
-        Object::Neighbor(neighbor) => {
-            if neighbor.bridge == 0 {
-                return None;
-            }
-            neighbor.state.clear();
-            neighbor.interface.clear();
-        }
-        Object::Vrf(_) | Object::Vni(_) | Object::Label(_) => {}
-    }
-    Some(object)
+    let foreign = match object.object.as_ref()? {
+        Object::Port(port) => port.uplink,
+        Object::NextHop(next_hop) => !is_ours(next_hop.id),
+        Object::Route(route) => route.source != 0,
+        Object::Mac(mac) => mac.learned,
+        Object::Neighbor(neighbor) => neighbor.bridge == 0,
+        _ => false,
+    };
+    spell(&mut object);
+    (!foreign).then_some(object)
 }

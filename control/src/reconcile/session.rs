@@ -52,6 +52,15 @@ pub(super) enum Broken {
     Store(#[from] crate::intent::Refusal),
 }
 
+/// What a dataplane tells unasked.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Somebody else changed something.
+    Changed,
+    /// A health check found something.
+    Health(pb::HealthChanged),
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -110,8 +119,8 @@ impl Session {
         Ok(mirror)
     }
 
-    /// Returns when the connection is lost, or somebody else has changed something (`Ok`).
-    pub(super) async fn disturbed(&mut self) -> Result<(), Broken> {
+    /// Returns when there is news, or the connection is lost.
+    pub(super) async fn news(&mut self) -> Result<News, Broken> {
         loop {
             let event = async {
                 match &mut self.events {
@@ -123,16 +132,17 @@ impl Session {
                 answer = self.answers.message() => {
                     return match answer? {
                         // Nothing was asked.
-                        Some(_) => Ok(()),
+                        Some(_) => Ok(News::Changed),
                         None => Err(Broken::Ended),
                     };
                 }
                 event = event => match event?.ok_or(Broken::Ended)?.event {
                     Some(pb::event::Event::Revision(changed)) if changed.revision > self.revision => {
                         self.revision = changed.revision;
-                        return Ok(());
+                        return Ok(News::Changed);
                     }
-                    Some(pb::event::Event::Lost(_)) => return Ok(()),
+                    Some(pb::event::Event::Lost(_)) => return Ok(News::Changed),
+                    Some(pb::event::Event::Health(changed)) => return Ok(News::Health(changed)),
                     _ => {}
                 },
             }

@@ -7,6 +7,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::HealthBoard;
 use crate::{
     model::{Endpoint, Name},
     state::Scoped,
@@ -38,11 +39,20 @@ struct Entry {
     audit: mpsc::Sender<AuditRequest>,
 }
 
-/// The status of all dataplanes. Cheap to clone; all clones are one.
+/// The status of all dataplanes, and what they say of backends. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<RwLock<BTreeMap<Name, Entry>>>);
+pub struct Board {
+    entries: Arc<RwLock<BTreeMap<Name, Entry>>>,
+    health: HealthBoard,
+}
 
 impl Board {
+    /// What dataplanes say of the health of backends.
+    #[must_use]
+    pub fn health(&self) -> &HealthBoard {
+        &self.health
+    }
+
     /// A dataplane is driven from now on; gives back what it is to be asked.
     pub(crate) fn register(&self, node: &Name, address: &Address) -> mpsc::Receiver<AuditRequest> {
         let (audit, requests) = mpsc::channel(4);
@@ -127,11 +137,11 @@ impl Board {
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<Name, Entry>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<Name, Entry>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
