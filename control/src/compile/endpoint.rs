@@ -15,15 +15,13 @@ use crate::model::{Cidr, Encapsulation, Endpoint, Name};
 #[derive(Debug, Default)]
 pub(super) struct Compiled {
     pub(super) made: Made,
-    /// Groups that services ask for and that it is in.
-    pub(super) asked: BTreeSet<Name>,
     /// Whole prefixes that it may use, by the network whose VRF they are in, with its groups there.
     pub(super) wide: Vec<(Name, Cidr, Arc<[u32]>)>,
 }
 
 /// What an endpoint of a network needs on a node that hosts the network, or one that reaches it. `local`: what it is given beside its
-/// addresses, where it lives here.
-pub(super) fn compile(frame: &Frame, endpoint: &Endpoint, local: &Local) -> Compiled {
+/// addresses, where it lives here; `groups`: those that it is in.
+pub(super) fn compile(frame: &Frame, endpoint: &Endpoint, local: &Local, groups: &BTreeSet<Name>) -> Compiled {
     let network = &frame.network;
     let mut made = Made::default();
     // Where routed packets and where frames go.
@@ -66,25 +64,21 @@ pub(super) fn compile(frame: &Frame, endpoint: &Endpoint, local: &Local) -> Comp
     }
     let mut wide = Vec::new();
     for target in &frame.part.targets {
-        place(target, endpoint, routed, &mut made, &mut wide);
+        let groups = target.words.of_endpoint(&endpoint.network, groups);
+        place(target, endpoint, &groups, routed, &mut made, &mut wide);
     }
-    let asked = frame.part.asked.iter().filter(|(_, group)| group.contains(endpoint));
-    Compiled {
-        made,
-        asked: asked.map(|(name, _)| name.clone()).collect(),
-        wide,
-    }
+    Compiled { made, wide }
 }
 
 /// Routes to an endpoint, and who it is, in one VRF.
 fn place(
     target: &Target,
     endpoint: &Endpoint,
+    groups: &[u32],
     next_hop: u64,
     made: &mut Made,
     wide: &mut Vec<(Name, Cidr, Arc<[u32]>)>,
 ) {
-    let groups = target.words.of_endpoint(endpoint);
     let known = !target.words.is_empty() && (!groups.is_empty() || target.spell_all);
     let own = endpoint.addresses.iter().map(|a| (host(*a), Strength::Endpoint));
     let allowed = endpoint.allowed_addresses.iter().map(|p| (p.cidr(), Strength::Allowed));
@@ -93,11 +87,11 @@ fn place(
         made.add(strength, objects::route(target.vrf, cidr, next_hop));
         if is_host(cidr) {
             if known {
-                let groups = target.words.with_ranges(&groups, cidr);
+                let groups = target.words.with_ranges(groups, cidr);
                 made.add(strength, objects::identity(target.vrf, cidr, groups));
             }
         } else {
-            wide.push((target.network.clone(), cidr, groups.as_slice().into()));
+            wide.push((target.network.clone(), cidr, groups.into()));
         }
     }
 }

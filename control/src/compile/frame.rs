@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::{group::Selector, reach::Filter, vocabulary::Vocabulary};
+use super::{reach::Filter, vocabulary::Vocabulary};
 use crate::{
     model::{Endpoint, Name, Network, Node, Subnet, Vteps},
     state::State,
@@ -31,8 +31,6 @@ pub(super) struct Part {
     pub(super) hosted: bool,
     /// The VRFs here that its endpoints are in.
     pub(super) targets: Vec<Target>,
-    /// Groups that services ask for.
-    pub(super) asked: Arc<BTreeMap<Name, Arc<Selector>>>,
 }
 
 /// A network as seen from one node.

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use vrouter_proto::dataplane::{self as pb, next_hop::Action, object::Object};
 
 use super::{
-    group::Selectors,
     ids,
     objects::{next_hop, object},
     plan::{Made, Owner},
@@ -22,11 +21,12 @@ const MAX_MIRRORS: usize = 4;
 /// The limits and marks of an endpoint.
 pub(super) fn qos(state: &State, endpoint: &Endpoint) -> Option<pb::Qos> {
     let spec = &state.qos_profile(endpoint.qos.as_ref()?)?.spec;
-    Some(pb::Qos {
+    let qos = pb::Qos {
         from_workload: spec.egress.as_ref().map(rate),
         to_workload: spec.ingress.as_ref().map(rate),
         dscp: spec.dscp.map(u32::from),
-    })
+    };
+    (qos != pb::Qos::default()).then_some(qos)
 }
 
 fn rate(rate: &QosRate) -> pb::Rate {
@@ -42,21 +42,18 @@ fn rate(rate: &QosRate) -> pb::Rate {
 
 /// Numbers of the mirrors that get copies of an endpoint's packets: the first four in the order of their numbers. A collector on another node
 /// gets none, and no endpoint is mirrored to itself.
-pub(super) fn mirrors(state: &State, selectors: &mut Selectors, here: &Name, endpoint: &Endpoint) -> Vec<u32> {
+pub(super) fn mirrors(state: &State, here: &Name, endpoint: &Endpoint) -> Vec<u32> {
     let this = EndpointRef::of(endpoint);
-    let mut selected = |mirror: &Mirror| {
-        mirror.spec.endpoints.contains(&this)
-            || mirror
-                .spec
-                .group
-                .as_ref()
-                .and_then(|group| selectors.get(state, group))
-                .is_some_and(|group| group.contains(endpoint))
+    let groups = state.groups_of(&this.scoped());
+    let selected = |mirror: &Mirror| {
+        mirror.spec.endpoints.contains(&this) || mirror.spec.group.as_ref().is_some_and(|g| groups.contains(g))
     };
     let found: BTreeSet<u32> = state
         .mirrors()
         .filter(|mirror| match &mirror.spec.collector {
-            Some(Collector::Endpoint(collector)) => *collector != this && collector_here(state, here, collector).is_some(),
+            Some(Collector::Endpoint(collector)) => {
+                *collector != this && collector_here(state, here, collector).is_some()
+            }
             Some(Collector::Vxlan { .. } | Collector::Erspan { .. }) => true,
             None => false,
         })
@@ -105,7 +102,11 @@ fn collector(state: &State, here: &Name, mirror: &Mirror, made: &mut Made) -> Op
             _ => String::new(),
         },
     };
-    made.own(next_hop(id, format!("collector of {}", mirror.name), Action::Tunnel(tunnel)));
+    made.own(next_hop(
+        id,
+        format!("collector of {}", mirror.name),
+        Action::Tunnel(tunnel),
+    ));
     Some(id)
 }
 

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     model::{Cidr, Name},
-    state::{Scoped, State},
+    state::State,
 };
 
 /// All objects for one node, compiled from nothing.
@@ -57,7 +57,6 @@ struct Entry {
     revision: u64,
     local: Local,
     unit: Unit,
-    asked: BTreeSet<Name>,
     wide: Vec<(Name, Cidr, Arc<[u32]>)>,
 }
 
@@ -162,14 +161,14 @@ impl Compiler {
                 Some(entry) if same_frame && entry.revision == e.revision && entry.local == *local => entry,
                 before => {
                     let owner = Owner::Endpoint((name.clone(), e.name.clone()));
-                    let Compiled { made, asked, wide } = endpoint::compile(&frame, e, local);
+                    let groups = state.groups_of(&(name.clone(), e.name.clone()));
+                    let Compiled { made, wide } = endpoint::compile(&frame, e, local, &groups);
                     let unit = Unit::new(owner, made);
                     shift.replace(before.as_ref().map(|old| &old.unit), &unit);
                     Entry {
                         revision: e.revision,
                         local: local.clone(),
                         unit,
-                        asked,
                         wide,
                     }
                 }
@@ -198,7 +197,6 @@ impl Compiler {
         all.extend(locals::compile(state, &self.node, &view.mirrors));
         all.extend(self.prefixes(state, view));
 
-        let members = self.members();
         let reach = self.memory.reach();
         let outside = outside::compile(state, &self.node, &view.hosted, reach);
         let services = services::compile(services::Given {
@@ -206,7 +204,6 @@ impl Compiler {
             here: &self.node,
             hosted: &view.hosted,
             reach,
-            members: &members,
             health,
         });
         for (owner, made) in outside.made.into_iter().chain(services.made) {
@@ -214,7 +211,11 @@ impl Compiler {
         }
         let mut own = |owner: Owner, object: pb::Object| all.entry(owner).or_default().own(object);
 
-        let texts = outside.source_nats.iter().map(|(_, n)| outside::source_nat_text(n)).collect();
+        let texts = outside
+            .source_nats
+            .iter()
+            .map(|(_, n)| outside::source_nat_text(n))
+            .collect();
         let ids = numbers(&texts, 1, u32::MAX - 1);
         for (owner, mut source_nat) in outside.source_nats {
             source_nat.id = ids.get(&outside::source_nat_text(&source_nat)).copied().unwrap_or(0);
@@ -234,7 +235,11 @@ impl Compiler {
             own(owner, outside::service(service));
         }
 
-        let texts = services.checks.iter().map(|(_, probe, _)| services::check_text(probe)).collect();
+        let texts = services
+            .checks
+            .iter()
+            .map(|(_, probe, _)| services::check_text(probe))
+            .collect();
         let ids = numbers(&texts, 1, u32::MAX - 1);
         self.checks.clear();
         for (owner, probe, mut check) in services.checks {
@@ -260,20 +265,6 @@ impl Compiler {
             }
         }
         self.others = units;
-    }
-
-    /// Who is in the groups that services ask for, as far as endpoints here reach them.
-    fn members(&self) -> BTreeMap<Name, BTreeSet<Scoped>> {
-        let mut members: BTreeMap<Name, BTreeSet<Scoped>> = BTreeMap::new();
-        for (network, compiled) in &self.networks {
-            for (name, entry) in &compiled.endpoints {
-                for group in &entry.asked {
-                    let scoped = (network.clone(), name.clone());
-                    members.entry(group.clone()).or_default().insert(scoped);
-                }
-            }
-        }
-        members
     }
 
     /// Identities of whole prefixes, by the network whose VRF they are in.

@@ -20,7 +20,6 @@
 
 mod endpoint;
 mod frame;
-mod group;
 mod health;
 mod ids;
 mod key;
@@ -44,7 +43,7 @@ pub use key::{ObjectKey, references};
 pub use memo::{Compiler, compile};
 pub use mtu::workload_mtu;
 pub use plan::{Owner, Plan, Planned, Strength};
-pub use services::{Backend, backends};
+pub use services::{condition, probes};
 
 #[cfg(test)]
 pub(crate) mod tests;

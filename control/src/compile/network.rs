@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use vrouter_proto::dataplane as pb;
-
 use super::{
     frame::{Frame, Place},
     ids, objects,

@@ -1,7 +1,7 @@
 //! Dataplane objects, spelled out: what has a default is given explicitly, so that a dump compares equal whether or not the dataplane fills
 //! defaults in.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use vrouter_proto::dataplane::{self as pb, next_hop::Action, object::Object};
 
@@ -177,13 +177,15 @@ pub(super) fn port(
     }))
 }
 
-/// What a workload may claim to be: what it was given.
+/// What a workload may claim to be: what it was given. Both lists are sorted and have nothing twice.
 fn guard(endpoint: &Endpoint) -> pb::Guard {
     let own = endpoint.addresses.iter().map(|a| vocabulary::host(*a));
     let allowed = endpoint.allowed_addresses.iter().map(|p| p.cidr());
+    let addresses: BTreeSet<String> = own.chain(allowed).map(|cidr| cidr.to_string()).collect();
+    let macs: BTreeSet<String> = endpoint.allowed_macs.iter().map(ToString::to_string).collect();
     pb::Guard {
-        addresses: own.chain(allowed).map(|cidr| cidr.to_string()).collect(),
-        macs: endpoint.allowed_macs.iter().map(ToString::to_string).collect(),
+        addresses: addresses.into_iter().collect(),
+        macs: macs.into_iter().collect(),
         allow_router: endpoint.allow_router,
         allow_dhcp_server: endpoint.allow_dhcp_server,
     }

@@ -73,15 +73,18 @@ fn everything(family: Family) -> Cidr {
 fn vrf(state: &State, here: &Name, network: &Network) -> Made {
     let mut made = Made::default();
     made.own(objects::vrf(network));
-    let out = |id, name: String, gateway: String| {
-        next_hop(id, name, Action::Underlay(pb::next_hop::Underlay { gateway }))
-    };
+    let out =
+        |id, name: String, gateway: String| next_hop(id, name, Action::Underlay(pb::next_hop::Underlay { gateway }));
     let mut linked = false;
     let mut routed: Vec<Family> = Vec::new();
     for subnet in state.subnets_of(&network.name) {
         if !linked {
             linked = true;
-            made.own(out(ids::link(network.number), format!("{} link", network.name), String::new()));
+            made.own(out(
+                ids::link(network.number),
+                format!("{} link", network.name),
+                String::new(),
+            ));
         }
         made.own(objects::route(network.number, subnet.cidr, ids::link(network.number)));
         let family = subnet.cidr.family();
@@ -200,10 +203,7 @@ impl Outside {
         }
         let whole = spec.endpoint.as_ref().and_then(|name| inside(state, name));
         if let Some(to) = whole.filter(|to| to.endpoint.attached_to() == Some(here))
-            && let Some(inner) = spec
-                .fixed_address
-                .filter(|a| to.endpoint.addresses.contains(a))
-                .or_else(|| to.endpoint.address_of(family))
+            && let Some(inner) = state.fixed_address(floating)
         {
             service(0, 0, &to, inner, 0);
             let source_nat = pb::SourceNat {
@@ -234,7 +234,10 @@ pub(super) fn source_nat_text(source_nat: &pb::SourceNat) -> String {
 
 /// What a service is numbered by: what clients ask for.
 pub(super) fn service_text(service: &pb::Service) -> String {
-    format!("{} {} {} {}", service.vrf, service.address, service.protocol, service.port)
+    format!(
+        "{} {} {} {}",
+        service.vrf, service.address, service.protocol, service.port
+    )
 }
 
 pub(super) fn source_nat(source_nat: pb::SourceNat) -> pb::Object {

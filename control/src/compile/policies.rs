@@ -12,12 +12,11 @@ use std::{
 use vrouter_proto::dataplane::{self as pb, object::Object};
 
 use super::{
-    group::Selectors,
     ids,
     number::numbers,
     objects::object,
     plan::{Made, Owner, Unit},
-    vocabulary::{Range, Vocabulary},
+    vocabulary::{Choice, Range, Vocabulary},
 };
 use crate::{
     model::{DefaultVerdict, Direction, Endpoint, Name, Network, Peer, Policy, Rule, RuleAction, Traffic},
@@ -36,24 +35,17 @@ pub(super) struct Rules {
 }
 
 /// The policies that apply to an endpoint.
-pub(super) fn applied(state: &State, selectors: &mut Selectors, endpoint: &Endpoint) -> Applied {
-    let applies = |policy: &Policy, selectors: &mut Selectors| {
-        policy.spec.network.as_ref().is_none_or(|n| *n == endpoint.network)
-            && match &policy.spec.applies_to {
-                None => true,
-                Some(group) => selectors.get(state, group).is_some_and(|g| g.contains(endpoint)),
-            }
-    };
+pub(super) fn applied(state: &State, endpoint: &Endpoint) -> Applied {
     state
-        .policies()
-        .filter(|policy| applies(policy, selectors))
+        .policies_for(endpoint)
+        .into_iter()
         .map(|policy| policy.name.clone())
         .collect()
 }
 
 impl Rules {
     /// Compiles the sets of policies in use, each with the network of the endpoints that it is for.
-    pub(super) fn new(state: &State, selectors: &mut Selectors, sets: &BTreeSet<(Name, Applied)>) -> Self {
+    pub(super) fn new(state: &State, sets: &BTreeSet<(Name, Applied)>) -> Self {
         let merged: Vec<Merged> = sets.iter().filter_map(|(n, set)| Merged::new(state, n, set)).collect();
         let policy_numbers = numbers(&merged.iter().map(Merged::text).collect(), 1, u32::MAX - 1);
         let ranges: BTreeSet<String> = merged
@@ -71,9 +63,9 @@ impl Rules {
             let words = rules.words.entry(policy.network.name.clone()).or_default();
             let mut translate = |peer: &Peer| match peer {
                 Peer::Group(name) => {
-                    let selector = selectors.get(state, name)?;
-                    let number = selector.number;
-                    words.groups.insert(number, selector);
+                    let choice = Choice::of(state, name)?;
+                    let number = choice.number;
+                    words.groups.insert(name.clone(), choice);
                     Some(number)
                 }
                 Peer::Network(name) => {

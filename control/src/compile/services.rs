@@ -5,127 +5,101 @@
 //!
 //! Where nodes are to prefer backends of their own, the others stay in the table as draining: what is on them stays, new flows go to the own ones.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use vrouter_proto::dataplane::{self as pb, object::Object};
 
 use super::{
-    Health, Probe, ids,
-    objects::{self, full_name, object},
+    Condition, Health, Probe, ids,
+    objects::{self, object},
     plan::{Made, Owner, Strength},
     reach::Reach,
     vocabulary::host,
 };
 use crate::{
-    model::{BackendName, Endpoint, Family, HealthKind, Name, Service},
-    state::{Scoped, State},
+    model::{Endpoint, Family, HealthKind, Name, Service},
+    state::{Backend, Holder, State},
 };
 
 /// One who may serve, at one address.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Backend {
-    /// "network/name", or the address of a backend that is no endpoint.
-    pub name: String,
-    /// The endpoint that it is.
-    pub endpoint: Option<Arc<Endpoint>>,
-    /// Where it serves.
-    pub address: IpAddr,
-    /// Its share of new connections, 1..=255.
-    pub weight: u8,
-    /// It gets no new connections.
-    pub draining: bool,
+#[derive(Debug)]
+struct Candidate<'a> {
+    backend: &'a Backend,
+    address: IpAddr,
     /// What is asked after, where the service wants its backends asked and this one can be.
-    pub probe: Option<Probe>,
+    probe: Option<Probe>,
 }
 
-impl Backend {
-    /// Whether it may be used, and why not: it is attached and, where that is asked for, known to be well.
-    #[must_use]
-    pub fn condition(&self, service: &Service, health: &Health) -> (bool, String) {
-        if let Some(endpoint) = &self.endpoint
-            && endpoint.node.is_none()
-        {
-            return (false, "not on any node".to_owned());
-        }
-        if service.spec.health_check.is_none() {
-            return (true, String::new());
-        }
-        let Some(probe) = &self.probe else {
-            return (false, "nobody can ask it: it is no endpoint".to_owned());
-        };
-        match health.get(probe) {
-            Some(condition) => (condition.healthy, condition.detail.clone()),
-            None => (false, "not asked yet".to_owned()),
-        }
+impl Candidate<'_> {
+    fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.backend.endpoint.as_ref()
     }
 }
 
-/// All who may serve a service at its addresses' families, in the order of their names. `members`: the members of its group.
+/// What is asked after, of each address of a backend that clients of the service can be sent to. Empty where nobody is asked: the service has no health check, or
+/// the backend is no endpoint.
 #[must_use]
-pub fn backends<'a>(state: &State, service: &Service, members: impl IntoIterator<Item = &'a Scoped>) -> Vec<Backend> {
-    let families: BTreeSet<Family> = service.given.iter().map(|a| Family::of(*a)).collect();
-    let mut found: BTreeMap<(String, IpAddr), Backend> = BTreeMap::new();
-    let mut add = |endpoint: &Arc<Endpoint>, address: IpAddr, weight: u8, draining: bool| {
-        let probe = service.spec.health_check.as_ref().and_then(|_| {
-            let network = state.network(&endpoint.network)?.number;
-            Some(Probe {
-                service: service.number,
-                network,
-                address,
-            })
-        });
-        let backend = Backend {
-            name: full_name(endpoint),
-            endpoint: Some(endpoint.clone()),
-            address,
-            weight,
-            draining,
-            probe,
+pub fn probes(state: &State, service: &Service, backend: &Backend) -> Vec<Probe> {
+    candidates(state, service, std::slice::from_ref(backend))
+        .iter()
+        .filter_map(|candidate| candidate.probe)
+        .collect()
+}
+
+/// Whether a backend at one address may get connections, and why not.
+#[must_use]
+pub fn condition(service: &Service, probe: Option<&Probe>, health: &Health) -> Condition {
+    let unwell = |detail: &str| Condition {
+        healthy: false,
+        detail: detail.to_owned(),
+    };
+    if service.spec.health_check.is_none() {
+        return Condition {
+            healthy: true,
+            detail: String::new(),
         };
-        found.insert((backend.name.clone(), address), backend);
-    };
-    let addresses = |endpoint: &Endpoint| -> Vec<IpAddr> {
-        families.iter().filter_map(|family| endpoint.address_of(*family)).collect()
-    };
-    for (network, name) in members {
-        if let Some(endpoint) = state.endpoint(network, name) {
-            for address in addresses(endpoint) {
-                add(endpoint, address, 1, false);
-            }
-        }
     }
-    let mut plain = Vec::new();
-    // What is said of one by name counts, should it be a member of the group, too.
-    for backend in &service.spec.backends {
-        match &backend.name {
-            BackendName::Endpoint(name) => {
-                if let Some(endpoint) = state.endpoint(&name.network, &name.name) {
-                    for address in addresses(endpoint) {
-                        add(endpoint, address, backend.weight, backend.draining);
-                    }
-                }
-            }
-            BackendName::Address(address) if families.contains(&Family::of(*address)) => {
-                match state.endpoint_at(&service.spec.network, *address) {
-                    Some(endpoint) => add(endpoint, *address, backend.weight, backend.draining),
-                    None => plain.push(Backend {
-                        name: address.to_string(),
-                        endpoint: None,
-                        address: *address,
-                        weight: backend.weight,
-                        draining: backend.draining,
-                        probe: None,
-                    }),
-                }
-            }
-            BackendName::Address(_) => {}
-        }
+    let Some(probe) = probe else {
+        return unwell("nobody can ask it: it is no endpoint");
+    };
+    health.get(probe).cloned().unwrap_or_else(|| unwell("not asked yet"))
+}
+
+fn candidates<'a>(state: &State, service: &Service, backends: &'a [Backend]) -> Vec<Candidate<'a>> {
+    let families: BTreeSet<Family> = service.given.iter().map(|a| Family::of(*a)).collect();
+    let probe = |backend: &Backend, address: IpAddr| {
+        service.spec.health_check.as_ref()?;
+        // A backend that is named by its address can be asked where an endpoint has it.
+        backend
+            .endpoint
+            .as_ref()
+            .or_else(|| endpoint_at(state, &backend.network, address))?;
+        Some(Probe {
+            service: service.number,
+            network: state.network(&backend.network)?.number,
+            address,
+        })
+    };
+    let of = |backend: &'a Backend| {
+        let addresses = backend.addresses.iter().filter(|a| families.contains(&Family::of(**a)));
+        addresses.map(move |address| (backend, *address))
+    };
+    backends
+        .iter()
+        .flat_map(of)
+        .map(|(backend, address)| Candidate {
+            backend,
+            address,
+            probe: probe(backend, address),
+        })
+        .collect()
+}
+
+fn endpoint_at<'a>(state: &'a State, network: &Name, address: IpAddr) -> Option<&'a Arc<Endpoint>> {
+    match &state.allocation(network, address)?.holder {
+        Holder::Endpoint(name) => state.endpoint(network, name),
+        Holder::Service(_) | Holder::FloatingIp(_) => None,
     }
-    found.into_values().chain(plain).collect()
 }
 
 /// What services are compiled into on one node.
@@ -143,19 +117,18 @@ pub(super) struct Given<'a> {
     pub(super) here: &'a Name,
     pub(super) hosted: &'a BTreeSet<Name>,
     pub(super) reach: &'a Reach,
-    pub(super) members: &'a BTreeMap<Name, BTreeSet<Scoped>>,
     pub(super) health: &'a Health,
 }
 
 pub(super) fn compile(given: Given) -> Services {
     let mut made = Services::default();
     for service in given.state.services() {
-        let members = service.spec.group.as_ref().and_then(|group| given.members.get(group));
-        let backends = backends(given.state, service, members.into_iter().flatten());
+        let backends = given.state.backends(service);
+        let candidates = candidates(given.state, service, &backends);
         for name in given.hosted {
-            made.program(given, service, &backends, name);
+            made.program(given, service, &candidates, name);
         }
-        made.ask(given, service, &backends);
+        made.ask(given, service, &candidates);
     }
     made
 }
@@ -166,7 +139,7 @@ fn owner(service: &Service) -> Owner {
 
 impl Services {
     /// A service in the VRF of network `by`.
-    fn program(&mut self, given: Given, service: &Service, backends: &[Backend], by: &Name) {
+    fn program(&mut self, given: Given, service: &Service, candidates: &[Candidate], by: &Name) {
         let of = &service.spec.network;
         let (Some(filter), Some(network)) = (given.reach.filter(by, of), given.state.network(by)) else {
             return;
@@ -180,23 +153,27 @@ impl Services {
                 let neighbor = objects::neighbor_at(network, *address, crate::model::Mac::GATEWAY);
                 routes.add(Strength::Service, neighbor);
             }
-            let seen: Vec<&Backend> = backends
+            let reached = |c: &&Candidate| match c.endpoint() {
+                None => true,
+                Some(e) => given
+                    .reach
+                    .filter(by, &e.network)
+                    .is_some_and(|f| f.admits(host(c.address))),
+            };
+            let seen: Vec<&Candidate> = candidates
                 .iter()
-                .filter(|b| Family::of(b.address) == Family::of(*address))
-                .filter(|b| match &b.endpoint {
-                    None => true,
-                    Some(e) => given.reach.filter(by, &e.network).is_some_and(|f| f.admits(host(b.address))),
-                })
+                .filter(|c| Family::of(c.address) == Family::of(*address))
+                .filter(reached)
                 .collect();
             let usable = usable(given, service, &seen);
             for port in &service.spec.ports {
-                let at = |(backend, draining): &(&Backend, bool)| pb::Backend {
-                    address: backend.address.to_string(),
+                let at = |(candidate, draining): &(&Candidate, bool)| pb::Backend {
+                    address: candidate.address.to_string(),
                     port: port.target_port.into(),
                     vrf: network.number,
-                    weight: backend.weight.into(),
+                    weight: candidate.backend.weight.into(),
                     draining: *draining,
-                    name: backend.name.clone(),
+                    name: candidate.backend.name.to_string(),
                 };
                 let object = pb::Service {
                     id: 0,
@@ -220,17 +197,20 @@ impl Services {
     }
 
     /// The questions to backends that live here.
-    fn ask(&mut self, given: Given, service: &Service, backends: &[Backend]) {
+    fn ask(&mut self, given: Given, service: &Service, candidates: &[Candidate]) {
         let Some((check, port)) = service.spec.health_check.as_ref().zip(service.spec.health_port()) else {
             return;
         };
-        for backend in backends {
-            let (Some(probe), Some(endpoint)) = (backend.probe, &backend.endpoint) else {
+        for candidate in candidates {
+            let network = &candidate.backend.network;
+            let endpoint = candidate
+                .endpoint()
+                .or_else(|| endpoint_at(given.state, network, candidate.address));
+            let (Some(probe), Some(endpoint)) = (candidate.probe, endpoint) else {
                 continue;
             };
-            if endpoint.attached_to() != Some(given.here)
-                || given.reach.filter(&service.spec.network, &endpoint.network).is_none()
-            {
+            let reached = given.reach.filter(&service.spec.network, network).is_some();
+            if endpoint.attached_to() != Some(given.here) || !reached {
                 continue;
             }
             let kind = match check.kind {
@@ -240,7 +220,10 @@ impl Services {
             };
             let object = pb::HealthCheck {
                 id: 0,
-                name: format!("{}/{} at {}", service.spec.network, service.name, backend.name),
+                name: format!(
+                    "{}/{} at {}",
+                    service.spec.network, service.name, candidate.backend.name
+                ),
                 vrf: probe.network,
                 address: probe.address.to_string(),
                 port: port.into(),
@@ -258,22 +241,25 @@ impl Services {
 }
 
 /// Those that are used, each with whether it is draining here.
-fn usable<'a>(given: Given, service: &Service, backends: &[&'a Backend]) -> Vec<(&'a Backend, bool)> {
-    let placed = |backend: &Backend| match &backend.endpoint {
+fn usable<'a>(given: Given, service: &Service, candidates: &[&'a Candidate<'a>]) -> Vec<(&'a Candidate<'a>, bool)> {
+    let placed = |candidate: &Candidate| match candidate.endpoint() {
         None => true,
-        Some(endpoint) => endpoint.node.as_ref().is_some_and(|node| {
-            endpoint.interface.is_some() || given.state.node(node).is_some_and(|n| n.external)
-        }),
+        Some(endpoint) => endpoint
+            .node
+            .as_ref()
+            .is_some_and(|node| endpoint.interface.is_some() || given.state.node(node).is_some_and(|n| n.external)),
     };
-    let here = |backend: &Backend| backend.endpoint.as_ref().and_then(|e| e.attached_to()) == Some(given.here);
-    let well: Vec<&Backend> = backends
+    let here = |candidate: &Candidate| candidate.endpoint().and_then(|e| e.attached_to()) == Some(given.here);
+    let mut well: Vec<&Candidate> = candidates
         .iter()
         .copied()
-        .filter(|b| placed(b) && b.condition(service, given.health).0)
+        .filter(|c| placed(c) && condition(service, c.probe.as_ref(), given.health).healthy)
         .collect();
-    let own_ones = service.spec.prefer_local && well.iter().any(|b| here(b) && !b.draining);
+    // In an order that does not depend on who was named first.
+    well.sort_by(|a, b| (&a.backend.name, a.address).cmp(&(&b.backend.name, b.address)));
+    let own_ones = service.spec.prefer_local && well.iter().any(|c| here(c) && !c.backend.draining);
     well.into_iter()
-        .map(|b| (b, b.draining || (own_ones && !here(b))))
+        .map(|c| (c, c.backend.draining || (own_ones && !here(c))))
         .collect()
 }
 

@@ -8,7 +8,6 @@ use std::{
 
 use super::{
     frame::{Part, Target},
-    group::{Selector, Selectors},
     locals,
     objects::Local,
     policies::{self, Applied, Rules},
@@ -25,11 +24,9 @@ use crate::{
 pub(super) struct Memory {
     /// Revisions of all objects that rules are made of.
     revisions: Vec<u64>,
-    selectors: Selectors,
     reach: Reach,
-    asked: Arc<BTreeMap<Name, Arc<Selector>>>,
-    /// Of local endpoints: their revision, the policies that apply and the mirrors that see them.
-    applied: HashMap<Scoped, (u64, Applied, Vec<u32>)>,
+    /// Of local endpoints: their revision, and the policies that apply.
+    applied: HashMap<Scoped, (u64, Applied)>,
     sets: BTreeSet<(Name, Applied)>,
     rules: Arc<Rules>,
     /// By network: when it was looked at, and whether endpoints of it may use whole prefixes.
@@ -66,31 +63,30 @@ impl Memory {
         let mut mirrors = BTreeSet::new();
         for endpoint in &attached {
             let scoped = (endpoint.network.clone(), endpoint.name.clone());
-            // Whether a collector lives here depends on other endpoints, but there are few mirrors.
-            let seen = locals::mirrors(state, &mut self.selectors, here, endpoint);
             let set = match self.applied.remove(&scoped) {
-                Some((revision, set, _)) if revision == endpoint.revision => set,
-                _ => policies::applied(state, &mut self.selectors, endpoint),
+                Some((revision, set)) if revision == endpoint.revision => set,
+                _ => policies::applied(state, endpoint),
             };
-            mirrors.extend(seen.iter().copied());
-            applied.insert(scoped, (endpoint.revision, set, seen));
+            applied.insert(scoped, (endpoint.revision, set));
         }
         let sets: BTreeSet<(Name, Applied)> = applied
             .iter()
-            .map(|((network, _), (_, set, _))| (network.clone(), set.clone()))
+            .map(|((network, _), (_, set))| (network.clone(), set.clone()))
             .collect();
         if sets != self.sets {
-            self.rules = Arc::new(Rules::new(state, &mut self.selectors, &sets));
+            self.rules = Arc::new(Rules::new(state, &sets));
             self.sets = sets;
         }
         for endpoint in &attached {
             let scoped = (endpoint.network.clone(), endpoint.name.clone());
-            if let Some((_, set, seen)) = applied.get(&scoped) {
+            if let Some((_, set)) = applied.get(&scoped) {
+                // Whether a collector lives here depends on other endpoints, so it is asked anew; there are few mirrors.
                 let local = Local {
                     policy: self.rules.id(&endpoint.network, set),
                     qos: locals::qos(state, endpoint),
-                    mirrors: seen.clone(),
+                    mirrors: locals::mirrors(state, here, endpoint),
                 };
+                mirrors.extend(local.mirrors.iter().copied());
                 locals.entry(scoped.0).or_default().insert(scoped.1, local);
             }
         }
@@ -112,7 +108,6 @@ impl Memory {
         let groups = state.groups().map(|o| o.revision);
         let policies = state.policies().map(|o| o.revision);
         let routers = state.routers().map(|o| o.revision);
-        let services = state.services().map(|o| o.revision);
         let networks = state.networks().map(|o| o.revision);
         // Zeros between kinds: no object has revision 0.
         let revisions: Vec<u64> = groups
@@ -121,26 +116,16 @@ impl Memory {
             .chain([0])
             .chain(routers)
             .chain([0])
-            .chain(services)
-            .chain([0])
             .chain(networks)
             .collect();
         if revisions == self.revisions {
             return;
         }
         self.revisions = revisions;
-        self.selectors = Selectors::default();
         self.applied.clear();
         self.sets.clear();
         self.rules = Arc::default();
         self.reach = Reach::of(state.routers().map(AsRef::as_ref));
-        let mut asked = BTreeMap::new();
-        for group in state.services().filter_map(|s| s.spec.group.as_ref()) {
-            if let Some(selector) = self.selectors.get(state, group) {
-                asked.insert(group.clone(), selector);
-            }
-        }
-        self.asked = Arc::new(asked);
     }
 
     /// In a network's VRF, packets are decided by the policies of its own endpoints and, as they come to be delivered, by those of endpoints
@@ -181,7 +166,6 @@ impl Memory {
                 let part = parts.entry(of.clone()).or_insert_with(|| Part {
                     hosted: hosted.contains(of),
                     targets: Vec::new(),
-                    asked: self.asked.clone(),
                 });
                 part.targets.push(Target {
                     network: by.clone(),

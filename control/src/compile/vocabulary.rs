@@ -5,11 +5,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
-    sync::Arc,
 };
 
-use super::{group::Selector, ids};
-use crate::model::{Cidr, Endpoint, Family, Name};
+use super::ids;
+use crate::{
+    model::{Cidr, Family, Name},
+    state::State,
+};
 
 /// A prefix less its exceptions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,10 +46,34 @@ pub(super) fn is_host(cidr: Cidr) -> bool {
     cidr.length() == cidr.family().bits()
 }
 
+/// A group as of one revision of it and of all groups within it: equal where the members by name and label are chosen alike.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Choice {
+    pub(super) number: u32,
+    revisions: Vec<u64>,
+}
+
+impl Choice {
+    /// `None`: there is no such group.
+    pub(super) fn of(state: &State, name: &Name) -> Option<Self> {
+        let number = state.group(name)?.number;
+        let mut seen = BTreeSet::new();
+        let mut revisions = Vec::new();
+        let mut next = vec![name];
+        while let Some(name) = next.pop() {
+            if let Some(group) = state.group(name).filter(|_| seen.insert(name)) {
+                revisions.push(group.revision);
+                next.extend(&group.spec.groups);
+            }
+        }
+        Some(Self { number, revisions })
+    }
+}
+
 /// The peers that policies name, with the groups that stand for them in a dataplane.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Vocabulary {
-    pub(super) groups: BTreeMap<u32, Arc<Selector>>,
+    pub(super) groups: BTreeMap<Name, Choice>,
     pub(super) networks: BTreeMap<Name, u32>,
     pub(super) ranges: BTreeMap<Range, u32>,
 }
@@ -57,13 +83,15 @@ impl Vocabulary {
         self.groups.is_empty() && self.networks.is_empty() && self.ranges.is_empty()
     }
 
-    /// The groups of an endpoint, whatever its addresses; sorted.
-    pub(super) fn of_endpoint(&self, endpoint: &Endpoint) -> Vec<u32> {
-        let groups = self.groups.iter().filter(|(_, selector)| selector.contains(endpoint));
-        groups
-            .map(|(number, _)| *number)
-            .chain(self.networks.get(&endpoint.network).map(|n| ids::network_group(*n)))
-            .collect()
+    /// The groups that stand for an endpoint of `network` that is in `groups`, whatever its addresses; sorted.
+    pub(super) fn of_endpoint(&self, network: &Name, groups: &BTreeSet<Name>) -> Vec<u32> {
+        let mut all: Vec<u32> = groups
+            .iter()
+            .filter_map(|name| Some(self.groups.get(name)?.number))
+            .chain(self.networks.get(network).map(|n| ids::network_group(*n)))
+            .collect();
+        all.sort_unstable();
+        all
     }
 
     /// `groups` and those that stand for prefixes around `cidr`; sorted.
@@ -89,15 +117,20 @@ impl Vocabulary {
                     .iter()
                     .filter(|(of, _)| of.covers(cidr))
                     .max_by_key(|(of, _)| of.length());
-                let groups: Vec<u32> = owner.into_iter().flat_map(|(_, groups)| groups.iter().copied()).collect();
+                let groups: Vec<u32> = owner
+                    .into_iter()
+                    .flat_map(|(_, groups)| groups.iter().copied())
+                    .collect();
                 (cidr, self.with_ranges(&groups, cidr))
             })
             .collect()
     }
 
     pub(super) fn extend(&mut self, other: &Self) {
-        self.groups.extend(other.groups.iter().map(|(n, s)| (*n, s.clone())));
-        self.networks.extend(other.networks.iter().map(|(n, g)| (n.clone(), *g)));
+        self.groups
+            .extend(other.groups.iter().map(|(n, c)| (n.clone(), c.clone())));
+        self.networks
+            .extend(other.networks.iter().map(|(n, g)| (n.clone(), *g)));
         self.ranges.extend(other.ranges.iter().map(|(r, g)| (r.clone(), *g)));
     }
 }
@@ -178,7 +211,7 @@ mod tests {
             let words = vocabulary(&ranges);
             let prefixes = words.prefixes(&BTreeMap::new());
             for host in 0..=255_u8 {
-                let address: std::net::IpAddr = [10, 0, 0, host].into();
+                let address: IpAddr = [10, 0, 0, host].into();
                 let longest = prefixes.iter().filter(|(c, _)| c.contains(address)).max_by_key(|(c, _)| c.length());
                 let found = longest.map(|(_, groups)| groups.clone()).unwrap_or_default();
                 let asked: Vec<u32> = words.ranges.iter()

@@ -266,8 +266,13 @@ impl Driver {
                 continue;
             };
             let used: BTreeSet<IpAddr> = service.backends.iter().filter_map(|b| b.address.parse().ok()).collect();
-            let probes = backends.iter().filter(|(a, _)| used.contains(a)).map(|(_, probe)| *probe);
-            self.board.health().believe(probes, Instant::now(), self.timing.health_grace);
+            let probes = backends
+                .iter()
+                .filter(|(a, _)| used.contains(a))
+                .map(|(_, probe)| *probe);
+            self.board
+                .health()
+                .believe(probes, Instant::now(), self.timing.health_grace);
         }
     }
 

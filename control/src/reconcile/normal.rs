@@ -165,7 +165,9 @@ fn prefix(text: &mut String) {
 fn with_length(text: &mut String) {
     if let Some((address, length)) = text.split_once('/')
         && let Ok(address) = address.parse::<IpAddr>()
-        && length.parse::<u8>().is_ok_and(|l| l <= Cidr::covering(address, 128).family().bits())
+        && length
+            .parse::<u8>()
+            .is_ok_and(|l| l <= Cidr::covering(address, 128).family().bits())
     {
         *text = format!("{address}/{length}");
     }

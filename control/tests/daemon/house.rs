@@ -29,11 +29,13 @@ pub(crate) const TIMING: Timing = Timing {
     retry_least: Duration::from_millis(20),
     retry_most: Duration::from_millis(100),
     recheck: Duration::from_millis(20),
+    health_grace: Duration::from_millis(500),
 };
 
 pub(crate) struct House {
     pub(crate) client: ControlClient<Channel>,
     pub(crate) store: Store,
+    pub(crate) board: Board,
     tasks: JoinSet<()>,
 }
 
@@ -69,12 +71,17 @@ impl Ground {
         }
         let address = Address::Unix(self.directory.path().join("control.sock"));
         let listener = Listener::bind(&address).await.unwrap();
-        let server = Server::new(Service::new(store.clone(), board), vec![listener]);
+        let server = Server::new(Service::new(store.clone(), board.clone()), vec![listener]);
         tasks.spawn(async move {
             server.run(std::future::pending()).await.unwrap();
         });
         let client = ControlClient::new(connect(&address, Duration::from_secs(5)).await.unwrap());
-        House { client, store, tasks }
+        House {
+            client,
+            store,
+            board,
+            tasks,
+        }
     }
 }
 
@@ -159,7 +166,11 @@ impl House {
 
     /// What the dataplane of a node should hold.
     pub(crate) fn wished(&self, node: &str) -> BTreeMap<ObjectKey, dataplane::Object> {
-        let plan = compile(&self.store.state(), &Name::new(node).unwrap());
+        let plan = compile(
+            &self.store.state(),
+            &Name::new(node).unwrap(),
+            &self.board.health().health(),
+        );
         plan.into_iter()
             .map(|(key, planned)| (key, planned.object.as_ref().clone()))
             .collect()

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::compile::{Compiler, compile, is_ours};
+use crate::compile::{Compiler, Health, compile, is_ours};
 
 pub(crate) const NODES: [&str; 4] = ["node-a", "node-b", "node-c", "switch"];
 const NETWORKS: [&str; 3] = ["routed", "labelled", "bridged"];
@@ -162,6 +162,7 @@ proptest! {
     #[test]
     fn every_reference_exists_and_remembering_changes_nothing(steps in prop::collection::vec((step(), any::<bool>()), 1..60)) {
         let mut world = world();
+        let health = Health::default();
         let mut compilers = NODES.map(|n| Compiler::new(Name::new(n).unwrap()));
         for (step, look) in steps {
             run(&mut world, step);
@@ -171,8 +172,8 @@ proptest! {
             }
             for (node, compiler) in NODES.iter().zip(&mut compilers) {
                 let before = compiler.plan().clone();
-                let dirty = compiler.update(&world.state);
-                let fresh = compile(&world.state, &Name::new(node).unwrap());
+                let dirty = compiler.update(&world.state, &health);
+                let fresh = compile(&world.state, &Name::new(node).unwrap(), &health);
                 prop_assert_eq!(compiler.plan(), &fresh, "at {}", node);
                 for key in before.keys().chain(fresh.keys()) {
                     let changed = before.get(key).map(|p| &p.object) != fresh.get(key).map(|p| &p.object);

@@ -126,14 +126,22 @@ fn describe(plan: &Plan) -> String {
 
 fn line(object: &pb::Object) -> String {
     match object.object.as_ref().unwrap() {
-        Object::Vrf(o) => format!("vrf {} {}", o.id, o.name),
+        Object::Vrf(o) => format!("vrf {} {}{}", o.id, o.name, if o.underlay { " underlay" } else { "" }),
         Object::Bridge(o) => format!(
             "bridge {} {}: vrf {} gateway {} {:?} learn {} aging {} flood {}",
             o.id, o.name, o.vrf, o.gateway_mac, o.gateways, o.learn, o.aging_seconds, o.flood
         ),
         Object::Port(o) => format!(
-            "port {} {}: {} vrf {} bridge {} mac {} gateways {:?} mtu {}",
-            o.id, o.name, o.interface, o.vrf, o.bridge, o.mac, o.gateways, o.mtu
+            "port {} {}: {} vrf {} bridge {} mac {} gateways {:?} mtu {}{}",
+            o.id,
+            o.name,
+            o.interface,
+            o.vrf,
+            o.bridge,
+            o.mac,
+            o.gateways,
+            o.mtu,
+            extras(o)
         ),
         Object::NextHop(o) => format!("next hop {} {:?}: {}", o.id, o.name, action(o.action.as_ref().unwrap())),
         Object::Route(o) => format!("route vrf {} {} -> {}", o.vrf, o.prefix, o.next_hop),
@@ -141,8 +149,96 @@ fn line(object: &pb::Object) -> String {
         Object::Neighbor(o) => format!("neighbor bridge {} {} = {}", o.bridge, o.address, o.mac),
         Object::Vni(o) => format!("vni {} -> {:?}", o.vni, o.target.unwrap()),
         Object::Label(o) => format!("label {} {} -> {:?}", o.label, o.name, o.target.unwrap()),
-        other => format!("{other:?}"),
+        Object::Identity(o) => format!("identity vrf {} {} {:?}", o.vrf, o.prefix, o.groups),
+        Object::Policy(o) => {
+            let side = |name: &str, rules: &[pb::Rule], default: pb::Verdict| {
+                let rules: String = rules.iter().map(rule).collect();
+                format!("\n  {name}, else {}{rules}", default.as_str_name())
+            };
+            let egress = side("egress", &o.egress, o.egress_default());
+            let ingress = side("ingress", &o.ingress, o.ingress_default());
+            format!("policy {:?}{egress}{ingress}", o.name)
+        }
+        Object::SourceNat(o) => format!(
+            "source nat {:?}: {} -> {} {} as {:?} ports {}-{} blocks {} x {}",
+            o.name,
+            o.inside,
+            o.outside,
+            o.prefix,
+            o.addresses,
+            o.first_port,
+            o.last_port,
+            o.blocks_per_source,
+            o.block_size
+        ),
+        Object::Service(o) => {
+            let backend = |b: &pb::Backend| {
+                let draining = if b.draining { " draining" } else { "" };
+                format!(
+                    "\n  {} {}:{} vrf {} weight {}{draining}",
+                    b.name, b.address, b.port, b.vrf, b.weight
+                )
+            };
+            let backends: String = o.backends.iter().map(backend).collect();
+            format!(
+                "service {:?}: vrf {} {} protocol {} port {}{backends}",
+                o.name, o.vrf, o.address, o.protocol, o.port
+            )
+        }
+        Object::Mirror(o) => format!(
+            "mirror {} {} -> {} from {} to {} filter {} prefixes {:?} bytes {}",
+            o.id,
+            o.name,
+            o.next_hop,
+            o.from_workload,
+            o.to_workload,
+            o.filter.len(),
+            o.prefixes,
+            o.snap_length
+        ),
+        Object::HealthCheck(o) => format!(
+            "health check {:?}: vrf {} {}:{} {} every {} ms",
+            o.name,
+            o.vrf,
+            o.address,
+            o.port,
+            o.kind().as_str_name(),
+            o.interval_ms
+        ),
     }
+}
+
+/// Numbers that are made of names are left out: they say nothing to a reader.
+fn extras(port: &pb::Port) -> String {
+    let mut text = String::new();
+    if let Some(guard) = &port.guard {
+        text += &format!("\n  may use {:?} {:?}", guard.addresses, guard.macs);
+    }
+    if port.policy != 0 {
+        text += "\n  with a policy";
+    }
+    if let Some(qos) = &port.qos {
+        text += &format!("\n  {qos:?}");
+    }
+    if !port.mirrors.is_empty() {
+        text += &format!("\n  mirrors {:?}", port.mirrors);
+    }
+    text
+}
+
+fn rule(rule: &pb::Rule) -> String {
+    let traffic = |t: &pb::Traffic| {
+        let icmp = t.icmp_type.map(|t| format!(" type {t}")).unwrap_or_default();
+        format!(" {}:{}-{}{icmp}", t.protocol, t.first_port, t.last_port)
+    };
+    let traffic: String = rule.traffic.iter().map(traffic).collect();
+    let log = if rule.log { " log" } else { "" };
+    format!(
+        "\n    {} {} {:?}{traffic}{log}",
+        rule.verdict().as_str_name(),
+        rule.name,
+        rule.groups
+    )
 }
 
 fn action(action: &Action) -> String {
@@ -160,6 +256,7 @@ fn action(action: &Action) -> String {
         ),
         Action::Flood(f) => format!("flood {:?}", f.next_hops),
         Action::Group(g) => format!("group {:?}", g.members),
-        other => format!("{other:?}"),
+        Action::Vrf(v) => format!("vrf {} untranslated {}", v.vrf, v.untranslated),
+        Action::Underlay(u) => format!("underlay {:?}", u.gateway),
     }
 }

@@ -3,10 +3,10 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::compile::{compile, workload_mtu};
+use crate::compile::{Health, compile, workload_mtu};
 
 fn at(world: &World, node: &str) -> String {
-    describe(&compile(&world.state, &Name::new(node).unwrap()))
+    describe(&compile(&world.state, &Name::new(node).unwrap(), &Health::default()))
 }
 
 fn vxlan() -> intent_pb::Network {
