@@ -52,7 +52,7 @@ enum State {
 struct Known {
     /// Next hops that name it.
     next_hops: usize,
-    /// Packets want it, too: it is wanted once for all of them.
+    /// Packets want it, and wanted it before any next hop: it is wanted once for all of them.
     packets: bool,
     state: State,
 }
@@ -61,6 +61,9 @@ struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Neighbors {
     known: HashMap<IpAddr, Known>,
+    /// Those that packets want, and those of these that have not answered (yet).
+    wanted: usize,
+    unanswered: usize,
     next_look: u64,
 }
 
@@ -89,16 +92,12 @@ impl Neighbors {
         if self.known.contains_key(&neighbor) {
             return true;
         }
-        let for_packets = self.known.values().filter(|known| known.next_hops == 0);
-        let (mut all, mut unanswered) = (0, 0);
-        for known in for_packets {
-            all += 1;
-            unanswered += usize::from(!matches!(known.state, State::Reached { .. }));
-        }
-        if all >= MOST || unanswered >= MOST_UNANSWERED {
+        if self.wanted >= MOST || self.unanswered >= MOST_UNANSWERED {
             return false;
         }
         self.entry(neighbor).packets = true;
+        self.wanted += 1;
+        self.unanswered += 1;
         resolver.want_neighbor(neighbor, now);
         true
     }
@@ -121,7 +120,10 @@ impl Neighbors {
         };
         let used = match &known.state {
             State::Reached { used } => used.clone(),
-            State::Asked | State::Silent { .. } => Arc::new(AtomicU32::new(seconds(now))),
+            State::Asked | State::Silent { .. } => {
+                self.unanswered -= usize::from(known.packets);
+                Arc::new(AtomicU32::new(seconds(now)))
+            }
         };
         let path = UnderlayPath {
             port,
@@ -142,6 +144,9 @@ impl Neighbors {
         let Some(known) = self.known.get_mut(&neighbor) else {
             return false;
         };
+        if let State::Reached { .. } = known.state {
+            self.unanswered += usize::from(known.packets);
+        }
         known.state = State::Silent { since: now };
         tables.underlay_neighbors.insert(neighbor, UnderlayNeighbor::Silent);
         true
@@ -192,6 +197,8 @@ impl Neighbors {
             return;
         };
         known.packets = false;
+        self.wanted -= 1;
+        self.unanswered -= usize::from(!matches!(known.state, State::Reached { .. }));
         resolver.unwant_neighbor(neighbor);
         if known.next_hops == 0 {
             self.known.remove(&neighbor);
@@ -203,4 +210,226 @@ impl Neighbors {
 /// As workers count them: see [`UnderlayPath::used`].
 fn seconds(now: u64) -> u32 {
     (now / SECOND) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        service::{
+            arp::{Arp, Operation},
+            nd::{self, Message, Nd},
+            underlay::{Action, Uplink},
+        },
+        tables::{
+            lpm::LpmWriter,
+            port::{Port, Role},
+        },
+    };
+
+    struct Bed {
+        neighbors: Neighbors,
+        resolver: Resolver,
+        tables: Tables,
+        now: u64,
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    impl Bed {
+        fn new() -> Self {
+            let writer = LpmWriter::new(1 << 20).unwrap();
+            let mut tables = Tables::new(writer.arena().clone());
+            let mac = Mac([2, 0, 0, 0, 0, 1]);
+            tables.ports.set(
+                0,
+                Port {
+                    id: 1,
+                    name: "up".into(),
+                    role: Role::Uplink,
+                    mac,
+                    gateways: Arc::from([]),
+                    mtu: 1400,
+                    workers: 1,
+                    guard: None,
+                    qos: None,
+                    mirrors: Arc::from([]),
+                    policy: None,
+                },
+            );
+            let uplink = Uplink {
+                port: 0,
+                name: "up".into(),
+                mac,
+                addresses: vec![(ip("192.0.2.1"), 24), (ip("2001:db8::1"), 64)],
+                gateways: Vec::new(),
+                answer: true,
+            };
+            Self {
+                neighbors: Neighbors::default(),
+                resolver: Resolver::new(vec![uplink]),
+                tables,
+                now: SECOND,
+            }
+        }
+
+        fn miss(&mut self, neighbor: IpAddr) -> bool {
+            let known = self.neighbors.miss(&mut self.resolver, neighbor, self.now);
+            self.carry();
+            known
+        }
+
+        /// As the programmer does.
+        fn carry(&mut self) {
+            for action in self.resolver.drain() {
+                match action {
+                    Action::Reached(found) => {
+                        self.neighbors.reached(&mut self.tables, &found, self.now);
+                    }
+                    Action::Silent { neighbor, .. } => {
+                        self.neighbors.silent(&mut self.tables, neighbor, self.now);
+                    }
+                    _ => {}
+                }
+            }
+        }
+
+        /// The neighbour says where it is.
+        fn answer(&mut self, neighbor: IpAddr) {
+            let (ours, its) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 9]));
+            let frame = match neighbor {
+                IpAddr::V4(sender_ip) => {
+                    let answer = Arp {
+                        operation: Operation::Reply,
+                        sender_mac: its,
+                        sender_ip,
+                        target_mac: ours,
+                        target_ip: [192, 0, 2, 1].into(),
+                    };
+                    answer.to_frame(ours).to_vec()
+                }
+                IpAddr::V6(target) => {
+                    let question = Nd {
+                        source: "2001:db8::1".parse().unwrap(),
+                        destination: nd::solicited_node(target),
+                        ethernet_source: ours,
+                        message: Message::NeighborSolicitation {
+                            target,
+                            source_mac: Some(ours),
+                        },
+                    };
+                    nd::neighbor_advertisement_frame(&question, its, false)
+                        .unwrap()
+                        .to_vec()
+                }
+            };
+            self.resolver.on_frame(0, &frame, self.now);
+            self.carry();
+        }
+
+        /// Time passes; those in `here` answer when they are asked.
+        fn pass(&mut self, seconds: u64, here: &[IpAddr]) {
+            for _ in 0..seconds * 4 {
+                self.now += SECOND / 4;
+                self.resolver.tick(self.now);
+                self.carry();
+                for neighbor in here {
+                    self.answer(*neighbor);
+                }
+                self.neighbors.look(&mut self.resolver, &mut self.tables, self.now);
+                self.carry();
+            }
+        }
+
+        fn used(&self, neighbor: IpAddr) {
+            let Some(UnderlayNeighbor::Reached(path)) = self.tables.underlay_neighbors.get(&neighbor) else {
+                panic!("{neighbor} is not reached");
+            };
+            path.touch(seconds(self.now));
+        }
+    }
+
+    #[test]
+    fn a_neighbor_lives_as_long_as_packets_use_it() {
+        for neighbor in [ip("192.0.2.9"), ip("2001:db8::9")] {
+            let mut bed = Bed::new();
+            assert!(bed.miss(neighbor) && bed.miss(neighbor));
+            assert!(bed.tables.underlay_neighbors.is_empty());
+            bed.answer(neighbor);
+            for _ in 0..3 {
+                bed.pass(100, &[neighbor]);
+                bed.used(neighbor);
+            }
+            bed.pass(119, &[neighbor]);
+            bed.used(neighbor);
+            bed.pass(122, &[neighbor]);
+            assert!(bed.tables.underlay_neighbors.is_empty() && bed.resolver.neighbors().is_empty());
+            assert_eq!(bed.neighbors.deadline(), None);
+        }
+    }
+
+    #[test]
+    fn a_silent_one_is_told_soon_and_forgotten_soon() {
+        let mut bed = Bed::new();
+        let neighbor = ip("192.0.2.9");
+        bed.miss(neighbor);
+        bed.pass(1, &[]);
+        let found = bed.tables.underlay_neighbors.get(&neighbor);
+        assert!(matches!(found, Some(UnderlayNeighbor::Silent)));
+        bed.pass(12, &[]);
+        assert!(bed.tables.underlay_neighbors.is_empty());
+        assert!(bed.miss(neighbor), "and may be asked for again");
+    }
+
+    #[test]
+    fn a_router_that_a_next_hop_names_stays() {
+        let mut bed = Bed::new();
+        let gateway = ip("192.0.2.254");
+        bed.neighbors.add_gateway(&mut bed.resolver, gateway, bed.now);
+        bed.neighbors.add_gateway(&mut bed.resolver, gateway, bed.now);
+        bed.carry();
+        bed.answer(gateway);
+        bed.pass(200, &[gateway]);
+        assert!(bed.miss(gateway));
+        bed.neighbors
+            .remove_gateway(&mut bed.resolver, &mut bed.tables, gateway);
+        bed.pass(200, &[gateway]);
+        bed.used(gateway);
+        bed.neighbors
+            .remove_gateway(&mut bed.resolver, &mut bed.tables, gateway);
+        assert!(bed.tables.underlay_neighbors.is_empty() && bed.resolver.neighbors().is_empty());
+    }
+
+    #[test]
+    fn a_scan_keeps_only_so_many_questions_open() {
+        let mut bed = Bed::new();
+        let host = |n: u32| IpAddr::V4((0xc000_0300 + n).into());
+        let asked = (0..5000).filter(|n| bed.miss(host(*n))).count();
+        assert_eq!(asked, MOST_UNANSWERED);
+        assert_eq!(bed.resolver.neighbors().len(), MOST_UNANSWERED);
+        bed.pass(12, &[]);
+        assert!(bed.miss(host(4999)), "when those before are forgotten");
+        // And so many that answer.
+        let mut bed = Bed::new();
+        let kept = (0..5000)
+            .filter(|n| {
+                let known = bed.miss(host(*n));
+                bed.answer(host(*n));
+                known
+            })
+            .count();
+        assert_eq!(kept, MOST);
+    }
+
+    #[test]
+    fn an_address_that_becomes_ours_is_no_neighbor() {
+        let mut bed = Bed::new();
+        let address = ip("192.0.2.9");
+        bed.miss(address);
+        bed.answer(address);
+        bed.neighbors.forget(&mut bed.resolver, &mut bed.tables, &[address]);
+        assert!(bed.tables.underlay_neighbors.is_empty() && bed.resolver.neighbors().is_empty());
+    }
 }

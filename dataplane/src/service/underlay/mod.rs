@@ -526,4 +526,6 @@ fn seed(place: Place) -> u64 {
 }
 
 #[cfg(test)]
+mod clear_tests;
+#[cfg(test)]
 mod tests;

@@ -5,22 +5,22 @@ use proptest::prelude::*;
 use super::*;
 use crate::service::arp::Arp;
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
-fn ip(text: &str) -> IpAddr {
+pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn mac(last: u8) -> Mac {
+pub(super) fn mac(last: u8) -> Mac {
     Mac([2, 0, 0, 0, 0, last])
 }
 
 /// A node on one link, by its last byte: 192.0.2.N/24 and fd00::N/64, with .254 and ::fe as gateways.
-fn node(last: u8) -> Resolver {
+pub(super) fn node(last: u8) -> Resolver {
     Resolver::new(vec![uplink(last)])
 }
 
-fn uplink(last: u8) -> Uplink {
+pub(super) fn uplink(last: u8) -> Uplink {
     Uplink {
         port: 1,
         name: "eth1".into(),
@@ -35,9 +35,9 @@ fn uplink(last: u8) -> Uplink {
 }
 
 /// Some nodes on one link with a clock. Frames go to all others, as through a hub.
-struct Link {
-    now: u64,
-    nodes: Vec<Resolver>,
+pub(super) struct Link {
+    pub(super) now: u64,
+    pub(super) nodes: Vec<Resolver>,
     /// Nodes cut off the link.
     cut: BTreeSet<usize>,
     /// What each node told, with the time.
@@ -46,7 +46,7 @@ struct Link {
 }
 
 impl Link {
-    fn new(nodes: Vec<Resolver>) -> Self {
+    pub(super) fn new(nodes: Vec<Resolver>) -> Self {
         Self {
             now: 0,
             nodes,
@@ -57,7 +57,7 @@ impl Link {
     }
 
     /// Carries frames until all are silent.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             let mut sent = Vec::new();
             for (index, node) in self.nodes.iter_mut().enumerate() {
@@ -83,7 +83,7 @@ impl Link {
     }
 
     /// Lets time pass, from deadline to deadline.
-    fn run_until(&mut self, end: u64) {
+    pub(super) fn run_until(&mut self, end: u64) {
         self.settle();
         while let Some(next) = self.nodes.iter().filter_map(Resolver::next_deadline).min() {
             if next > end {
@@ -99,13 +99,13 @@ impl Link {
         self.now = end;
     }
 
-    fn want(&mut self, node: usize, remote: &str) {
+    pub(super) fn want(&mut self, node: usize, remote: &str) {
         self.nodes[node].want(ip(remote), self.now);
         self.settle();
     }
 
     /// What was told since the last call, without times.
-    fn news(&mut self) -> Vec<(usize, Action)> {
+    pub(super) fn news(&mut self) -> Vec<(usize, Action)> {
         std::mem::take(&mut self.told)
             .into_iter()
             .map(|(_, node, action)| (node, action))
