@@ -34,7 +34,7 @@ impl FlowFlags {
     pub const STATEFUL: Self = Self(1 << 6);
 
     /// Flags without which a packet is simply forwarded.
-    pub(super) const SPECIAL: Self = Self(Self::DENY.0 | Self::TRANSLATE.0 | Self::TRACK.0);
+    pub(super) const SPECIAL: Self = Self::DENY.or(Self::TRANSLATE).or(Self::TRACK);
 
     /// All bits of `other` are here.
     #[inline]
@@ -46,6 +46,12 @@ impl FlowFlags {
     #[inline]
     pub const fn has_any(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// With the bits of `other`, if `condition` holds.

@@ -41,6 +41,8 @@ pub(super) struct Packet {
     pub origin: Origin,
     /// The next hop that its label named. Else the route says.
     pub via: Option<NextHopSlot>,
+    /// An ICMP error about a flow: key and hash are those of the flow's packets that go its way.
+    pub related: bool,
 }
 
 impl Packet {
@@ -71,6 +73,7 @@ impl Packet {
             vrf,
             origin,
             via: None,
+            related: false,
         })
     }
 
@@ -89,7 +92,9 @@ impl Packet {
     /// ICMP other than echo: it has no flow of its own, but may belong to another's.
     #[inline]
     pub(super) fn is_signal(&self) -> bool {
-        matches!(self.parsed.proto, proto::ICMP | proto::ICMPV6) && !self.parsed.flags.has(Flags::ICMP_ECHO)
+        matches!(self.parsed.proto, proto::ICMP | proto::ICMPV6)
+            && !self.parsed.flags.has(Flags::ICMP_ECHO)
+            && !self.related
     }
 
     /// IPv6, not IPv4.

@@ -40,6 +40,16 @@ pub(super) fn pseudo_header(kind: IpKind, ip: &[u8], proto: u8, len: usize) -> c
         .add_u16(u16::from(proto))
 }
 
+/// The source and the destination address of an IP packet.
+pub(super) fn addresses(ip: &[u8], kind: IpKind) -> Option<(IpAddr, IpAddr)> {
+    let source = match kind {
+        IpKind::V4 => IpAddr::from(*ip.get(12..)?.first_chunk::<4>()?),
+        IpKind::V6 => IpAddr::from(*ip.get(8..)?.first_chunk::<16>()?),
+        IpKind::None => return None,
+    };
+    Some((source, destination(ip, kind)?))
+}
+
 /// The destination address of an IP packet.
 #[inline]
 pub(super) fn destination(ip: &[u8], kind: IpKind) -> Option<IpAddr> {

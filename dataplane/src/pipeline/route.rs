@@ -8,7 +8,7 @@ use super::{
     flow_action::{FlowAction, FlowFlags},
     forward,
     packet::Packet,
-    settle,
+    related, settle,
 };
 use crate::{packet::DropReason, tables::flow::FlowHint};
 
@@ -38,6 +38,10 @@ fn one(context: &mut Context<'_>, packet: Packet, hint: FlowHint) {
     counters.packets.add(1);
     counters.bytes.add(packet.frame.len() as u64);
 
+    if packet.is_signal() {
+        related::signal(context, packet, vrf);
+        return;
+    }
     let hit = context.shared.flows.lookup_hinted(&packet.key, packet.hash, hint);
     if let Some(hit) = hit
         && tables.is_current(hit.epoch, vrf)

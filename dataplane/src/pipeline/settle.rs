@@ -10,7 +10,7 @@ use super::{
     flow_action::{FlowAction, FlowFlags},
     forward, local,
     packet::{Origin, Packet},
-    track,
+    related, track,
 };
 use crate::{
     packet::{DropReason, FlowKey},
@@ -37,6 +37,10 @@ pub(super) fn special(context: &mut Context<'_>, packet: Packet, hit: FlowHit, a
 
 /// Does with a packet what its flow's action says.
 fn run(context: &mut Context<'_>, packet: Packet, flow: FlowRef, action: FlowAction) {
+    if packet.related {
+        related::forward(context, packet, flow, action);
+        return;
+    }
     if action.is_denied() {
         let reason = action.reason.unwrap_or(DropReason::PolicyDeniedEgress);
         context.drop_packet(packet, reason);
@@ -62,9 +66,13 @@ fn run(context: &mut Context<'_>, packet: Packet, flow: FlowRef, action: FlowAct
 /// Decides a new or outdated flow, and sends the packet on its way.
 #[inline(never)]
 pub(super) fn settle(context: &mut Context<'_>, packet: Packet, vrf: &Vrf, hit: Option<FlowHit>) {
-    let tables = context.tables;
-    let guard = packet.workload().and_then(|port| tables.port(port)?.guard.as_deref());
-    if let Some(Err(reason)) = guard.map(|guard| guard.check(&packet.key)) {
+    let guard = packet
+        .workload()
+        .and_then(|port| context.tables.port(port)?.guard.as_deref());
+    // Of an error, the sender is not who its key says: it was asked after already.
+    if let Some(guard) = guard.filter(|_| !packet.related)
+        && let Err(reason) = guard.check(&packet.key)
+    {
         context.drop_packet(packet, reason);
         return;
     }
@@ -247,7 +255,13 @@ impl Settling<'_> {
     /// Makes a flow by a decision, and runs it.
     fn make(&mut self, context: &mut Context<'_>, packet: Packet, decision: Decision<'_>) -> Step {
         let next_hop = match decision.fate {
-            Fate::Forward(next_hop) => next_hop,
+            Fate::Forward(next_hop) if !packet.related => next_hop,
+            Fate::Forward(_) => {
+                // The flow that the error is about is no more.
+                decision.release();
+                context.drop_packet(packet, DropReason::Untranslatable);
+                return Step::Done;
+            }
             _ => return self.end(context, packet, decision),
         };
         let stateful = decision.is_stateful(&packet.key);
@@ -292,6 +306,7 @@ impl Settling<'_> {
                 run(context, packet, made.flow, action);
                 Step::Done
             }
+            Err(InsertError::AlreadyThere(_)) if packet.is_signal() => self.pass(context, packet, next_hop, decision),
             Err(InsertError::AlreadyThere(there)) => {
                 decision.release();
                 self.hit = Some(there);
@@ -369,6 +384,7 @@ impl Settling<'_> {
         if let Fate::Drop(reason, _) = decision.fate
             && is_verdict(reason)
             && !packet.is_signal()
+            && !packet.related
         {
             // Remembered, so that refusing the rest is cheap.
             let flow = NewFlow {
@@ -395,6 +411,7 @@ impl Settling<'_> {
         if let Fate::Drop(reason, _) = decision.fate
             && is_verdict(reason)
             && !packet.is_signal()
+            && !packet.related
             // Whoever claims by another port to be of the flow does not end it.
             && !context.tables.is_current(hit.epoch, self.vrf)
         {
@@ -418,6 +435,9 @@ impl Settling<'_> {
 
     /// Counts the packet, and that its direction was seen. (Of TCP, tracking says more.)
     fn note(&self, context: &Context<'_>, packet: &Packet, flow: FlowRef, stateful: bool) {
+        if packet.related {
+            return;
+        }
         touch(context, packet, flow);
         if stateful && packet.parsed.proto != proto::TCP {
             context.shared.flows.set_state(flow, SEEN);
@@ -477,7 +497,7 @@ fn before(hit: &FlowHit) -> Option<NextHopSlot> {
 
 /// Type and code of an ICMP packet.
 fn icmp_of(packet: &Packet) -> Option<(u8, u8)> {
-    matches!(packet.parsed.proto, proto::ICMP | proto::ICMPV6)
+    (matches!(packet.parsed.proto, proto::ICMP | proto::ICMPV6) && !packet.related)
         .then(|| decide::icmp_of(packet.frame.data().get(usize::from(packet.parsed.l4)..)?))?
 }
 

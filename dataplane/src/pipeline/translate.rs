@@ -8,7 +8,11 @@ use std::net::IpAddr;
 
 use crate::{
     packet::FlowKey,
-    wire::{Flags, Fragment, IpKind, Parsed, Sctp, checksum::Delta, proto},
+    wire::{
+        Flags, Fragment, IpKind, Parsed, Sctp,
+        checksum::{Delta, field_offset},
+        proto,
+    },
 };
 
 /// The packet cannot be translated: part of what a checksum covers is not here (an SCTP datagram in fragments), or it is not of the
@@ -109,6 +113,14 @@ fn transport(
         _ => {}
     }
     Ok(())
+}
+
+/// Where the checksum stands in the header of a protocol that has one which covers addresses or identifiers.
+pub(super) fn transport_checksum(protocol: u8) -> Option<usize> {
+    match protocol {
+        DCCP | UDP_LITE => Some(6),
+        _ => field_offset(protocol),
+    }
 }
 
 /// Writes the two ports at the head of TCP and UDP; adds what that changes.
