@@ -114,6 +114,16 @@ impl FlowKey {
         self.with_context(0) == other.with_context(0)
     }
 
+    /// The same context and addresses with another protocol and ports.
+    #[inline]
+    #[must_use]
+    pub fn with_transport(&self, protocol: u8, src_port: u16, dst_port: u16) -> Self {
+        let mut key = *self;
+        key.words[4] = context_and_ports(self.context(), src_port, dst_port);
+        key.words[5] = key.words[5] & !0xff | u64::from(protocol);
+        key
+    }
+
     /// Source address.
     #[inline]
     #[must_use]

@@ -6,6 +6,7 @@ pub mod drop_reason;
 pub mod frame;
 pub mod key;
 pub mod pool;
+pub mod shelf;
 
 pub use drop_reason::DropReason;
 pub use frame::Frame;

@@ -10,6 +10,7 @@ pub mod conntrack;
 pub mod cow;
 pub mod flow;
 pub mod forwarding;
+pub mod fragments;
 pub mod gateway;
 pub mod guard;
 mod identity;
