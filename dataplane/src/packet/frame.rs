@@ -19,6 +19,7 @@ pub struct Frame {
     start: u16,
     len: u16,
     capacity: u16,
+    is_copy: bool,
 }
 
 // SAFETY: a frame is the unique owner of its chunk, like a `Box<[u8]>`.
@@ -49,7 +50,26 @@ impl Frame {
             start: HEADROOM.min(capacity),
             len: 0,
             capacity,
+            is_copy: false,
         }
+    }
+
+    /// The packet is a copy that a mirror made.
+    #[inline]
+    pub fn is_copy(&self) -> bool {
+        self.is_copy
+    }
+
+    /// Says that the packet is a copy that a mirror made, so that no mirror copies it again.
+    #[inline]
+    pub fn mark_copy(&mut self) {
+        self.is_copy = true;
+    }
+
+    /// Says that what will be in the frame is a packet like any other.
+    #[inline]
+    pub(crate) fn unmark(&mut self) {
+        self.is_copy = false;
     }
 
     /// Number of the chunk within its region.

@@ -197,6 +197,7 @@ impl FrameCache {
         let mut frame = self.local.pop()?;
         self.gauge.store(self.local.len(), Ordering::Relaxed);
         let _ = frame.place(HEADROOM, 0);
+        frame.unmark();
         Some(frame)
     }
 

@@ -6,8 +6,9 @@ use crossbeam::queue::ArrayQueue;
 
 use super::{
     counters::{Counter, Counters},
-    output::{Outputs, Refused},
+    output::{LIST, Outputs, Refused},
     packet::Packet,
+    shaper::Shaper,
 };
 use crate::{
     packet::{DropReason, Frame, FrameCache},
@@ -15,6 +16,7 @@ use crate::{
     tables::{
         Tables,
         flow::{FlowHint, FlowOwner, FlowTable},
+        fragments::{Capacity, Fragments},
         learned::LearnedTable,
         slots::{PortSlot, VrfSlot},
     },
@@ -84,20 +86,74 @@ pub struct State {
     pub frames: FrameCache,
     /// Room for the batch between stages.
     pub(super) routed: Vec<Packet>,
+    /// Fragments under way.
+    pub(super) fragments: Fragments<Packet>,
+    /// Packets held back by limits.
+    pub(crate) shaper: Shaper,
+    /// Room for what is to be sent, while a limit looks at it.
+    pub(super) arrived: Vec<Frame>,
     /// Where the flow of each is likely to be.
     pub(super) hints: Vec<FlowHint>,
 }
 
 impl State {
-    /// For one worker.
-    pub fn new(flows: FlowOwner, frames: FrameCache) -> Self {
+    /// For one of so many workers. `seed` keeps outsiders from aiming at one bucket of a hash table.
+    pub fn new(flows: FlowOwner, frames: FrameCache, workers: usize, seed: u64) -> Self {
+        // What waits must leave the rings of all ports enough: at most a quarter of all frames, over all workers.
+        let share = frames.pool().total() as usize / workers.max(1);
         Self {
+            fragments: Fragments::new(Capacity::for_packets(share / 16), seed),
+            shaper: Shaper::new((share / 8).clamp(64, 16_384)),
+            arrived: Vec::with_capacity(LIST),
             flows,
             icmp: RateLimit::default(),
             out: Outputs::default(),
             frames,
             routed: Vec::with_capacity(super::BATCH),
             hints: Vec::with_capacity(super::BATCH),
+        }
+    }
+}
+
+impl State {
+    /// Something waits: fragments for their head, packets for their limit.
+    #[inline]
+    pub fn has_waiting(&self) -> bool {
+        !self.fragments.is_idle() || self.shaper.held() > 0
+    }
+
+    /// Tells the counters what waits.
+    pub(crate) fn gauge(&self, counters: &Counters) {
+        counters.fragment_datagrams.set(self.fragments.known() as u64);
+        counters.fragments_held.set(self.fragments.held() as u64);
+        counters.fragments_tracked.set(self.fragments.tracked());
+        counters.shaped.set(self.shaper.held() as u64);
+    }
+
+    /// Gives up what waits to go out by a port that is going away, or came in by it. Gives the frames, each counted as dropped.
+    pub(crate) fn forget_port(&mut self, port: PortSlot, counters: &Counters) {
+        self.fragments.forget_owner(super::fragments::owner_of(port));
+        while let Some((packet, lost)) = self.fragments.next_lost() {
+            counters.port(packet.port).drops.count(super::fragments::reason(lost));
+            self.frames.free(packet.frame);
+        }
+        while let Some(frame) = self.shaper.take(port) {
+            counters.port(port).drops.count(DropReason::PortDown);
+            self.frames.free(frame);
+        }
+    }
+
+    /// Frees all that waits. For the end of a worker's life.
+    pub(crate) fn close(&mut self) {
+        self.fragments.clear();
+        while let Some((packet, _)) = self.fragments.next_ready() {
+            self.frames.free(packet.frame);
+        }
+        while let Some((packet, _)) = self.fragments.next_lost() {
+            self.frames.free(packet.frame);
+        }
+        while let Some(frame) = self.shaper.take_any() {
+            self.frames.free(frame);
         }
     }
 }

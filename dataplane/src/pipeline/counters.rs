@@ -22,6 +22,12 @@ impl Counter {
             .store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
+    /// Says how many there are now, of what comes and goes. Only for the owner.
+    #[inline]
+    pub fn set(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
     /// The count so far.
     #[inline]
     pub fn get(&self) -> u64 {
@@ -102,6 +108,18 @@ pub struct Counters {
     pub fragmented: Counter,
     /// ICMP errors that were due and not sent: beyond the rate limit, or no frame was free.
     pub errors_withheld: Counter,
+    /// Copies that mirrors made.
+    pub mirrored: Counter,
+    /// Copies that mirrors could not make: no frame was free.
+    pub mirror_lost: Counter,
+    /// Datagrams whose fragments are known now.
+    pub fragment_datagrams: Counter,
+    /// Fragments held now, for a head that has not come.
+    pub fragments_held: Counter,
+    /// Datagrams in fragments so far.
+    pub fragments_tracked: Counter,
+    /// Packets held back now by limits.
+    pub shaped: Counter,
     /// Packets handed to the control side (ARP and ND of the underlay).
     pub punted: Counter,
 }
@@ -119,6 +137,12 @@ impl Counters {
             flows_refused: Counter::default(),
             fragmented: Counter::default(),
             errors_withheld: Counter::default(),
+            mirrored: Counter::default(),
+            mirror_lost: Counter::default(),
+            fragment_datagrams: Counter::default(),
+            fragments_held: Counter::default(),
+            fragments_tracked: Counter::default(),
+            shaped: Counter::default(),
             punted: Counter::default(),
         }
     }

@@ -134,7 +134,7 @@ pub(super) fn frame_to_tunnel(
 
 /// Puts a prebuilt outer header in front and sends the result by the uplink.
 #[inline]
-fn wrap(
+pub(super) fn wrap(
     context: &mut Context<'_>,
     port: PortSlot,
     vrf: Option<VrfSlot>,
@@ -235,7 +235,11 @@ fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu
             packet.origin,
             context.shared.seed,
         ) {
-            Ok(fragment) => forward_as(context, fragment, next_hop, to),
+            Ok(mut fragment) => {
+                // All fragments take the path of the whole.
+                (fragment.key, fragment.hash) = (packet.key, packet.hash);
+                forward_as(context, fragment, next_hop, to);
+            }
             Err(frame) => context.drop_frame(packet.port, Some(packet.vrf), frame, DropReason::BadFragment),
         }
     }

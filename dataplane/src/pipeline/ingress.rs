@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
+    arrival,
     context::Context,
-    decapsulate, local,
+    decapsulate, fragments, local,
     packet::{Origin, Packet, reason},
     rewrite, switch,
 };
@@ -25,17 +26,28 @@ pub(super) fn classify(context: &mut Context<'_>, port: PortSlot, batch: &mut Ve
         .rx_bytes
         .add(batch.iter().map(|frame| frame.len() as u64).sum());
     let tables = context.tables;
-    let Some(role) = tables.port(port).map(|p| &p.role) else {
+    let Some(from) = tables.port(port) else {
         for frame in batch.drain(..) {
             context.drop_frame(port, None, frame, DropReason::UnknownPort);
         }
         return;
     };
-    for frame in batch.drain(..) {
-        let packet = match *role {
+    let concerned = arrival::concerns(from);
+    for mut frame in batch.drain(..) {
+        if concerned {
+            match arrival::admit(context, port, from, frame) {
+                Some(admitted) => frame = admitted,
+                None => continue,
+            }
+        }
+        let packet = match from.role {
             Role::Routed { vrf } => from_workload(context, port, vrf, frame),
             Role::Bridged { bridge } => switch::from_workload(context, port, bridge, frame),
             Role::Uplink => decapsulate::from_uplink(context, port, frame),
+        };
+        let packet = match packet {
+            Some(packet) if packet.parsed.is_fragment() => fragments::admit(context, packet),
+            packet => packet,
         };
         if let Some(packet) = packet {
             context.shared.flows.prefetch(packet.hash);
@@ -107,6 +119,12 @@ pub(super) fn to_router(
             if origin == Origin::Port
                 && packet.destination() == IpAddr::V6(local::mac_on(context, port).link_local()) =>
         {
+            // No flow is decided for it that would ask.
+            let guard = context.tables.port(port).and_then(|port| port.guard.as_deref());
+            if let Some(Err(reason)) = guard.map(|guard| guard.check(&packet.key)) {
+                context.drop_packet(packet, reason);
+                return None;
+            }
             local::deliver(context, packet);
             None
         }

@@ -8,15 +8,19 @@
 //!
 //! Nothing here allocates, locks, blocks, logs or asks for the time: the worker brings everything in a [`Context`].
 
+mod arrival;
 mod clear;
 pub mod context;
 pub mod counters;
 mod decapsulate;
 mod decide;
+pub(crate) mod delivery;
 mod flow_action;
 mod forward;
+mod fragments;
 mod ingress;
 mod local;
+mod mirror;
 mod output;
 mod packet;
 mod quote;
@@ -25,6 +29,7 @@ mod related;
 mod rewrite;
 mod route;
 mod settle;
+pub mod shaper;
 mod switch;
 mod track;
 mod translate;
@@ -49,5 +54,16 @@ pub fn process(context: &mut Context<'_>, port: PortSlot, batch: &mut Vec<Frame>
     let mut routed = std::mem::take(&mut context.state.routed);
     ingress::classify(context, port, batch, &mut routed);
     route::run(context, &mut routed);
+    if context.state.fragments.has_ready() {
+        fragments::release(context, &mut routed);
+    }
+    context.state.routed = routed;
+}
+
+/// Looks after what waits: sends fragments on whose head has come, drops those whose time is over. Limits are looked after where
+/// frames are given to ports ([`delivery`]).
+pub fn tend(context: &mut Context<'_>) {
+    let mut routed = std::mem::take(&mut context.state.routed);
+    fragments::tend(context, &mut routed);
     context.state.routed = routed;
 }

@@ -3,7 +3,7 @@
 use crate::{packet::Frame, tables::slots::PortSlot};
 
 /// Frames that a list holds at most: what one batch can send by one port (each packet itself, and one answer about it).
-const LIST: usize = 2 * super::BATCH;
+pub(super) const LIST: usize = 2 * super::BATCH;
 
 /// Frames to send, by port.
 #[derive(Debug, Default)]
@@ -67,10 +67,27 @@ impl Outputs {
             .map_err(|(Refused::NoPort(frame) | Refused::Full(frame))| frame)
     }
 
-    /// One port that has frames to send, and its list. The caller empties the list.
+    /// Takes the list of one port that has frames to send; give it back with [`restore`](Self::restore). Nothing can be
+    /// pushed to the port meanwhile.
     #[inline]
-    pub fn next_dirty(&mut self) -> Option<(PortSlot, &mut Vec<Frame>)> {
+    pub fn take_dirty(&mut self) -> Option<(PortSlot, Vec<Frame>)> {
         let port = self.dirty.pop()?;
-        Some((port, self.lists.get_mut(port.index())?))
+        Some((port, std::mem::take(self.lists.get_mut(port.index())?)))
+    }
+
+    /// Takes the list of a port, which may be empty.
+    #[inline]
+    pub fn take(&mut self, port: PortSlot) -> Vec<Frame> {
+        self.dirty.retain(|p| *p != port);
+        self.lists.get_mut(port.index()).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Gives back a list that was taken, emptied.
+    #[inline]
+    pub fn restore(&mut self, port: PortSlot, list: Vec<Frame>) {
+        debug_assert!(list.is_empty(), "frames would be forgotten");
+        if let Some(place) = self.lists.get_mut(port.index()) {
+            *place = list;
+        }
     }
 }

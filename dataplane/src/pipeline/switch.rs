@@ -327,7 +327,7 @@ fn frame_tags(frame: &Frame) -> usize {
 }
 
 /// Spreads a bridge's frames over paths of the underlay: by flow for IP, else by the two MACs.
-fn frame_hash(context: &Context<'_>, frame: &Frame) -> u64 {
+pub(super) fn frame_hash(context: &Context<'_>, frame: &Frame) -> u64 {
     let data = frame.data();
     let key = parse(data)
         .ok()

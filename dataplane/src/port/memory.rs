@@ -194,6 +194,7 @@ fn carry(from: &Link, from_frames: &mut FrameCache, to: &Link, to_frames: &mut F
     while !to.inward.is_full() && !from.outward.is_empty() {
         let arrived = if same_pool {
             let Some(mut frame) = from.outward.pop() else { break };
+            frame.unmark();
             if restore_headroom(&mut frame) {
                 Some(frame)
             } else {

@@ -194,7 +194,7 @@ struct Bucket {
 impl Bucket {
     /// `units` of what the rate counts per unit taken (8 bits in a byte), at `per_second`; `burst` in units taken.
     fn new(units: u64, per_second: u64, burst: u64) -> Self {
-        let numerator = u128::from(units) * u128::from(NANOSECONDS * TICKS_PER_NANOSECOND) << FRACTION;
+        let numerator = (u128::from(units) * u128::from(NANOSECONDS * TICKS_PER_NANOSECOND)) << FRACTION;
         // Rounded up: never more than the rate.
         let cost = numerator.div_ceil(u128::from(per_second.max(1)));
         // Rounded up to a tick, as costs are: exactly the burst passes at once.

@@ -18,6 +18,7 @@ pub mod ecn;
 mod error;
 pub mod erspan;
 pub mod eth;
+pub mod fragment;
 pub mod icmpv4;
 pub mod icmpv6;
 mod ids;

@@ -112,7 +112,7 @@ impl Flags {
 
     /// Those of both.
     #[inline(always)]
-    pub(super) const fn or(self, other: Self) -> Self {
+    pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }

@@ -58,6 +58,7 @@ impl Fleet {
             .iter()
             .map(|poll| Ok(Arc::new(Mailbox::new(mio::Waker::new(poll.registry(), WAKER)?))))
             .collect::<io::Result<Arc<[_]>>>()?;
+        let count = seats.len();
         let loads: Vec<_> = seats.iter().map(|_| Arc::new(Load::default())).collect();
         let workers = seats
             .into_iter()
@@ -70,7 +71,7 @@ impl Fleet {
                     shared: shared.clone(),
                     mailboxes: mailboxes.clone(),
                     load: loads[index].clone(),
-                    state: State::new(seat.flows, pool.cache()),
+                    state: State::new(seat.flows, pool.cache(), count, shared.seed),
                     queues: Vec::new(),
                     by_port: Vec::new(),
                     active: Vec::new(),

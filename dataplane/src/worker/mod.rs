@@ -17,7 +17,7 @@ pub use run::{Polling, run};
 use self::{load::Load, mailbox::Command};
 use crate::{
     packet::{DropReason, Frame},
-    pipeline::{self, BATCH, Context, Shared, State},
+    pipeline::{self, BATCH, Context, Shared, State, delivery},
     port::Queue,
     tables::{Tables, flow::FlowView, publish::Reader, slots::PortSlot},
 };
@@ -63,6 +63,8 @@ pub struct Turn {
     pub sent: usize,
     /// A queue is not done sending.
     pub sending: bool,
+    /// When something that waits must be looked after, nanoseconds.
+    pub due: Option<u64>,
     /// Told to stop.
     pub stop: bool,
 }
@@ -141,7 +143,7 @@ impl Worker {
         let core = &mut self.core;
         if core.mailboxes[core.index].mail.load(Ordering::Relaxed) {
             turn.stop = core.read_mail();
-            turn.sent += core.take_handoff(&self.reader.pin());
+            turn.sent += core.take_handoff(&self.reader.pin(), clock.now());
         }
         core.call_roll();
         let mut place = 0;
@@ -157,7 +159,11 @@ impl Worker {
                 place += 1;
             }
         }
-        core.keep_house(clock.now(), &turn);
+        let now = clock.now();
+        if core.state.has_waiting() {
+            core.tend(&self.reader.pin(), now, &mut turn);
+        }
+        core.keep_house(now, &turn);
         turn
     }
 
@@ -175,6 +181,7 @@ impl Worker {
         while let Some((_, frame)) = core.mailboxes[core.index].handoff.pop() {
             core.state.frames.free(frame);
         }
+        core.state.close();
     }
 }
 
@@ -234,57 +241,65 @@ impl Core {
     /// Carries the batch, received from this queue, to the end.
     fn carry(&mut self, index: usize, tables: &Tables, clock: &impl Clock, turn: &mut Turn) {
         let (port, start, count) = (self.queues[index].port, clock.now(), self.batch.len());
-        let counters = &self.shared.counters[self.index];
-        let mut context = Context {
-            tables,
-            shared: &self.shared,
-            counters,
-            state: &mut self.state,
-            now: start,
-        };
+        let mut context = context(&self.shared, self.index, &mut self.state, tables, start);
         pipeline::process(&mut context, port, &mut self.batch);
-        turn.sent += self.send(tables);
+        turn.sent += self.send(tables, start);
         self.load.batch_size.record(count as u64);
         self.load.batch_nanoseconds.record(clock.now().saturating_sub(start));
     }
 
     /// Gives each port's queue the frames for it: our own queues directly, others through their owner's mailbox.
-    fn send(&mut self, tables: &Tables) -> usize {
+    fn send(&mut self, tables: &Tables, now: u64) -> usize {
+        let mut sent = 0;
+        while let Some((port, mut list)) = self.state.out.take_dirty() {
+            sent += self.send_by(tables, now, port, &mut list);
+            self.state.out.restore(port, list);
+        }
+        sent
+    }
+
+    /// Sends all frames of the list by one port.
+    #[inline]
+    fn send_by(&mut self, tables: &Tables, now: u64, port: PortSlot, list: &mut Vec<Frame>) -> usize {
         let mut sent = 0;
         let counters = &self.shared.counters[self.index];
-        while let Some((port, list)) = self.state.out.next_dirty() {
-            let own = self.by_port.get(port.index()).copied().unwrap_or(u32::MAX);
-            let reason = if let Some(owned) = self.queues.get_mut(own as usize) {
-                let (before, bytes) = (list.len(), bytes(list));
+        let own = self.by_port.get(port.index()).copied().unwrap_or(u32::MAX);
+        let reason = if let Some(owned) = self.queues.get_mut(own as usize) {
+            if let Some(to) = tables.port(port)
+                && (delivery::concerns(to) || self.state.shaper.holds(port))
+            {
+                let mut context = context(&self.shared, self.index, &mut self.state, tables, now);
+                delivery::deliver(&mut context, port, to, list);
+            }
+            let (before, bytes) = (list.len(), bytes(list));
+            owned.queue.transmit(&mut self.state.frames, list);
+            owned.queue.flush(&mut self.state.frames);
+            if !list.is_empty() {
+                // Flushing may have made room.
                 owned.queue.transmit(&mut self.state.frames, list);
                 owned.queue.flush(&mut self.state.frames);
-                if !list.is_empty() {
-                    // Flushing may have made room.
-                    owned.queue.transmit(&mut self.state.frames, list);
-                    owned.queue.flush(&mut self.state.frames);
-                }
-                let counters = counters.port(port);
-                counters.tx_packets.add((before - list.len()) as u64);
-                counters.tx_bytes.add(bytes - self::bytes(list));
-                sent += before - list.len();
-                DropReason::TransmitQueueFull
-            } else if let Some(owner) = tables
-                .port(port)
-                .and_then(|p| p.sender(self.index))
-                .and_then(|w| self.mailboxes.get(w))
-            {
-                let before = list.len();
-                owner.hand_off_all(port, list);
-                owner.knock();
-                sent += before - list.len();
-                DropReason::HandoffQueueFull
-            } else {
-                DropReason::PortDown
-            };
-            for frame in list.drain(..) {
-                counters.port(port).drops.count(reason);
-                self.state.frames.free(frame);
             }
+            let counters = counters.port(port);
+            counters.tx_packets.add((before - list.len()) as u64);
+            counters.tx_bytes.add(bytes - self::bytes(list));
+            sent += before - list.len();
+            DropReason::TransmitQueueFull
+        } else if let Some(owner) = tables
+            .port(port)
+            .and_then(|p| p.sender(self.index))
+            .and_then(|w| self.mailboxes.get(w))
+        {
+            let before = list.len();
+            owner.hand_off_all(port, list);
+            owner.knock();
+            sent += before - list.len();
+            DropReason::HandoffQueueFull
+        } else {
+            DropReason::PortDown
+        };
+        for frame in list.drain(..) {
+            counters.port(port).drops.count(reason);
+            self.state.frames.free(frame);
         }
         sent
     }
@@ -309,7 +324,7 @@ impl Core {
     }
 
     /// Sends what others left for our ports, at most a batch.
-    fn take_handoff(&mut self, tables: &Tables) -> usize {
+    fn take_handoff(&mut self, tables: &Tables, now: u64) -> usize {
         let mailbox = &self.mailboxes[self.index];
         for _ in 0..BATCH {
             let Some((port, frame)) = mailbox.handoff.pop() else {
@@ -326,11 +341,29 @@ impl Core {
         if !mailbox.handoff.is_empty() {
             mailbox.mail.store(true, Ordering::SeqCst);
         }
-        self.send(tables)
+        self.send(tables, now)
+    }
+
+    /// Looks after what waits: fragments, and packets held back by limits.
+    #[cold]
+    fn tend(&mut self, tables: &Tables, now: u64, turn: &mut Turn) {
+        pipeline::tend(&mut context(&self.shared, self.index, &mut self.state, tables, now));
+        turn.sent += self.send(tables, now);
+        let mut from = 0;
+        while let Some((place, port)) = self.state.shaper.next_due(from, now) {
+            let mut list = self.state.out.take(port);
+            turn.sent += self.send_by(tables, now, port, &mut list);
+            self.state.out.restore(port, list);
+            from = place + usize::from(self.state.shaper.holds(port));
+        }
+        // Mirrors may have made copies.
+        turn.sent += self.send(tables, now);
+        turn.due = self.state.shaper.due();
     }
 
     fn add_port(&mut self, port: PortSlot, queue: Option<Box<dyn Queue>>) {
         self.state.out.add_port(port);
+        self.state.shaper.add_port(port);
         if self.by_port.len() <= port.index() {
             self.by_port.resize(port.index() + 1, u32::MAX);
         }
@@ -357,6 +390,7 @@ impl Core {
 
     fn remove_port(&mut self, port: PortSlot) -> Returned {
         let frames = self.state.out.remove_port(port);
+        self.state.forget_port(port, &self.shared.counters[self.index]);
         let mut queues = Vec::new();
         for owned in self.queues.extract_if(.., |owned| owned.port == port) {
             if let Some(fd) = owned.token.and_then(|_| owned.queue.wake_fd()) {
@@ -391,10 +425,22 @@ impl Core {
         if expired > 0 {
             self.shared.counters[self.index].flows_expired.add(expired as u64);
         }
+        self.state.gauge(&self.shared.counters[self.index]);
         self.load.turns.add(1);
         if turn.received + turn.sent > 0 {
             self.load.busy_turns.add(1);
         }
+    }
+}
+
+/// What the stages work with now.
+fn context<'a>(shared: &'a Shared, index: usize, state: &'a mut State, tables: &'a Tables, now: u64) -> Context<'a> {
+    Context {
+        tables,
+        shared,
+        counters: &shared.counters[index],
+        state,
+        now,
     }
 }
 

@@ -33,6 +33,9 @@ const NAP: Duration = Duration::from_millis(100);
 /// Sleep while a driver has not confirmed all that was sent.
 const SENDING_NAP: Duration = Duration::from_millis(1);
 
+/// How much earlier than what is due a sleep ends: timers of the system may be late by a millisecond.
+const ALARM: Duration = Duration::from_millis(2);
+
 /// Runs the worker until it is told to stop, and gives it back.
 pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
     let mut idle_since = None;
@@ -54,7 +57,20 @@ pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
             std::hint::spin_loop();
             continue;
         }
-        sleep(&mut worker, if turn.sending { SENDING_NAP } else { NAP });
+        let longest = if turn.sending { SENDING_NAP } else { NAP };
+        // Wake-ups by time are no finer than a millisecond: what is due before is awaited awake.
+        let left = turn
+            .due
+            .map_or(NAP, |due| Duration::from_nanos(due.saturating_sub(clock.now())));
+        let Some(longest) = left
+            .min(longest + ALARM)
+            .checked_sub(ALARM)
+            .filter(|longest| !longest.is_zero())
+        else {
+            std::hint::spin_loop();
+            continue;
+        };
+        sleep(&mut worker, longest);
         idle_since = None;
     }
 }

@@ -97,8 +97,12 @@ fn nothing_is_said_about_errors_and_later_fragments() {
         let error = from_one(v6, nowhere).icmp(if v6 { 1 } else { 3 }, 0, &[0; 48]);
         node.dropped(&p(1), &out_of(1, &error), DropReason::NoRoute);
     }
+    // The first fragment is told of; the later one is not.
     let mut fragment = from_one(false, ip("10.200.0.1"));
-    fragment.fragment = 0x2001;
+    fragment.fragment = 0x2000;
+    let told = node.send(&p(1), &out_of(1, &fragment.packet(17, &[0; 16])));
+    assert_eq!(told.len(), 1);
+    fragment.fragment = 0x2002;
     node.dropped(&p(1), &out_of(1, &fragment.packet(17, &[0; 16])), DropReason::NoRoute);
 }
 

@@ -144,9 +144,15 @@ impl Node {
         std::mem::take(&mut self.out)
     }
 
+    /// Frames that wait: fragments for their head, packets for their limit.
+    pub fn held(&self) -> u64 {
+        let of = |c: &vrouter_dataplane::pipeline::counters::Counters| c.fragments_held.get() + c.shaped.get();
+        self.dp.shared.counters.iter().map(of).sum()
+    }
+
     /// Law 1: every frame is in exactly one place. All have come to rest here, and the test has taken out what came out.
     pub fn check(&self) {
-        let (mut came, mut went) = (0, 0);
+        let (mut came, mut went) = (0, self.held());
         for counters in &self.dp.shared.counters {
             came += counters.originated.get();
             went += counters.punted.get() + counters.fragmented.get();
@@ -160,10 +166,11 @@ impl Node {
         assert_eq!(
             came,
             went,
-            "frames in and made, frames out and dropped; drops {:?}",
+            "frames in and made, frames out, dropped and held; drops {:?}",
             self.drops()
         );
-        assert_eq!(self.dp.pool.free(), self.dp.pool.total() as usize, "frames in the pool");
+        let free = self.dp.pool.free() + self.held() as usize;
+        assert_eq!(free, self.dp.pool.total() as usize, "frames in the pool");
     }
 
     /// All drops so far, once per port and once per VRF they are counted at.

@@ -10,7 +10,7 @@ use vrouter_dataplane::{
 };
 
 use crate::{
-    headers::{self, Frame},
+    headers::{self, Fragment, Frame},
     lab::{
         bytes::eui64,
         node::UPLINK,
@@ -303,7 +303,13 @@ impl Run<'_> {
 /// What keeps a bridge's frames on one path: the IP flow, else the two MACs.
 fn frame_flow(bytes: &[u8]) -> Flow {
     match Frame::read(bytes) {
-        Ok(Frame { ip: Some(ip), .. }) => flow_of(0, &ip),
+        Ok(Frame { ip: Some(mut ip), .. }) => {
+            // Switched fragments are known by their addresses alone.
+            if ip.fragment != Fragment::No {
+                ip.ports = (0, 0);
+            }
+            flow_of(0, &ip)
+        }
         _ => (0, bytes[..6].to_vec(), bytes[6..12].to_vec(), 0, 0, 0),
     }
 }

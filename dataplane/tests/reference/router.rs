@@ -16,6 +16,7 @@ use crate::{
         node::{UPLINK, UPLINK_MAC, VTEP4, VTEP6},
         outer::{Outer, Shim, word},
     },
+    reassembly::{Datagram, expire},
     speech::{self, Trouble},
     world::World,
 };
@@ -69,8 +70,7 @@ impl Packet {
 
 pub fn flow_of(context: u32, ip: &Ip) -> Flow {
     let (source, destination) = (octets(ip.source), octets(ip.destination));
-    let ports = if ip.fragment == Fragment::No { ip.ports } else { (0, 0) };
-    (context, source, destination, ip.proto, ports.0, ports.1)
+    (context, source, destination, ip.proto, ip.ports.0, ip.ports.1)
 }
 
 /// A run of the reference over one frame. Where a group gives a choice, `script` says which member is taken.
@@ -80,26 +80,37 @@ pub struct Run<'a> {
     script: &'a [usize],
     /// How many members each choice had.
     pub choices: Vec<usize>,
+    /// Datagrams whose fragments are under way, as this run leaves them.
+    pub datagrams: Vec<Datagram>,
+    /// Fragments that came so far.
+    pub fragments_seen: u64,
 }
 
 /// All outcomes that are right for a frame: one unless groups are on its way.
 pub fn receive(world: &mut World, interface: &str, frame: &[u8]) -> Vec<Outcome> {
     crate::bridge::learn(world, interface, frame);
+    expire(&mut world.datagrams, world.now_ns);
     let (mut outcomes, mut scripts) = (Vec::new(), vec![Vec::new()]);
+    let mut after = (world.datagrams.clone(), world.fragments_seen);
     while let Some(script) = scripts.pop() {
         let mut run = Run {
             world,
             outcome: Outcome::default(),
             script: &script,
             choices: Vec::new(),
+            datagrams: world.datagrams.clone(),
+            fragments_seen: world.fragments_seen,
         };
         run.receive(interface, frame);
+        // Whichever members are chosen, the same fragments wait.
+        after = (std::mem::take(&mut run.datagrams), run.fragments_seen);
         if let Some(members) = run.choices.get(script.len()) {
             scripts.extend((0..*members).map(|member| [&script[..], &[member]].concat()));
         } else {
             outcomes.push(run.outcome);
         }
     }
+    (world.datagrams, world.fragments_seen) = after;
     outcomes
 }
 
@@ -163,7 +174,7 @@ impl Run<'_> {
     /// Routes an IP packet that has come to its VRF.
     pub fn route_in(&mut self, vrf: u32, bytes: Vec<u8>, from: From, port: Option<u32>) {
         if let Some(packet) = self.admit(vrf, bytes, from, port) {
-            self.route(packet);
+            self.gather(packet, None);
         }
     }
 
@@ -207,7 +218,7 @@ impl Run<'_> {
         }
     }
 
-    fn route(&mut self, packet: Packet) {
+    pub fn route(&mut self, packet: Packet) {
         match self.world.route(packet.vrf, packet.ip.destination) {
             Some(next_hop) => self.forward(packet, next_hop),
             None => self.fail(packet, DropReason::NoRoute, Trouble::NoRoute),
@@ -300,9 +311,11 @@ impl Run<'_> {
             pieces.push(packet);
         } else if let Some(fragments) = fragments(&packet.bytes, mtu) {
             for bytes in fragments {
-                let Ok(ip) = headers::ip(&bytes) else {
+                let Ok(mut ip) = headers::ip(&bytes) else {
                     panic!("the reference made a bad fragment")
                 };
+                // All take the path of the whole.
+                ip.ports = packet.ip.ports;
                 pieces.push(Packet {
                     bytes,
                     ip,

@@ -186,7 +186,7 @@ impl Run<'_> {
                     return self.drop(DropReason::NextHopDrop, None);
                 };
                 if let Some(packet) = self.admit(vrf, packet, From::Tunnel, None) {
-                    self.forward(packet, next_hop);
+                    self.gather(packet, Some(next_hop));
                 }
             }
         }

@@ -10,6 +10,8 @@ use vrouter_dataplane::{
     wire::Mac,
 };
 
+use crate::reassembly::Datagram;
+
 /// Where a bridge saw a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -42,6 +44,11 @@ pub struct World {
     /// Neighbours of the underlay that answer.
     pub underlay: Vec<(IpAddr, Mac)>,
     pub now_s: u64,
+    pub now_ns: u64,
+    /// Datagrams whose fragments are under way.
+    pub datagrams: Vec<Datagram>,
+    /// Fragments that were routed so far.
+    pub fragments_seen: u64,
 }
 
 impl World {
@@ -81,6 +88,7 @@ impl World {
         match key {
             Key::Port(id) => {
                 self.ports.retain(|p| p.id != id);
+                self.datagrams.retain(|d| d.name.0 != Some(id));
                 self.learned.retain(|l| l.place != Place::Port(id));
             }
             Key::Vrf(id) => {

@@ -5,6 +5,7 @@ use std::{collections::HashSet, fmt::Write as _, sync::Arc};
 use vrouter_dataplane::{
     engine::memory::MemoryDataplane,
     packet::DropReason,
+    pipeline::counters::Counters,
     program::{
         Dumped, Snapshot,
         object::{ActionSpec, Attachment, LabelTo, Operation, VniTo},
@@ -35,6 +36,8 @@ pub(super) fn packets_are_counted(dataplane: &MemoryDataplane, said: u64) {
         assert!(vrf_drops <= port_drops, "{vrf_drops} in VRFs, {port_drops} at ports");
         came += counters.originated.get();
         went += port_drops + counters.punted.get() + counters.fragmented.get();
+        // What waits: fragments for their head, packets for their limit.
+        went += counters.fragments_held.get() + counters.shaped.get();
     }
     assert!(came == went, "{came} came, {went} went\n{}", counted(dataplane));
 }
@@ -91,8 +94,10 @@ pub(crate) fn frames_are_conserved(dataplane: &mut MemoryDataplane) {
         }
     }
     drop(cache);
+    let waiting = |c: &Counters| c.fragments_held.get() + c.shaped.get();
+    let waiting: u64 = dataplane.shared.counters.iter().map(waiting).sum();
     assert_eq!(
-        dataplane.pool.free(),
+        dataplane.pool.free() + waiting as usize,
         dataplane.pool.total() as usize,
         "frames were lost"
     );

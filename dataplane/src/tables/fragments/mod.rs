@@ -77,6 +77,8 @@ pub struct Head {
     pub source_port: u16,
     /// Destination port (or what stands for it).
     pub destination_port: u16,
+    /// The datagram is an ICMP echo request or reply.
+    pub is_echo: bool,
 }
 
 /// Why a fragment is lost.

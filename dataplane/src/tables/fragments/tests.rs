@@ -42,6 +42,7 @@ const HEAD: Head = Head {
     protocol: proto::UDP,
     source_port: 1234,
     destination_port: 53,
+    is_echo: false,
 };
 
 fn drain<T>(fragments: &mut Fragments<T>) -> (Vec<T>, Vec<(T, Lost)>) {
