@@ -5,20 +5,30 @@
 //! count and decide anew; each worker makes and frees flows in its own region only ([`FlowOwner`]), so that allocation needs no
 //! lock. All references are numbers, not addresses.
 //!
+//! A flow ends because it is idle, was removed, or had to make room: see [`FlowTable::expire`] and [`FlowTable::make_room`]. Its owner ends
+//! it, and tells of it once. How many flows a port and a VRF may have is bounded, and a port makes room among its own flows only.
+//!
 //! What a decision means, when it is current (the epoch) and how long a flow may be idle is for the callers to say: this
 //! room knows keys, words and times.
 
+mod attention;
+mod ended;
+mod expire;
 mod index;
+mod links;
 mod owner;
 mod record;
 mod share;
-mod sweep;
 mod table;
 mod view;
+mod wheel;
 
 #[cfg(test)]
 #[cfg(vrouter_loom)]
 mod loom_tests;
+#[cfg(test)]
+#[cfg(not(vrouter_loom))]
+mod end_tests;
 #[cfg(test)]
 #[cfg(not(vrouter_loom))]
 mod model_tests;
@@ -27,6 +37,8 @@ mod model_tests;
 mod stress_tests;
 
 pub use super::memory::TableError;
+pub use ended::{EndReason, EndedFlow};
+pub use expire::Outlook;
 pub use owner::FlowOwner;
 pub use record::{ACTION_WORDS, STALE};
 pub use table::{FlowHint, FlowTable, NewDirection, NewFlow};
@@ -76,6 +88,14 @@ pub enum InsertError {
     PortShareUsed {
         /// The port.
         port: u16,
+        /// Its limit.
+        limit: u32,
+    },
+    /// The VRF of the forward key has as many flows as it may.
+    #[error("VRF slot {vrf} has used its share of {limit} flows")]
+    VrfShareUsed {
+        /// The VRF's slot.
+        vrf: u16,
         /// Its limit.
         limit: u32,
     },

@@ -1,8 +1,11 @@
-//! A worker's own region of the flow table: which of its pairs are free, and where its sweep stands. Private to the worker, so
-//! nothing here is shared but two counters for others to read.
+//! A worker's own region of the flow table: which of its pairs are free, which are young, and when each is to be looked at. Private to the
+//! worker, so nothing here is shared but two counters for others to read.
 
 use super::super::sync::{AtomicU32, Ordering};
+use super::attention::Wanted;
+use super::links::Lists;
 use super::table::FlowTable;
+use super::wheel::Wheel;
 
 /// The right to make and free flows in one worker's region of a [`FlowTable`]. There is exactly one per worker, given out by
 /// [`FlowTable::new`]; use it only with the table it came from.
@@ -10,12 +13,20 @@ use super::table::FlowTable;
 pub struct FlowOwner {
     pub(super) worker: usize,
     /// The region: pairs `first..end`, of which `first..fresh` were ever used.
-    pub(super) first: u32,
+    first: u32,
     end: u32,
-    pub(super) fresh: u32,
+    fresh: u32,
     /// The last pair freed, plus one; each free pair holds the next in `created`. Zero: none.
     free: u64,
-    pub(super) hand: u32,
+    /// When each flow is to be looked at.
+    wheel: Wheel,
+    /// Young flows, oldest first, a list for each port; a last list for the pairs whose insertion failed and that could not be freed.
+    young: Lists,
+    ports: usize,
+    /// What others wanted looked at, and was not yet.
+    pub(super) wanted: Wanted,
+    /// No flow ends earlier than so long after its last packet.
+    shortest_ms: u64,
 }
 
 /// What others may know of a region.
@@ -27,14 +38,19 @@ pub(super) struct RegionCount {
 }
 
 impl FlowOwner {
-    pub(super) fn new(worker: usize, first: u32, end: u32) -> Self {
+    pub(super) fn new(worker: usize, first: u32, end: u32, ports: usize) -> Self {
+        let pairs = (end - first) as usize;
         Self {
             worker,
             first,
             end,
             fresh: first,
             free: 0,
-            hand: first,
+            wheel: Wheel::new(pairs),
+            young: Lists::new(pairs, ports + 1),
+            ports,
+            wanted: Wanted::default(),
+            shortest_ms: 0,
         }
     }
 
@@ -48,6 +64,12 @@ impl FlowOwner {
     #[must_use]
     pub fn capacity(&self) -> usize {
         (self.end - self.first) as usize
+    }
+
+    /// Says that no timeout is shorter than this: a new flow is looked at only so long after it was made. Before it is said, each new flow
+    /// is looked at by the next [`FlowTable::expire`].
+    pub fn set_shortest_timeout(&mut self, milliseconds: u64) {
+        self.shortest_ms = milliseconds;
     }
 
     /// A free pair: one lately freed (still in cache), else one never used.
@@ -74,9 +96,69 @@ impl FlowOwner {
 
     /// Gives a pair back to the region; both of its records are free.
     pub(super) fn release(&mut self, table: &FlowTable, pair: u32) {
+        self.wheel.disarm(self.local(pair));
+        self.young.unlink(self.local(pair));
         table.pair(pair)[0].created.store(self.free, Ordering::Relaxed);
         self.free = u64::from(pair) + 1;
         let used = &table.region(self.worker).used;
         used.store(used.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// A flow was made: it is young, and to be looked at when the shortest timeout is over.
+    pub(super) fn born(&mut self, pair: u32, port: u16, now_ms: u64) {
+        self.set_young(pair, port, true);
+        self.arm(pair, now_ms.saturating_add(self.shortest_ms), now_ms);
+    }
+
+    /// A flow was not made, and its pair could not be freed at once.
+    pub(super) fn stillborn(&mut self, pair: u32) {
+        self.young.push_back(self.ports, self.local(pair));
+    }
+
+    /// A pair to be freed of which nobody need be told.
+    pub(super) fn unborn(&self) -> Option<u32> {
+        Some(self.first + self.young.front(self.ports)?)
+    }
+
+    /// Whether the pair is a flow that was made and has not ended.
+    pub(super) fn is_armed(&self, pair: u32) -> bool {
+        self.wheel.contains(self.local(pair))
+    }
+
+    pub(super) fn arm(&mut self, pair: u32, due_ms: u64, now_ms: u64) {
+        self.wheel.arm(self.local(pair), due_ms, now_ms);
+    }
+
+    /// A flow that is due to be looked at.
+    pub(super) fn due(&mut self, now_ms: u64) -> Option<u32> {
+        Some(self.first + self.wheel.due(now_ms)?)
+    }
+
+    /// Puts a flow among the young of its port, as the last, or takes it out.
+    pub(super) fn set_young(&mut self, pair: u32, port: u16, young: bool) {
+        let pair = self.local(pair);
+        if young {
+            if !self.young.contains(pair) {
+                self.young.push_back(usize::from(port).min(self.ports), pair);
+            }
+        } else {
+            self.young.unlink(pair);
+        }
+    }
+
+    /// The young flow of a port that has been so for longest.
+    pub(super) fn oldest_young(&self, port: u16) -> Option<u32> {
+        let list = usize::from(port);
+        let pair = (list < self.ports).then(|| self.young.front(list))??;
+        Some(self.first + pair)
+    }
+
+    /// All pairs that were ever in use.
+    pub(super) fn ever_used(&self) -> std::ops::Range<u32> {
+        self.first..self.fresh
+    }
+
+    fn local(&self, pair: u32) -> u32 {
+        pair - self.first
     }
 }

@@ -173,6 +173,11 @@ impl Record {
         (head & IN_USE != 0 && generation(head) == generation(after)).then_some((key, generation(head)))
     }
 
+    /// The key words as they stand, in use or not. For the owner, who alone writes them.
+    pub(super) fn peek_key(&self) -> [u64; KEY_WORDS] {
+        std::array::from_fn(|i| self.key[i].load(Ordering::Relaxed))
+    }
+
     /// The action as it stands, perhaps half rewritten.
     pub(super) fn peek_action(&self) -> [u64; ACTION_WORDS] {
         std::array::from_fn(|i| self.action[i].load(Ordering::Relaxed))
@@ -192,6 +197,11 @@ impl Record {
     /// Whether the flow was removed but its memory is not yet free.
     pub(super) fn doomed(&self) -> bool {
         self.head.load(Ordering::Relaxed) & DOOMED != 0
+    }
+
+    /// Whether another worker is replacing the decision at this moment. Once the record is doomed, none begins to.
+    pub(super) fn is_rewriting(&self) -> bool {
+        self.head.load(Ordering::Acquire) & REWRITING != 0
     }
 
     /// The port that pays for the flow.

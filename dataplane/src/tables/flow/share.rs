@@ -1,7 +1,7 @@
-//! How many flows each port has and may have, so that one workload cannot fill the table for all (law 6 of the design).
+//! How many flows each port and each VRF has and may have, so that one workload, or one tenant, cannot fill the table for all (law 6 of
+//! the design).
 
 use super::super::sync::{AtomicU32, Ordering};
-use super::InsertError;
 use crossbeam::utils::CachePadded;
 
 struct Share {
@@ -9,50 +9,64 @@ struct Share {
     limit: AtomicU32,
 }
 
-/// One share per port; without limits until they are set.
+/// Why nothing can be taken from a share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refused {
+    /// There is no such share.
+    Unknown,
+    /// It is used up.
+    UsedUp {
+        /// Its size.
+        limit: u32,
+    },
+}
+
+/// One share per slot; without limits until they are set.
 pub(super) struct Shares(Box<[CachePadded<Share>]>);
 
 impl Shares {
-    pub(super) fn new(ports: usize) -> Self {
+    pub(super) fn new(slots: usize) -> Self {
         let share = |_| {
             CachePadded::new(Share {
                 used: AtomicU32::new(0),
                 limit: AtomicU32::new(u32::MAX),
             })
         };
-        Self((0..ports).map(share).collect())
+        Self((0..slots).map(share).collect())
     }
 
-    fn get(&self, port: u16) -> Result<&Share, InsertError> {
-        self.0
-            .get(usize::from(port))
-            .map(|share| &**share)
-            .ok_or(InsertError::NoSuchPort {
-                port,
-                ports: self.0.len(),
-            })
+    /// How many shares there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
-    pub(super) fn set_limit(&self, port: u16, limit: u32) -> Result<(), InsertError> {
-        self.get(port).map(|share| share.limit.store(limit, Ordering::Relaxed))
+    fn get(&self, slot: usize) -> Option<&Share> {
+        self.0.get(slot).map(|share| &**share)
     }
 
-    pub(super) fn used(&self, port: u16) -> u32 {
-        self.get(port).map_or(0, |share| share.used.load(Ordering::Relaxed))
+    /// False if there is no such share.
+    pub(super) fn set_limit(&self, slot: usize, limit: u32) -> bool {
+        self.get(slot)
+            .map(|share| share.limit.store(limit, Ordering::Relaxed))
+            .is_some()
     }
 
-    pub(super) fn limit(&self, port: u16) -> u32 {
-        self.get(port).map_or(0, |share| share.limit.load(Ordering::Relaxed))
+    pub(super) fn used(&self, slot: usize) -> u32 {
+        self.get(slot).map_or(0, |share| share.used.load(Ordering::Relaxed))
     }
 
-    /// Takes one flow from the port's share.
-    pub(super) fn take(&self, port: u16) -> Result<(), InsertError> {
-        let share = self.get(port)?;
+    pub(super) fn limit(&self, slot: usize) -> u32 {
+        self.get(slot).map_or(0, |share| share.limit.load(Ordering::Relaxed))
+    }
+
+    /// Takes one flow from the share.
+    pub(super) fn take(&self, slot: usize) -> Result<(), Refused> {
+        let share = self.get(slot).ok_or(Refused::Unknown)?;
         let limit = share.limit.load(Ordering::Relaxed);
         let mut used = share.used.load(Ordering::Relaxed);
         loop {
             if used >= limit {
-                return Err(InsertError::PortShareUsed { port, limit });
+                return Err(Refused::UsedUp { limit });
             }
             match share
                 .used
@@ -65,8 +79,8 @@ impl Shares {
     }
 
     /// Gives one flow back.
-    pub(super) fn give_back(&self, port: u16) {
-        if let Ok(share) = self.get(port) {
+    pub(super) fn give_back(&self, slot: usize) {
+        if let Some(share) = self.get(slot) {
             share.used.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -3,9 +3,10 @@
 use super::super::memory::{Slab, TableError};
 use super::super::sync::{AtomicU32, Ordering};
 use super::index::{Claim, Entry, Index, MAX_DIRECTIONS};
+use super::attention::Attention;
 use super::owner::{FlowOwner, RegionCount};
 use super::record::{ACTION_WORDS, Content, Pair, Record, Seen, index_generation};
-use super::share::Shares;
+use super::share::{Refused, Shares};
 use super::{FlowHit, FlowRef, InsertError};
 use crate::packet::key::{FlowKey, KEY_WORDS, hash_words};
 use crossbeam::utils::CachePadded;
@@ -47,7 +48,9 @@ pub struct FlowTable {
     pairs: Slab<Pair>,
     pub(super) regions: Box<[CachePadded<RegionCount>]>,
     pub(super) per_region: u32,
-    shares: Shares,
+    ports: Shares,
+    vrfs: Shares,
+    pub(super) attention: Attention,
     seed: u64,
 }
 
@@ -61,9 +64,9 @@ impl std::fmt::Debug for FlowTable {
 }
 
 impl FlowTable {
-    /// A table for `capacity_pairs` flows, divided evenly among `workers`, with port slots `0..max_ports`, and the owner of each
-    /// worker's region. `seed` should be random and secret: it keeps senders from aiming flows at one bucket. Takes 256 bytes per flow
-    /// and 32 for its index, as they come into use.
+    /// A table for `capacity_pairs` flows, divided evenly among `workers`, with port slots `0..max_ports` and VRF slots `0..max_vrfs`, and
+    /// the owner of each worker's region. `seed` should be random and secret: it keeps senders from aiming flows at one bucket. Takes
+    /// 256 bytes per flow, 32 for its index and 20 for its links, as they come into use.
     ///
     /// # Errors
     /// [`TableError`]: no worker, no flow or too many (2^27), or no memory.
@@ -71,6 +74,7 @@ impl FlowTable {
         capacity_pairs: usize,
         workers: usize,
         max_ports: usize,
+        max_vrfs: usize,
         seed: u64,
     ) -> Result<(Self, Vec<FlowOwner>), TableError> {
         let max = MAX_DIRECTIONS / 2;
@@ -99,11 +103,13 @@ impl FlowTable {
                 })
                 .collect(),
             per_region,
-            shares: Shares::new(max_ports),
+            ports: Shares::new(max_ports),
+            vrfs: Shares::new(max_vrfs),
+            attention: Attention::new(workers, per_region)?,
             seed,
         };
         let owners = (0..workers as u32)
-            .map(|worker| FlowOwner::new(worker as usize, worker * per_region, (worker + 1) * per_region))
+            .map(|worker| FlowOwner::new(worker as usize, worker * per_region, (worker + 1) * per_region, max_ports))
             .collect();
         Ok((table, owners))
     }
@@ -198,9 +204,10 @@ impl FlowTable {
             self.hash(&flow.forward.key),
             "the hash is not this table's"
         );
-        self.shares.take(flow.port)?;
+        let vrf = self.vrf_of(&flow.forward.key);
+        self.take_shares(flow.port, vrf)?;
         let Some(pair) = owner.allocate(self) else {
-            self.shares.give_back(flow.port);
+            self.give_back_shares(flow.port, vrf);
             return Err(InsertError::TableFull);
         };
         let fill = |side: u32, new: &NewDirection, words: &[u64; KEY_WORDS]| {
@@ -235,15 +242,54 @@ impl FlowTable {
                 }
             });
         match self.link(&forward, reverse.as_ref()) {
-            Ok(()) => Ok(FlowHit {
-                flow: forward.flow(),
-                epoch: flow.forward.epoch,
-                action: flow.forward.action,
-            }),
+            Ok(()) => {
+                owner.born(pair, flow.port, now_ms);
+                Ok(FlowHit {
+                    flow: forward.flow(),
+                    epoch: flow.forward.epoch,
+                    action: flow.forward.action,
+                })
+            }
             Err(error) => {
-                self.retire(owner, pair);
+                if !self.retire(owner, pair) {
+                    owner.stillborn(pair);
+                }
                 Err(error)
             }
+        }
+    }
+
+    /// The VRF that pays for flows with this forward key: none for contexts that are not VRF slots (bridges).
+    fn vrf_of(&self, key: &FlowKey) -> Option<u16> {
+        let vrf = u16::try_from(key.context()).ok()?;
+        (usize::from(vrf) < self.vrfs.len()).then_some(vrf)
+    }
+
+    fn take_shares(&self, port: u16, vrf: Option<u16>) -> Result<(), InsertError> {
+        self.ports.take(port.into()).map_err(|refused| match refused {
+            Refused::Unknown => self.no_such_port(port),
+            Refused::UsedUp { limit } => InsertError::PortShareUsed { port, limit },
+        })?;
+        if let Some(vrf) = vrf
+            && let Err(Refused::UsedUp { limit }) = self.vrfs.take(vrf.into())
+        {
+            self.ports.give_back(port.into());
+            return Err(InsertError::VrfShareUsed { vrf, limit });
+        }
+        Ok(())
+    }
+
+    fn give_back_shares(&self, port: u16, vrf: Option<u16>) {
+        self.ports.give_back(port.into());
+        if let Some(vrf) = vrf {
+            self.vrfs.give_back(vrf.into());
+        }
+    }
+
+    fn no_such_port(&self, port: u16) -> InsertError {
+        InsertError::NoSuchPort {
+            port,
+            ports: self.ports.len(),
         }
     }
 
@@ -359,8 +405,8 @@ impl FlowTable {
         }
     }
 
-    /// Removes a flow, both directions. Any thread may. Its packets miss from here on; its memory and its part of the port's share
-    /// come back when the owner's sweep passes. False if it was gone.
+    /// Removes a flow, both directions. Any thread may. Its packets miss from here on; its memory and its part of the shares
+    /// come back with the owner's next [`FlowTable::expire`], which then tells of its end. False if it was gone.
     pub fn remove(&self, flow: FlowRef) -> bool {
         let record = self.record(flow.direction);
         let sibling = self.record(flow.direction ^ 1);
@@ -372,6 +418,7 @@ impl FlowTable {
         sibling.doom(beside);
         self.unlink(flow.direction);
         self.unlink(flow.direction ^ 1);
+        self.attention.want(flow.pair());
         true
     }
 
@@ -387,26 +434,27 @@ impl FlowTable {
     }
 
     /// Removes the flow and frees its memory. Only the owner may. False if another worker is in the midst of deciding it anew: it is
-    /// doomed then, and freed by a later sweep.
+    /// doomed then, and must be retired later.
     pub(super) fn retire(&self, owner: &mut FlowOwner, pair: u32) -> bool {
         let records = self.pair(pair);
-        let Some(port) = records.iter().find(|record| record.in_use()).map(Record::port) else {
-            return true;
-        };
+        // The first of a pair is always filled, and is in use as long as the pair is not free.
+        let (port, key) = (records[0].port(), FlowKey::from_words(records[0].peek_key()));
         for (direction, record) in (pair * 2..).zip(records) {
             record.doom(record.generation());
             self.unlink(direction);
         }
-        let both = [records[0].free(), records[1].free()];
-        let freed = both == [true, true];
-        if freed {
-            self.shares.give_back(port);
-            owner.release(self, pair);
+        if records.iter().any(Record::is_rewriting) {
+            return false;
         }
-        freed
+        // Doomed, so that no rewrite begins any more: neither fails.
+        let freed = [records[0].free(), records[1].free()];
+        debug_assert_eq!(freed, [true, true]);
+        self.give_back_shares(port, self.vrf_of(&key));
+        owner.release(self, pair);
+        true
     }
 
-    /// How many flows there are (a removed one counts until its owner's sweep has passed).
+    /// How many flows there are (a removed one counts until its owner has come by).
     #[must_use]
     pub fn used(&self) -> usize {
         self.regions
@@ -426,19 +474,41 @@ impl FlowTable {
     /// # Errors
     /// [`InsertError::NoSuchPort`].
     pub fn set_port_limit(&self, port: u16, limit: u32) -> Result<(), InsertError> {
-        self.shares.set_limit(port, limit)
+        if self.ports.set_limit(port.into(), limit) {
+            Ok(())
+        } else {
+            Err(self.no_such_port(port))
+        }
     }
 
     /// The limit of a port: `u32::MAX` if none was set, 0 for a port that the table does not know.
     #[must_use]
     pub fn port_limit(&self, port: u16) -> u32 {
-        self.shares.limit(port)
+        self.ports.limit(port.into())
     }
 
     /// How many flows a port pays for.
     #[must_use]
     pub fn port_flows(&self, port: u16) -> u32 {
-        self.shares.used(port)
+        self.ports.used(port.into())
+    }
+
+    /// Bounds the flows whose forward direction begins in a VRF; flows beyond a lowered limit live on. There is no bound before. Gives
+    /// false for a slot that the table was not built for.
+    pub fn set_vrf_limit(&self, vrf: u16, limit: u32) -> bool {
+        self.vrfs.set_limit(vrf.into(), limit)
+    }
+
+    /// The limit of a VRF: `u32::MAX` if none was set, 0 for a slot that the table does not know.
+    #[must_use]
+    pub fn vrf_limit(&self, vrf: u16) -> u32 {
+        self.vrfs.limit(vrf.into())
+    }
+
+    /// How many flows a VRF pays for.
+    #[must_use]
+    pub fn vrf_flows(&self, vrf: u16) -> u32 {
+        self.vrfs.used(vrf.into())
     }
 
     #[inline(always)]

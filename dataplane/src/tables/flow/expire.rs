@@ -1,0 +1,185 @@
+//! The ends of flows: idle ones by the timer wheel, removed ones when their owner is told, young ones to make room.
+//!
+//! A port's *young* flows (those that nothing was agreed on with yet, or any more: half-open, unanswered, refused, closed) stand in a
+//! list of the owner, oldest first. They, and nobody else's, make room for new flows of that port when its share or the region is used up: a
+//! flood of one port's own making costs that port its oldest half-open flows.
+
+use super::FlowRef;
+use super::ended::{EndReason, EndedFlow};
+use super::owner::FlowOwner;
+use super::table::FlowTable;
+use super::view::FlowView;
+use super::wheel::TICK_MS;
+
+/// How many of the oldest young flows are looked at to find one that is still young.
+const CANDIDATES: usize = 16;
+
+/// How many removed flows are reclaimed before a young one must go.
+const RECLAIM: usize = 8;
+
+/// What a flow may expect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outlook {
+    /// How long it may be idle, milliseconds.
+    pub timeout_ms: u64,
+    /// Whether it may be removed to make room for another flow of its port.
+    pub young: bool,
+}
+
+impl FlowTable {
+    /// Ends what is to end in the owner's region: removed flows, and those of which both directions have been idle for as long as `outlook`
+    /// says or longer. Looks at up to `budget` flows. Gives the number ended; `ended` is told of each.
+    ///
+    /// A flow is never ended before its time, and within a tenth of a second after it if the owner comes by so often with
+    /// budget enough. Flows that are not due cost nothing, but a look every seven minutes. A flow whose outlook shortens is known
+    /// to be due earlier only if [`FlowTable::review`] says so; otherwise with the next look.
+    pub fn expire(
+        &self,
+        owner: &mut FlowOwner,
+        now_ms: u64,
+        budget: usize,
+        outlook: impl Fn(&FlowView<'_>) -> Outlook,
+        mut ended: impl FnMut(&EndedFlow),
+    ) -> usize {
+        let mut count = self.attend(owner, now_ms, budget, &outlook, &mut ended);
+        for _ in 0..budget {
+            let Some(pair) = owner.due(now_ms) else {
+                break;
+            };
+            count += usize::from(self.look_at(owner, pair, now_ms, &outlook, &mut ended));
+        }
+        self.bury_unborn(owner);
+        count
+    }
+
+    /// Makes room for a flow of `port` that [`FlowTable::insert`] had no room for: reclaims what was removed, or ends the oldest young
+    /// flow of the same port in the owner's region. Gives whether anything was freed; try again then. (It may not be enough: the
+    /// VRF's share may be used up by others.) The work is bounded.
+    pub fn make_room(
+        &self,
+        owner: &mut FlowOwner,
+        port: u16,
+        now_ms: u64,
+        outlook: impl Fn(&FlowView<'_>) -> Outlook,
+        mut ended: impl FnMut(&EndedFlow),
+    ) -> bool {
+        if self.attend(owner, now_ms, RECLAIM, &outlook, &mut ended) > 0 && self.port_flows(port) < self.port_limit(port)
+        {
+            return true;
+        }
+        for _ in 0..CANDIDATES {
+            let Some(pair) = owner.oldest_young(port) else {
+                return false;
+            };
+            let records = self.pair(pair);
+            let doomed = records[0].doomed() || records[1].doomed();
+            let reason = if doomed { EndReason::Removed } else { EndReason::Evicted };
+            if !doomed && !outlook(&FlowView::new(records)).young {
+                owner.set_young(pair, port, false);
+            } else if self.end(owner, pair, now_ms, reason, &mut ended) {
+                return true;
+            } else {
+                // Another worker is deciding it at this moment; it ends a tick later.
+                owner.set_young(pair, port, false);
+            }
+        }
+        false
+    }
+
+    /// Has the flow's owner look at it soon: because its timeout became shorter (the connection closed). Any worker may.
+    pub fn review(&self, flow: FlowRef) {
+        if self.record(flow.direction).generation() == flow.generation {
+            self.attention.want(flow.pair());
+        }
+    }
+
+    /// Frees every removed or idle flow of the owner's region in one go, when it is due or not: for shutdown and tests, not between
+    /// packets.
+    pub fn sweep_all(&self, owner: &mut FlowOwner, now_ms: u64, timeout: impl Fn(&FlowView<'_>) -> u64) -> usize {
+        let outlook = |view: &FlowView<'_>| Outlook {
+            timeout_ms: timeout(view),
+            young: false,
+        };
+        let mut freed = 0;
+        for pair in owner.ever_used() {
+            if owner.is_armed(pair) {
+                freed += usize::from(self.look_at(owner, pair, now_ms, &outlook, &mut |_| {}));
+            }
+        }
+        self.bury_unborn(owner);
+        freed
+    }
+
+    /// Looks at the flows that others want looked at.
+    fn attend(
+        &self,
+        owner: &mut FlowOwner,
+        now_ms: u64,
+        budget: usize,
+        outlook: &impl Fn(&FlowView<'_>) -> Outlook,
+        ended: &mut impl FnMut(&EndedFlow),
+    ) -> usize {
+        let mut count = 0;
+        for _ in 0..budget {
+            let Some(pair) = self.attention.next(owner.worker, &mut owner.wanted) else {
+                break;
+            };
+            // If not, it has ended since.
+            if owner.is_armed(pair) {
+                count += usize::from(self.look_at(owner, pair, now_ms, outlook, ended));
+            }
+        }
+        count
+    }
+
+    /// Ends the flow if it was removed or is idle; else has it looked at when it may be. Gives whether it ended.
+    fn look_at(
+        &self,
+        owner: &mut FlowOwner,
+        pair: u32,
+        now_ms: u64,
+        outlook: &impl Fn(&FlowView<'_>) -> Outlook,
+        ended: &mut impl FnMut(&EndedFlow),
+    ) -> bool {
+        let records = self.pair(pair);
+        if records[0].doomed() || records[1].doomed() {
+            return self.end(owner, pair, now_ms, EndReason::Removed, ended);
+        }
+        let view = FlowView::new(records);
+        let Outlook { timeout_ms, young } = outlook(&view);
+        let due = view.last_seen_ms().saturating_add(timeout_ms);
+        if due <= now_ms {
+            return self.end(owner, pair, now_ms, EndReason::Idle, ended);
+        }
+        owner.set_young(pair, view.port(), young);
+        owner.arm(pair, due, now_ms);
+        false
+    }
+
+    /// Ends a flow that lives. False if another worker is in the midst of deciding it: it is gone for packets, and is freed a tick later.
+    fn end(
+        &self,
+        owner: &mut FlowOwner,
+        pair: u32,
+        now_ms: u64,
+        reason: EndReason,
+        ended: &mut impl FnMut(&EndedFlow),
+    ) -> bool {
+        let flow = EndedFlow::of(self.pair(pair), reason);
+        if self.retire(owner, pair) {
+            ended(&flow);
+            return true;
+        }
+        owner.arm(pair, now_ms.saturating_add(TICK_MS), now_ms);
+        false
+    }
+
+    /// Frees pairs whose insertion failed while another worker was deciding half of them already.
+    fn bury_unborn(&self, owner: &mut FlowOwner) {
+        while let Some(pair) = owner.unborn() {
+            if !self.retire(owner, pair) {
+                break;
+            }
+        }
+    }
+}
