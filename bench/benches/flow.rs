@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 use vrouter_dataplane::packet::FlowKey;
-use vrouter_dataplane::tables::flow::{FlowOwner, FlowTable, NewDirection, NewFlow};
+use vrouter_dataplane::tables::flow::{FlowOwner, FlowTable, FlowView, NewDirection, NewFlow, Outlook};
 
 const BATCH: usize = 32;
 const SEED: u64 = 0x0123_4567_89ab_cdef;
@@ -55,7 +55,7 @@ fn flow(table: &FlowTable, key: FlowKey) -> NewFlow {
 }
 
 fn table(capacity: usize) -> (FlowTable, FlowOwner) {
-    let (table, mut owners) = FlowTable::new(capacity, 1, 1, SEED).expect("memory for the table");
+    let (table, mut owners) = FlowTable::new(capacity, 1, 1, 1, SEED).expect("memory for the table");
     (table, owners.pop().expect("one worker"))
 }
 
@@ -179,18 +179,28 @@ fn news(c: &mut Criterion) {
     group.finish();
 }
 
-/// The sweep: per pair visited that stays, and per pair freed.
+/// Longer than one turn of the timer wheel, milliseconds.
+const TURN_MS: u64 = 1 << 20;
+
+/// Expiry: per pair looked at that stays, and per pair freed.
 fn forget(c: &mut Criterion) {
     let mut group = c.benchmark_group("flow/sweep");
     group.throughput(Throughput::Elements(1));
     let (table, mut owner, _) = filled(Family::V4, 1_000_000);
+    let mut now_ms = 1;
     group.bench_function("visit", |b| {
         b.iter_custom(|rounds| {
             let start = Instant::now();
             let mut left = rounds as usize;
             while left > 0 {
                 let step = left.min(BATCH);
-                black_box(table.sweep(&mut owner, 1, step, |view| 10 + view.created_ms()));
+                // One turn of the wheel later each time, so that all are looked at and none is over.
+                now_ms += TURN_MS;
+                let outlook = |_: &FlowView<'_>| Outlook {
+                    timeout_ms: u64::MAX / 2,
+                    young: false,
+                };
+                black_box(table.expire(&mut owner, now_ms, step, outlook, |_| {}));
                 left -= step;
             }
             start.elapsed()

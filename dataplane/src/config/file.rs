@@ -1,6 +1,6 @@
 //! The TOML file: the same keys as the flags.
 
-use std::{fs, net::IpAddr, path::Path};
+use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -29,18 +29,11 @@ pub(super) struct File {
     pub(super) access_rings: Option<u64>,
     pub(super) uplink_rings: Option<u64>,
     pub(super) flows: Option<u64>,
-    pub(super) flow_timeout: FlowTimeouts,
+    pub(super) vrf_flows: Option<u64>,
+    /// Seconds, by kind.
+    pub(super) flow_timeout: BTreeMap<String, u64>,
     pub(super) log: Option<String>,
     pub(super) log_format: Option<LogFormat>,
-}
-
-/// Seconds until idle flows are forgotten.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct FlowTimeouts {
-    pub(super) tcp: Option<u64>,
-    pub(super) udp: Option<u64>,
-    pub(super) other: Option<u64>,
 }
 
 /// One `[[uplink]]`.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
 use clap::Parser;
 
-use super::{CpuList, LogFormat, Poll, uplinks};
+use super::{CpuList, LogFormat, Poll, timeouts::FlowTimeout, uplinks};
 use crate::{api::Address, port::check_interface_name, program::object::Mode, tables::port::Gateway};
 
 /// The command line.
@@ -60,8 +60,13 @@ pub struct Flags {
     /// Flows that can be remembered, both directions as one [default: 1048576]
     #[arg(long, value_name = "N")]
     pub flows: Option<u64>,
-    /// Seconds until an idle flow is forgotten (repeatable) [default: tcp=300, udp=60, other=30]
-    #[arg(long, value_name = "PROTO=SECONDS")]
+    /// Flows that one VRF may have at most [default: no bound but the table]
+    #[arg(long, value_name = "N")]
+    pub vrf_flows: Option<u64>,
+    /// Seconds until an idle flow is forgotten (repeatable); kinds: tcp, tcp-syn-sent, tcp-syn-received, tcp-closing, tcp-time-wait,
+    /// tcp-closed, udp, icmp, other, unreplied, denied, untracked [default: tcp=7440, tcp-syn-sent=30, tcp-syn-received=60,
+    /// tcp-closing=240, tcp-time-wait=120, tcp-closed=10, udp=180, icmp=60, other=600, unreplied=30, denied=10, untracked=120]
+    #[arg(long, value_name = "KIND=SECONDS")]
     pub flow_timeout: Vec<FlowTimeout>,
     /// What to log: error, warn, info, debug, trace, or a filter like "info,vrouter_dataplane::api=debug" [default: info]
     #[arg(long, value_name = "LEVEL")]
@@ -100,29 +105,5 @@ impl FromStr for UplinkFlag {
             interface: interface.to_owned(),
             mode: mode.unwrap_or_default(),
         })
-    }
-}
-
-/// When idle flows of a protocol are forgotten: `udp=60`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlowTimeout {
-    /// `tcp`, `udp` or `other`.
-    pub protocol: &'static str,
-    /// Seconds.
-    pub seconds: u64,
-}
-
-impl FromStr for FlowTimeout {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text.split_once('=').and_then(|(word, seconds)| {
-            let protocol = ["tcp", "udp", "other"].into_iter().find(|known| *known == word)?;
-            Some(Self {
-                protocol,
-                seconds: seconds.parse().ok()?,
-            })
-        });
-        parsed.ok_or_else(|| "write tcp=SECONDS, udp=SECONDS or other=SECONDS".to_owned())
     }
 }

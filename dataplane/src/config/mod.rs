@@ -8,9 +8,10 @@ mod error;
 mod file;
 mod flags;
 mod given;
+mod timeouts;
 mod uplinks;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -22,12 +23,14 @@ use crate::{
     engine::{Settings, daemon::DaemonSettings, interfaces::UplinkSettings, threads::Pinning},
     packet::pool::{MAX_CHUNK, MIN_CHUNK},
     port::af_xdp::RingSizes,
-    worker::{FlowTimeouts, Polling, fleet::MAX_WORKERS},
+    tables::conntrack::Timeouts,
+    worker::{Polling, fleet::MAX_WORKERS},
 };
 
 pub use cpus::{BadCpuList, CpuList};
 pub use error::ConfigError;
-pub use flags::{Flags, FlowTimeout, UplinkFlag};
+pub use flags::{Flags, UplinkFlag};
+pub use timeouts::FlowTimeout;
 
 /// Where the API listens when nothing else is said.
 pub const DEFAULT_LISTEN: &str = "/run/vrouter/vrouterd.sock";
@@ -38,9 +41,6 @@ const DEFAULT_FRAMES: u64 = 64 << 10;
 
 /// Most bytes of packet memory.
 const MAX_MEMORY: u64 = 64 << 30;
-
-/// Longest time until an idle flow is forgotten: a week, seconds.
-const MAX_TIMEOUT: u64 = 7 * 86_400;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -87,8 +87,10 @@ pub struct Config {
     pub access_rings: RingSizes,
     /// Flow pairs that fit.
     pub flows: usize,
+    /// Most flow pairs of one VRF.
+    pub vrf_flows: u32,
     /// When idle flows are forgotten.
-    pub flow_timeouts: FlowTimeouts,
+    pub flow_timeouts: Timeouts,
     /// What is logged.
     pub log: String,
     /// How it is written.
@@ -113,6 +115,7 @@ impl Config {
             Given::choose("frame-size", flags.frame_size, file.frame_size, path),
         )?;
         let flows = Given::choose("flows", flags.flows, file.flows, path);
+        let vrf_flows = Given::choose("vrf-flows", flags.vrf_flows, file.vrf_flows, path);
         let rings = |name, flag, file, default| rings(Given::choose(name, flag, file, path), default);
         let access_rings = rings("access-rings", flags.access_rings, file.access_rings, RingSizes::ACCESS)?;
         let uplink_rings = rings("uplink-rings", flags.uplink_rings, file.uplink_rings, RingSizes::UPLINK)?;
@@ -141,7 +144,8 @@ impl Config {
             frame_size,
             access_rings,
             flows: Given::within(flows, 1024..=1 << 27, 1 << 20)? as usize,
-            flow_timeouts: flow_timeouts(&flags.flow_timeout, file.flow_timeout, path)?,
+            vrf_flows: Given::within(vrf_flows, 1..=u32::MAX.into(), u32::MAX.into())? as u32,
+            flow_timeouts: timeouts::timeouts(&flags.flow_timeout, &file.flow_timeout, path)?,
             log: log_filter(log)?,
             log_format,
         })
@@ -156,6 +160,7 @@ impl Config {
             settings: Settings {
                 workers: self.workers,
                 flows: self.flows,
+                vrf_flows: self.vrf_flows,
                 flow_timeouts: self.flow_timeouts,
                 seed,
                 ..Settings::default()
@@ -262,24 +267,6 @@ fn polling(poll: Option<Given<Poll>>, spin: Option<Given<u64>>) -> Result<Pollin
             spin: Duration::from_micros(Given::within(spin, 0..=1_000_000, 0)?),
         }),
     }
-}
-
-fn flow_timeouts(
-    flags: &[FlowTimeout],
-    file: file::FlowTimeouts,
-    path: Option<&Path>,
-) -> Result<FlowTimeouts, ConfigError> {
-    let default = FlowTimeouts::default();
-    let timeout = |name, protocol: &str, file: Option<u64>, default: u64| {
-        let flag = flags.iter().rev().find(|flag| flag.protocol == protocol);
-        let given = Given::choose(name, flag.map(|flag| flag.seconds), file, path);
-        Ok::<_, ConfigError>(Given::within(given, 1..=MAX_TIMEOUT, default / 1000)? * 1000)
-    };
-    Ok(FlowTimeouts {
-        tcp: timeout("flow-timeout.tcp", "tcp", file.tcp, default.tcp)?,
-        udp: timeout("flow-timeout.udp", "udp", file.udp, default.udp)?,
-        other: timeout("flow-timeout.other", "other", file.other, default.other)?,
-    })
 }
 
 fn log_filter(given: Option<Given<String>>) -> Result<String, ConfigError> {

@@ -106,11 +106,11 @@ fn the_command_line_says_it_all() {
     assert_eq!(config.access_rings.fill, 64);
     assert_eq!(
         (
-            config.flow_timeouts.tcp,
+            config.flow_timeouts.established,
             config.flow_timeouts.udp,
             config.flow_timeouts.other
         ),
-        (7000, 60_000, 1000)
+        (7000, 180_000, 1000)
     );
     assert_eq!((config.log.as_str(), config.log_format), ("debug", LogFormat::Json));
     let daemon = config.daemon(42);
@@ -210,7 +210,10 @@ fn a_wrong_file_is_told_with_line_or_key() {
             &["uplink: a: an uplink needs a tunnel address"],
         ),
         ("[flow-timeout]\ntcp = 0", &["flow-timeout.tcp: 0 is out of range"]),
-        ("[flow-timeout]\nicmp = 1", &["unknown field `icmp`"]),
+        (
+            "[flow-timeout]\nigmp = 1",
+            &["flow-timeout.igmp: there is no such kind of flow", "icmp"],
+        ),
         ("node = ", &["line 1"]),
     ] {
         let error = both(text, &[]).unwrap_err().to_string();
@@ -329,8 +332,9 @@ fn flags_that_are_no_values_are_told_by_name() {
         ("--workers", "x", "--workers"),
         ("--cpus", "0-x", "like 0,2-3"),
         ("--poll", "lazy", "adaptive, busy"),
-        ("--flow-timeout", "icmp=3", "other=SECONDS"),
-        ("--flow-timeout", "tcp", "tcp=SECONDS"),
+        ("--flow-timeout", "igmp=3", "tcp-syn-sent"),
+        ("--flow-timeout", "tcp", "KIND=SECONDS"),
+        ("--vrf-flows", "many", "invalid digit"),
         ("--log-format", "xml", "text, json"),
     ] {
         let error = Flags::try_parse_from(["vrouterd", flag, value]).unwrap_err();

@@ -19,13 +19,14 @@ use crate::{
     pipeline::{Shared, counters::Counters},
     program::{Foundation, Limits, OpenedUplink, Opener, OuterOptions, Parts, Programmer, problem::Refusal},
     tables::{
+        conntrack::Timeouts,
         flow::{FlowTable, TableError},
         learned::LearnedTable,
         lpm::CannotReserve,
         publish::TooManyReaders,
     },
     worker::{
-        Fleet, FlowTimeouts, Worker,
+        Fleet, Worker,
         fleet::{MAX_WORKERS, Seat},
     },
 };
@@ -49,8 +50,10 @@ pub struct Settings {
     pub learned_per_bridge: u32,
     /// Objects.
     pub limits: Limits,
+    /// Most flow pairs of one VRF.
+    pub vrf_flows: u32,
     /// Idle flows.
-    pub flow_timeouts: FlowTimeouts,
+    pub flow_timeouts: Timeouts,
     /// Outer headers.
     pub outer: OuterOptions,
     /// Keys the hashes; draw it at random.
@@ -65,7 +68,8 @@ impl Default for Settings {
             learned: 1 << 16,
             learned_per_bridge: 1 << 14,
             limits: Limits::default(),
-            flow_timeouts: FlowTimeouts::default(),
+            vrf_flows: u32::MAX,
+            flow_timeouts: Timeouts::default(),
             outer: OuterOptions::default(),
             seed: 0,
         }
@@ -123,10 +127,15 @@ pub fn assemble(
     if !(1..=MAX_WORKERS).contains(&workers) {
         return Err(AssembleError::Workers(workers));
     }
-    let (flows, owners) = FlowTable::new(settings.flows, workers, limits.ports, seed)?;
+    let (flows, owners) = FlowTable::new(settings.flows, workers, limits.ports, limits.vrfs, seed)?;
+    for vrf in 0..limits.vrfs {
+        flows.set_vrf_limit(u16::try_from(vrf).unwrap_or(u16::MAX), settings.vrf_flows);
+    }
+    let timeouts = settings.flow_timeouts;
     let learned = LearnedTable::new(settings.learned, settings.learned_per_bridge, limits.bridges, seed)?;
     let shared = Arc::new(Shared {
         flows,
+        timeouts,
         learned,
         counters: (0..workers).map(|_| Counters::new(limits.ports, limits.vrfs)).collect(),
         punts: crossbeam::queue::ArrayQueue::new(PUNT_DEPTH),
@@ -137,14 +146,15 @@ pub fn assemble(
     let foundation = Foundation::new(&limits)?;
     let seats = owners
         .into_iter()
-        .map(|flows| {
+        .map(|mut flows| {
+            flows.set_shortest_timeout(timeouts.shortest());
             Ok(Seat {
                 reader: foundation.reader()?,
                 flows,
             })
         })
         .collect::<Result<Vec<_>, TooManyReaders>>()?;
-    let (fleet, workers) = Fleet::new(seats, &shared, pool, settings.flow_timeouts)?;
+    let (fleet, workers) = Fleet::new(seats, &shared, pool)?;
     let parts = Parts {
         limits,
         outer: settings.outer,

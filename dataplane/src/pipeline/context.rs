@@ -15,6 +15,7 @@ use crate::{
     service::icmp::RateLimit,
     tables::{
         Tables,
+        conntrack::Timeouts,
         flow::{FlowHint, FlowOwner, FlowTable},
         fragments::{Capacity, Fragments},
         learned::LearnedTable,
@@ -58,6 +59,8 @@ impl Punt {
 pub struct Shared {
     /// Flows.
     pub flows: FlowTable,
+    /// How long they may be idle.
+    pub timeouts: Timeouts,
     /// MACs found by learning.
     pub learned: LearnedTable,
     /// Counters, one block per worker.

@@ -18,6 +18,7 @@ pub(crate) mod delivery;
 mod flow_action;
 mod forward;
 mod fragments;
+mod house;
 mod ingress;
 mod local;
 mod mirror;
@@ -36,6 +37,7 @@ mod translate;
 
 pub use context::{Context, Punt, Shared, State};
 pub use flow_action::{FlowAction, FlowFlags};
+pub use house::{end_flows, make_room, outlook, phase_of};
 pub use output::Outputs;
 pub use record::Recorder;
 

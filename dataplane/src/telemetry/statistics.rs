@@ -136,8 +136,12 @@ pub struct FlowStatistics {
     pub used: u64,
     /// That were made since start.
     pub created: u64,
-    /// That were forgotten since start.
+    /// That ended since start: idle, or removed.
     pub expired: u64,
+    /// That ended since start to make room for others of their port.
+    pub evicted: u64,
+    /// Packets that were dropped for want of room for the state they need.
+    pub refused: u64,
     /// Packets that were forwarded without one.
     pub uncached: u64,
 }
@@ -187,6 +191,8 @@ pub fn statistics(sources: &Sources, tables: &Tables, baselines: &Baselines) -> 
             used: shared.flows.used() as u64,
             created: sum(|worker| worker.flows_created.get()),
             expired: sum(|worker| worker.flows_expired.get()),
+            evicted: sum(|worker| worker.flows_evicted.get()),
+            refused: sum(|worker| worker.flows_refused.get()),
             uncached: sum(|worker| worker.uncached.get()),
         },
     }

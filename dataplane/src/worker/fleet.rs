@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Core, FlowTimeouts, Mailbox, Returned, Worker, load::Load, mailbox::Command};
+use super::{Core, Mailbox, Returned, Worker, load::Load, mailbox::Command};
 use crate::{
     packet::{Frame, FramePool},
     pipeline::{BATCH, Shared, State},
@@ -47,12 +47,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When the system gives no descriptors to sleep on.
-    pub fn new(
-        seats: Vec<Seat>,
-        shared: &Arc<Shared>,
-        pool: &Arc<FramePool>,
-        flow_timeouts: FlowTimeouts,
-    ) -> io::Result<(Self, Vec<Worker>)> {
+    pub fn new(seats: Vec<Seat>, shared: &Arc<Shared>, pool: &Arc<FramePool>) -> io::Result<(Self, Vec<Worker>)> {
         let polls = seats.iter().map(|_| mio::Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let mailboxes = polls
             .iter()
@@ -80,7 +75,7 @@ impl Fleet {
                     events: mio::Events::with_capacity(EVENTS),
                     batch: Vec::with_capacity(BATCH),
                     poll,
-                    flow_timeouts,
+                    learned_hand: 0,
                 },
             })
             .collect();

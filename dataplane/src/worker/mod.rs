@@ -19,12 +19,20 @@ use crate::{
     packet::{DropReason, Frame},
     pipeline::{self, BATCH, Context, Shared, State, delivery},
     port::Queue,
-    tables::{Tables, flow::FlowView, publish::Reader, slots::PortSlot},
+    tables::{
+        Tables,
+        publish::Reader,
+        slots::{BridgeSlot, PortSlot},
+    },
 };
 
-/// Flow records looked at per turn for idle ones, when there was traffic. Idle turns look at more.
-const SWEEP_BUSY: usize = 8;
-const SWEEP_IDLE: usize = 256;
+/// Flows that are due looked at per turn, when there was traffic. Idle turns look at more.
+const DUE_BUSY: usize = 32;
+const DUE_IDLE: usize = 256;
+
+/// Buckets of learned MACs looked at per turn for aged ones, likewise.
+const LEARNED_BUSY: usize = 1;
+const LEARNED_IDLE: usize = 64;
 
 /// Where time comes from: nanoseconds since any fixed moment, never going back.
 pub trait Clock {
@@ -92,7 +100,8 @@ struct Core {
     batch: Vec<Frame>,
     poll: mio::Poll,
     events: mio::Events,
-    flow_timeouts: FlowTimeouts,
+    /// Where the sweep of learned MACs stands.
+    learned_hand: usize,
 }
 
 impl std::fmt::Debug for Worker {
@@ -101,38 +110,6 @@ impl std::fmt::Debug for Worker {
             .field("index", &self.core.index)
             .field("queues", &self.core.queues.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// How long a flow may be idle before it is forgotten, milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowTimeouts {
-    /// TCP.
-    pub tcp: u64,
-    /// UDP.
-    pub udp: u64,
-    /// Everything else.
-    pub other: u64,
-}
-
-impl Default for FlowTimeouts {
-    fn default() -> Self {
-        Self {
-            tcp: 300_000,
-            udp: 60_000,
-            other: 30_000,
-        }
-    }
-}
-
-impl FlowTimeouts {
-    /// The timeout of a flow.
-    pub fn of(&self, flow: &FlowView<'_>) -> u64 {
-        match flow.key().protocol() {
-            crate::wire::proto::TCP => self.tcp,
-            crate::wire::proto::UDP => self.udp,
-            _ => self.other,
-        }
     }
 }
 
@@ -160,10 +137,11 @@ impl Worker {
             }
         }
         let now = clock.now();
+        let tables = self.reader.pin();
         if core.state.has_waiting() {
-            core.tend(&self.reader.pin(), now, &mut turn);
+            core.tend(&tables, now, &mut turn);
         }
-        core.keep_house(now, &turn);
+        core.keep_house(&tables, now, &turn);
         turn
     }
 
@@ -415,15 +393,23 @@ impl Core {
     }
 
     /// A little of what must be done now and then.
-    fn keep_house(&mut self, now: u64, turn: &Turn) {
-        let budget = if turn.received > 0 { SWEEP_BUSY } else { SWEEP_IDLE };
-        let timeouts = self.flow_timeouts;
-        let expired = self
-            .shared
-            .flows
-            .sweep(&mut self.state.flows, now / 1_000_000, budget, |flow| timeouts.of(flow));
-        if expired > 0 {
-            self.shared.counters[self.index].flows_expired.add(expired as u64);
+    fn keep_house(&mut self, tables: &Tables, now: u64, turn: &Turn) {
+        let (due, learned) = if turn.received > 0 {
+            (DUE_BUSY, LEARNED_BUSY)
+        } else {
+            (DUE_IDLE, LEARNED_IDLE)
+        };
+        let counters = &self.shared.counters[self.index];
+        pipeline::end_flows(&self.shared, counters, &mut self.state.flows, now / 1_000_000, due);
+        // One worker ages them for all.
+        if self.index == 0 {
+            // A bridge that is gone has no addresses.
+            let aging = |bridge: u16| {
+                let bridge = BridgeSlot::new(bridge.into()).and_then(|slot| tables.bridge(slot));
+                bridge.map_or(0, |bridge| bridge.aging_seconds)
+            };
+            let now_s = (now / 1_000_000_000) as u32;
+            self.shared.learned.sweep(&mut self.learned_hand, now_s, learned, aging);
         }
         self.state.gauge(&self.shared.counters[self.index]);
         self.load.turns.add(1);

@@ -96,12 +96,14 @@ pub(super) fn tcp(one: Half, other: Half) -> Phase {
     use Stage::{Doubted, Fin, Open, Picked, Reset, Silent, Syn, SynAck};
     match (one.stage, other.stage) {
         (Silent, Silent) => Phase::Untracked,
+        // The reset acknowledges this very SYN: refused.
+        (Syn, Reset) if other.ack(&one) == one.end => Phase::Closed,
+        (Reset, Syn) if one.ack(&other) == other.end => Phase::Closed,
         // A SYN beside whatever an earlier connection left: it begins anew.
-        (Syn, Silent | Syn | Picked | Fin | Reset | Doubted) | (Silent | Picked | Fin | Reset | Doubted, Syn) => {
-            Phase::SynSent
-        }
+        (Syn, Silent | Syn | Open | Picked | Fin | Reset | Doubted)
+        | (Silent | Open | Picked | Fin | Reset | Doubted, Syn) => Phase::SynSent,
         (Reset, _) | (_, Reset) => Phase::Closed,
-        (Syn, SynAck | Open) | (SynAck | Open, Syn) | (SynAck, Silent) | (Silent, SynAck) => Phase::SynReceived,
+        (Syn, SynAck) | (SynAck, Syn) | (SynAck, Silent) | (Silent, SynAck) => Phase::SynReceived,
         (Silent, _) | (_, Silent) => Phase::Unreplied,
         (Fin, Fin) if one.ack(&other) == other.end && other.ack(&one) == one.end => Phase::TimeWait,
         (Fin, _) | (_, Fin) => Phase::Closing,

@@ -187,7 +187,7 @@ fn reset(own: Half, peer: Half, segment: &Segment) -> (Half, Tracking) {
         }
         (Stage::Silent, _) => (own, Tracking::BadRst),
         // Its SYN was answered by a host that still thinks to have an earlier connection: that one is what it resets.
-        (Stage::Syn, Stage::Picked | Stage::Fin | Stage::Doubted) => (own, Tracking::InDoubt),
+        (Stage::Syn, Stage::Open | Stage::Picked | Stage::Fin | Stage::Doubted) => (own, Tracking::InDoubt),
         _ => {
             let acknowledged = peer.acknowledges().then(|| peer.ack(&own));
             if segment.seq == own.end || Some(segment.seq) == acknowledged {
@@ -280,7 +280,7 @@ fn plain(own: Half, peer: Half, segment: &Segment) -> (Half, Tracking) {
     // A host that still has an earlier connection says so to a SYN (RFC 9293, figure 9); what is late of a reset one is on its way.
     if owes_answer(own, peer)
         || (own.stage == Stage::Reset || peer.stage == Stage::Reset)
-        || own.stage == Stage::Syn && matches!(peer.stage, Stage::Picked | Stage::Fin | Stage::Doubted)
+        || own.stage == Stage::Syn && matches!(peer.stage, Stage::Open | Stage::Picked | Stage::Fin | Stage::Doubted)
     {
         return (own, Tracking::InDoubt);
     }
@@ -314,7 +314,7 @@ fn plain(own: Half, peer: Half, segment: &Segment) -> (Half, Tracking) {
                 (own, Tracking::OutOfWindow)
             }
         }
-        (Stage::Syn, Stage::SynAck | Stage::Open) => {
+        (Stage::Syn, Stage::SynAck) => {
             // The server sends data before this only in answer to data on the SYN.
             let data = if own.syn_data() == 0 { 0 } else { OLD_ACK };
             if peer.end.wrapping_sub(segment.ack) <= data && sequence_fits(own, peer, segment) {

@@ -48,11 +48,7 @@ impl EndedFlow {
     pub(super) fn of([forward, reverse]: &[Record; 2], reason: EndReason) -> Self {
         let two = reverse.in_use();
         let both = |field: fn(&Record) -> &super::super::sync::AtomicU64| {
-            let second = if two {
-                field(reverse).load(Ordering::Relaxed)
-            } else {
-                0
-            };
+            let second = if two { field(reverse).load(Ordering::Relaxed) } else { 0 };
             [field(forward).load(Ordering::Relaxed), second]
         };
         let last_seen = both(|record| &record.last_seen);

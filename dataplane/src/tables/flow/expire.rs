@@ -63,7 +63,8 @@ impl FlowTable {
         outlook: impl Fn(&FlowView<'_>) -> Outlook,
         mut ended: impl FnMut(&EndedFlow),
     ) -> bool {
-        if self.attend(owner, now_ms, RECLAIM, &outlook, &mut ended) > 0 && self.port_flows(port) < self.port_limit(port)
+        if self.attend(owner, now_ms, RECLAIM, &outlook, &mut ended) > 0
+            && self.port_flows(port) < self.port_limit(port)
         {
             return true;
         }

@@ -162,7 +162,7 @@ fn loom_flow_record_rewrite_never_reaches_the_next_flow() {
 #[test]
 fn loom_flow_table_both_ends_insert_at_once() {
     model(2, || {
-        let (table, mut owners) = FlowTable::new(2, 2, 1, 7).unwrap();
+        let (table, mut owners) = FlowTable::new(2, 2, 1, 1, 7).unwrap();
         let table = Arc::new(table);
         let key = FlowKey::v4(0, Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2), 6, 1, 2);
         let flow = move |table: &FlowTable, key: FlowKey, n: u64| {

@@ -24,11 +24,11 @@ mod view;
 mod wheel;
 
 #[cfg(test)]
-#[cfg(vrouter_loom)]
-mod loom_tests;
-#[cfg(test)]
 #[cfg(not(vrouter_loom))]
 mod end_tests;
+#[cfg(test)]
+#[cfg(vrouter_loom)]
+mod loom_tests;
 #[cfg(test)]
 #[cfg(not(vrouter_loom))]
 mod model_tests;

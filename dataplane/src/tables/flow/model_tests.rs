@@ -40,7 +40,7 @@ fn flow(table: &FlowTable, n: u32, mark: u64) -> NewFlow {
 }
 
 fn single(capacity: usize) -> (FlowTable, FlowOwner) {
-    let (table, mut owners) = FlowTable::new(capacity, 1, 16, 0xfeed).unwrap();
+    let (table, mut owners) = FlowTable::new(capacity, 1, 16, 4, 0xfeed).unwrap();
     (table, owners.pop().unwrap())
 }
 
@@ -52,6 +52,17 @@ fn find(table: &FlowTable, key: &FlowKey) -> Option<FlowHit> {
     assert_eq!(table.lookup_hinted(key, hash, hint), hit);
     assert_eq!(table.lookup_hinted(key, hash, FlowHint::default()), hit);
     hit
+}
+
+fn expire(table: &FlowTable, owner: &mut FlowOwner, now_ms: u64, budget: usize, timeout_ms: u64) -> usize {
+    let mut told = 0;
+    let outlook = |_: &FlowView<'_>| Outlook {
+        timeout_ms,
+        young: true,
+    };
+    let ended = table.expire(owner, now_ms, budget, outlook, |_| told += 1);
+    assert_eq!(ended, told);
+    ended
 }
 
 #[test]
@@ -170,8 +181,8 @@ fn a_port_has_its_share_and_no_more() {
 }
 
 #[test]
-fn a_full_region_says_so_and_serves_again_after_a_sweep() {
-    let (table, mut owners) = FlowTable::new(64, 2, 16, 1).unwrap();
+fn a_full_region_says_so_and_serves_again_when_flows_have_ended() {
+    let (table, mut owners) = FlowTable::new(64, 2, 16, 4, 1).unwrap();
     let mut owner = owners.remove(0);
     assert_eq!((owner.capacity(), owner.worker()), (32, 0));
     for n in 0..32 {
@@ -284,25 +295,24 @@ fn a_removed_flow_is_gone_at_once_and_its_references_are_dead_for_ever() {
 }
 
 #[test]
-fn a_sweep_keeps_to_its_budget_and_comes_round() {
+fn expiry_keeps_to_its_budget_and_goes_on_where_it_stopped() {
     let (table, mut owner) = single(100);
     for n in 0..100 {
         table.insert(&mut owner, &flow(&table, n, 0), 0).unwrap();
     }
     for _ in 0..10 {
-        assert_eq!(table.sweep(&mut owner, 1, 10, |_| 1), 10);
+        assert_eq!(expire(&table, &mut owner, 100, 10, 1), 10);
     }
     assert_eq!((table.used(), table.index_slots()), (0, 0));
-    table.insert(&mut owner, &flow(&table, 7, 0), 0).unwrap();
-    let freed: usize = (0..10).map(|_| table.sweep(&mut owner, 1, 10, |_| 1)).sum();
-    assert_eq!(freed, 1);
+    table.insert(&mut owner, &flow(&table, 7, 0), 100).unwrap();
+    assert_eq!(expire(&table, &mut owner, 200, 10, 1), 1);
 }
 
 #[test]
 fn impossible_sizes_are_errors() {
     for (pairs, workers) in [(0, 1), (1, 0), (1 << 27 | 1, 1), (usize::MAX, 3)] {
         assert!(matches!(
-            FlowTable::new(pairs, workers, 1, 0),
+            FlowTable::new(pairs, workers, 1, 1, 0),
             Err(TableError::Size { .. })
         ));
     }
@@ -386,7 +396,7 @@ proptest! {
                 }
                 Op::Wait(ms) => now += ms,
                 Op::Sweep(budget) => {
-                    table.sweep(&mut owner, now, budget, |_| TIMEOUT);
+                    expire(&table, &mut owner, now, budget, TIMEOUT);
                     map.retain(|n, model| {
                         let idle = now - model.seen >= TIMEOUT;
                         !idle || find(&table, &key(*n)).is_some()

@@ -63,7 +63,7 @@ fn check(hit: &FlowHit, n: u64) {
 #[test]
 fn one_flow_comes_of_many_inserters() {
     const ROUNDS: u64 = 3000;
-    let (table, owners) = FlowTable::new(ROUNDS as usize * WORKERS, WORKERS, 1, 3).unwrap();
+    let (table, owners) = FlowTable::new(ROUNDS as usize * WORKERS, WORKERS, 1, 1, 3).unwrap();
     let barrier = Barrier::new(WORKERS);
     let made = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -106,7 +106,7 @@ fn one_flow_comes_of_many_inserters() {
 fn a_storm_leaves_nothing_torn_and_nothing_behind() {
     const KEYS: u64 = 60;
     const STEPS: u64 = 60_000;
-    let (table, owners) = FlowTable::new(40 * WORKERS, WORKERS, 1, 9).unwrap();
+    let (table, owners) = FlowTable::new(40 * WORKERS, WORKERS, 1, 1, 9).unwrap();
     table.set_port_limit(0, 100).unwrap();
     let mut owners = std::thread::scope(|scope| {
         let threads: Vec<_> = owners
@@ -142,10 +142,19 @@ fn a_storm_leaves_nothing_torn_and_nothing_behind() {
                                 Err(_) => {}
                             },
                         }
-                        table.sweep(&mut owner, step, 2, |view| {
+                        let outlook = |view: &FlowView<'_>| {
                             assert_eq!(view.reverse_key(), Some(view.key().reversed()));
-                            2000
+                            Outlook {
+                                timeout_ms: 2000,
+                                young: view.packets()[0] == 0,
+                            }
+                        };
+                        table.expire(&mut owner, step, 2, outlook, |ended| {
+                            assert_eq!(ended.reverse_key, Some(ended.key.reversed()));
                         });
+                        if random.below(64) == 0 {
+                            table.make_room(&mut owner, 0, step, outlook, |_| {});
+                        }
                         if step % 512 == 0 {
                             for entry in table.entries().filter(|entry| entry.epoch != STALE) {
                                 let n = entry.action[0];

@@ -2,8 +2,8 @@
 
 use super::super::memory::{Slab, TableError};
 use super::super::sync::{AtomicU32, Ordering};
-use super::index::{Claim, Entry, Index, MAX_DIRECTIONS};
 use super::attention::Attention;
+use super::index::{Claim, Entry, Index, MAX_DIRECTIONS};
 use super::owner::{FlowOwner, RegionCount};
 use super::record::{ACTION_WORDS, Content, Pair, Record, Seen, index_generation};
 use super::share::{Refused, Shares};
@@ -109,7 +109,14 @@ impl FlowTable {
             seed,
         };
         let owners = (0..workers as u32)
-            .map(|worker| FlowOwner::new(worker as usize, worker * per_region, (worker + 1) * per_region, max_ports))
+            .map(|worker| {
+                FlowOwner::new(
+                    worker as usize,
+                    worker * per_region,
+                    (worker + 1) * per_region,
+                    max_ports,
+                )
+            })
             .collect();
         Ok((table, owners))
     }

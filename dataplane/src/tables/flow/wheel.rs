@@ -99,11 +99,11 @@ mod tests {
         wheel.arm(1, 1_000, 0);
         wheel.arm(2, 1_001, 0);
         wheel.arm(3, 1_100, 0);
-        assert_eq!(take(&mut wheel, 999), []);
+        assert!(take(&mut wheel, 999).is_empty());
         assert_eq!(take(&mut wheel, 1_000), [1]);
-        assert_eq!(take(&mut wheel, 1_099), []);
+        assert!(take(&mut wheel, 1_099).is_empty());
         assert_eq!(take(&mut wheel, 1_100), [2, 3]);
-        assert_eq!(take(&mut wheel, 1 << 40), []);
+        assert!(take(&mut wheel, 1 << 40).is_empty());
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         wheel.arm(0, 5_000, 0);
         wheel.arm(0, 1_000, 0);
         assert_eq!(take(&mut wheel, 1_000), [0]);
-        assert_eq!(take(&mut wheel, 10_000), []);
+        assert!(take(&mut wheel, 10_000).is_empty());
         assert_eq!(wheel.armed, 0);
     }
 

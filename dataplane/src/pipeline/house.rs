@@ -1,0 +1,63 @@
+//! Flows between batches: which are over, what is to be given back for them, and room for new ones.
+//!
+//! The flow table knows words and times; here is what the words mean for how long a flow may be idle and whether it may be removed.
+
+use super::{
+    context::{Context, Shared},
+    counters::Counters,
+    flow_action::FlowAction,
+};
+use crate::tables::{
+    conntrack::{self, Phase, Timeouts},
+    flow::{EndReason, EndedFlow, FlowOwner, FlowView, Outlook},
+    slots::PortSlot,
+};
+
+/// The phase of a flow, by its words.
+pub fn phase_of(flow: &FlowView<'_>) -> Phase {
+    let [forward, reverse] = flow.state();
+    let denied = FlowAction::unpack(flow.action()).is_denied();
+    conntrack::phase(flow.key().protocol(), forward, reverse, denied)
+}
+
+/// What a flow may expect: how long it may be idle, and whether it may be removed for another one of its port.
+pub fn outlook(timeouts: &Timeouts, flow: &FlowView<'_>) -> Outlook {
+    let phase = phase_of(flow);
+    Outlook {
+        timeout_ms: timeouts.of(phase, flow.key().protocol()),
+        young: phase.is_evictable(),
+    }
+}
+
+/// Ends flows of the worker's region that are over, looking at up to `budget` of them.
+pub fn end_flows(shared: &Shared, counters: &Counters, owner: &mut FlowOwner, now_ms: u64, budget: usize) {
+    shared.flows.expire(
+        owner,
+        now_ms,
+        budget,
+        |flow| outlook(&shared.timeouts, flow),
+        |flow| ended(shared, counters, flow),
+    );
+}
+
+/// Makes room for a stateful flow of `port` for which an insertion found none: one of the same port that is half-open, unanswered,
+/// refused or closed must go. Gives whether it is worth to try again.
+pub fn make_room(context: &mut Context<'_>, port: PortSlot) -> bool {
+    let now_ms = context.now_ms();
+    let (shared, counters) = (context.shared, context.counters);
+    shared.flows.make_room(
+        &mut context.state.flows,
+        port.raw(),
+        now_ms,
+        |flow| outlook(&shared.timeouts, flow),
+        |flow| ended(shared, counters, flow),
+    )
+}
+
+/// A flow is over, and its memory free again: what it held elsewhere comes back.
+fn ended(_shared: &Shared, counters: &Counters, flow: &EndedFlow) {
+    match flow.reason {
+        EndReason::Evicted => counters.flows_evicted.add(1),
+        EndReason::Idle | EndReason::Removed => counters.flows_expired.add(1),
+    }
+}
