@@ -102,8 +102,6 @@ pub struct Counters {
     pub flows_expired: Counter,
     /// Flows that ended to make room for others of their port.
     pub flows_evicted: Counter,
-    /// Packets dropped because there was no room for the state that their flow needs.
-    pub flows_refused: Counter,
     /// Packets forwarded without a flow entry.
     pub uncached: Counter,
     /// First packets dropped because there was no room for a flow that they need.
@@ -138,7 +136,6 @@ impl Counters {
             flows_created: Counter::default(),
             flows_expired: Counter::default(),
             flows_evicted: Counter::default(),
-            flows_refused: Counter::default(),
             uncached: Counter::default(),
             flows_refused: Counter::default(),
             fragmented: Counter::default(),

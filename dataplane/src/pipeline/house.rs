@@ -5,9 +5,11 @@
 use super::{
     context::{Context, Shared},
     counters::Counters,
+    decide,
     flow_action::FlowAction,
 };
 use crate::tables::{
+    Tables,
     conntrack::{self, Phase, Timeouts},
     flow::{EndReason, EndedFlow, FlowOwner, FlowView, Outlook},
     slots::PortSlot,
@@ -30,13 +32,20 @@ pub fn outlook(timeouts: &Timeouts, flow: &FlowView<'_>) -> Outlook {
 }
 
 /// Ends flows of the worker's region that are over, looking at up to `budget` of them.
-pub fn end_flows(shared: &Shared, counters: &Counters, owner: &mut FlowOwner, now_ms: u64, budget: usize) {
+pub fn end_flows(
+    tables: &Tables,
+    shared: &Shared,
+    counters: &Counters,
+    owner: &mut FlowOwner,
+    now_ms: u64,
+    budget: usize,
+) {
     shared.flows.expire(
         owner,
         now_ms,
         budget,
         |flow| outlook(&shared.timeouts, flow),
-        |flow| ended(shared, counters, flow),
+        |flow| ended(tables, counters, flow),
     );
 }
 
@@ -44,20 +53,39 @@ pub fn end_flows(shared: &Shared, counters: &Counters, owner: &mut FlowOwner, no
 /// refused or closed must go. Gives whether it is worth to try again.
 pub fn make_room(context: &mut Context<'_>, port: PortSlot) -> bool {
     let now_ms = context.now_ms();
-    let (shared, counters) = (context.shared, context.counters);
+    let (tables, shared, counters) = (context.tables, context.shared, context.counters);
     shared.flows.make_room(
         &mut context.state.flows,
         port.raw(),
         now_ms,
         |flow| outlook(&shared.timeouts, flow),
-        |flow| ended(shared, counters, flow),
+        |flow| ended(tables, counters, flow),
     )
 }
 
 /// A flow is over, and its memory free again: what it held elsewhere comes back.
-fn ended(_shared: &Shared, counters: &Counters, flow: &EndedFlow) {
+fn ended(tables: &Tables, counters: &Counters, flow: &EndedFlow) {
     match flow.reason {
         EndReason::Evicted => counters.flows_evicted.add(1),
         EndReason::Idle | EndReason::Removed => counters.flows_expired.add(1),
+    }
+    give_back_port(tables, flow);
+}
+
+/// Gives back the port of a source translation, to the pool that counts it: the one that a direction's decision names, if it is still there.
+/// (A pool that was replaced took its ports with it, but for those that its successor took on.)
+fn give_back_port(tables: &Tables, flow: &EndedFlow) {
+    let Some(answers) = flow.reverse_key else { return };
+    // A direction that no packet took has zeros.
+    let mut decided = [flow.action, flow.reverse_action]
+        .into_iter()
+        .filter(|words| *words != [0; 3]);
+    let pool = decided.find_map(|words| {
+        let action = FlowAction::unpack(words);
+        let pool = &tables.source_nat(action.source_nat?)?.pool;
+        (decide::tag(pool) == action.pool).then_some(pool)
+    });
+    if let Some(pool) = pool {
+        pool.release(flow.key.src(), answers.dst(), answers.dst_port());
     }
 }

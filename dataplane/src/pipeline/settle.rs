@@ -8,7 +8,7 @@ use super::{
     context::Context,
     decide::{self, Decision, Fate, Kept, Question},
     flow_action::{FlowAction, FlowFlags},
-    forward, local,
+    forward, house, local,
     packet::{Origin, Packet},
     related, track,
 };
@@ -352,7 +352,7 @@ impl Settling<'_> {
                 self.hit = None;
                 return Step::Retry(packet);
             }
-            InsertError::PortShareUsed { .. } => DropReason::FlowLimit,
+            InsertError::PortShareUsed { .. } | InsertError::VrfShareUsed { .. } => DropReason::FlowLimit,
             _ => DropReason::FlowTableFull,
         };
         if stateful {
@@ -575,7 +575,18 @@ fn finish(context: &mut Context<'_>, packet: Packet, fate: Fate) {
 
 fn insert(context: &mut Context<'_>, flow: &NewFlow) -> Result<FlowHit, InsertError> {
     let now = context.now_ms();
-    let made = context.shared.flows.insert(&mut context.state.flows, flow, now);
+    let mut made = context.shared.flows.insert(&mut context.state.flows, flow, now);
+    let full = matches!(
+        made,
+        Err(InsertError::TableFull | InsertError::PortShareUsed { .. } | InsertError::VrfShareUsed { .. })
+    );
+    // What needs no state, or is refused, is not worth anybody's flow.
+    if full
+        && FlowAction::unpack(flow.forward.action).flags.has(FlowFlags::STATEFUL)
+        && house::make_room(context, PortSlot::from_raw(flow.port))
+    {
+        made = context.shared.flows.insert(&mut context.state.flows, flow, now);
+    }
     if made.is_ok() {
         context.count(|c| &c.flows_created);
     }

@@ -25,6 +25,9 @@ pub(super) fn admit(shared: &Shared, packet: &Packet, flow: FlowRef) -> Result<(
     let (new, tracking) = conntrack::track(own, peer, &segment);
     if new != own {
         flows.set_state(flow, new);
+        if conntrack::shortens(own, new, peer) {
+            flows.review(flow);
+        }
     }
     match tracking {
         Tracking::Ok | Tracking::Reset | Tracking::InDoubt => Ok(()),

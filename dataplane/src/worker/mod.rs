@@ -400,7 +400,14 @@ impl Core {
             (DUE_IDLE, LEARNED_IDLE)
         };
         let counters = &self.shared.counters[self.index];
-        pipeline::end_flows(&self.shared, counters, &mut self.state.flows, now / 1_000_000, due);
+        pipeline::end_flows(
+            tables,
+            &self.shared,
+            counters,
+            &mut self.state.flows,
+            now / 1_000_000,
+            due,
+        );
         // One worker ages them for all.
         if self.index == 0 {
             // A bridge that is gone has no addresses.
