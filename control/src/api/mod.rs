@@ -2,10 +2,15 @@
 //!
 //! No rule lives here: what may be done is decided in [`crate::intent`].
 
+mod endpoints;
+mod networks;
+mod nodes;
+mod objects;
 mod server;
 mod service;
 mod show;
 mod status;
+mod subnets;
 mod watch;
 
 pub use server::{ServeError, Server};

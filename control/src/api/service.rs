@@ -1,4 +1,4 @@
-//! The RPCs.
+//! The RPCs, each handed to the room of its kind.
 
 use std::pin::Pin;
 
@@ -9,21 +9,24 @@ use vrouter_proto::control::{self as pb, control_server::Control};
 use super::{show, status, watch};
 use crate::{
     intent::{self, Refusal},
-    model::{EndpointWish, Invalid, Mask, Name, NetworkWish, NodeWish, SubnetWish},
+    model::{
+        FloatingIpSpec, GroupSpec, Invalid, MirrorSpec, Name, Object, PolicySpec, QosProfileSpec, RouterSpec,
+        ServiceSpec, Wish,
+    },
     reconcile::Board,
     sight,
-    state::Transaction,
+    state::{Scoped, Transaction},
     store::Store,
 };
 
 /// The service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Service {
-    store: Store,
-    board: Board,
+    pub(super) store: Store,
+    pub(super) board: Board,
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+pub(super) type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
     /// Serves `store`, and shows what `board` tells of the dataplanes.
@@ -32,7 +35,7 @@ impl Service {
         Self { store, board }
     }
 
-    async fn transact<T, F>(&self, work: F) -> Result<T, Status>
+    pub(super) async fn transact<T, F>(&self, work: F) -> Result<T, Status>
     where
         T: Send + 'static,
         F: FnOnce(&mut Transaction) -> Result<T, Refusal> + Send + 'static,
@@ -41,11 +44,24 @@ impl Service {
     }
 }
 
-fn name(field: &str, text: &str) -> Result<Name, Status> {
+pub(super) fn name(field: &str, text: &str) -> Result<Name, Status> {
     Name::new(text).map_err(|e| status::invalid(Invalid::new(field, e)))
 }
 
-fn missing(kind: &str, what: impl std::fmt::Display) -> Status {
+/// A name that may be left empty.
+pub(super) fn optional(field: &str, text: &str) -> Result<Option<Name>, Status> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        name(field, text).map(Some)
+    }
+}
+
+fn scoped(network: &str, text: &str) -> Result<Scoped, Status> {
+    Ok((name("network", network)?, name("name", text)?))
+}
+
+pub(super) fn missing(kind: &str, what: impl std::fmt::Display) -> Status {
     Status::not_found(format!("name: there is no {kind} {what}"))
 }
 
@@ -67,200 +83,83 @@ impl Control for Service {
     }
 
     async fn create_network(&self, request: Request<pb::CreateNetworkRequest>) -> Answer<pb::Network> {
-        let wish = NetworkWish::from_proto(request.into_inner().network).map_err(status::invalid)?;
-        let made = self.transact(|t| intent::create_network(t, wish)).await?;
-        Ok(Response::new(show::network(&made)))
+        self.do_create_network(request).await
     }
 
     async fn get_network(&self, request: Request<pb::GetNetworkRequest>) -> Answer<pb::Network> {
-        let name = name("name", &request.get_ref().name)?;
-        let state = self.store.state();
-        let found = state.network(&name).ok_or_else(|| missing("network", &name))?;
-        Ok(Response::new(show::network(found)))
+        self.do_get_network(request).await
     }
 
-    async fn list_networks(&self, _: Request<pb::ListNetworksRequest>) -> Answer<pb::ListNetworksResponse> {
-        let state = self.store.state();
-        let networks = state.networks().map(|n| show::network(n)).collect();
-        Ok(Response::new(pb::ListNetworksResponse {
-            networks,
-            revision: state.revision(),
-        }))
+    async fn list_networks(&self, request: Request<pb::ListNetworksRequest>) -> Answer<pb::ListNetworksResponse> {
+        self.do_list_networks(request).await
     }
 
     async fn update_network(&self, request: Request<pb::UpdateNetworkRequest>) -> Answer<pb::Network> {
-        let request = request.into_inner();
-        let mask = Mask::new(request.update_mask, NetworkWish::FIELDS).map_err(status::invalid)?;
-        let wish = NetworkWish::from_proto(request.network).map_err(status::invalid)?;
-        let made = self.transact(move |t| intent::update_network(t, wish, &mask)).await?;
-        Ok(Response::new(show::network(&made)))
+        self.do_update_network(request).await
     }
 
     async fn delete_network(&self, request: Request<pb::DeleteNetworkRequest>) -> Answer<pb::DeleteNetworkResponse> {
-        let name = name("name", &request.get_ref().name)?;
-        let existed = self.transact(move |t| intent::delete_network(t, &name)).await?;
-        Ok(Response::new(pb::DeleteNetworkResponse { existed }))
+        self.do_delete_network(request).await
     }
 
     async fn create_subnet(&self, request: Request<pb::CreateSubnetRequest>) -> Answer<pb::Subnet> {
-        let wish = SubnetWish::from_proto(request.into_inner().subnet).map_err(status::invalid)?;
-        let made = self.transact(|t| intent::create_subnet(t, wish)).await?;
-        Ok(Response::new(show::subnet(&self.store.state(), &made)))
+        self.do_create_subnet(request).await
     }
 
     async fn get_subnet(&self, request: Request<pb::GetSubnetRequest>) -> Answer<pb::Subnet> {
-        let (network, name) = (
-            name("network", &request.get_ref().network)?,
-            name("name", &request.get_ref().name)?,
-        );
-        let state = self.store.state();
-        let found = state
-            .subnet(&network, &name)
-            .ok_or_else(|| missing("subnet", format!("{name} in network {network}")))?;
-        Ok(Response::new(show::subnet(&state, found)))
+        self.do_get_subnet(request).await
     }
 
     async fn list_subnets(&self, request: Request<pb::ListSubnetsRequest>) -> Answer<pb::ListSubnetsResponse> {
-        let state = self.store.state();
-        let network = &request.get_ref().network;
-        let subnets = if network.is_empty() {
-            state.subnets().map(|s| show::subnet(&state, s)).collect()
-        } else {
-            let network = name("network", network)?;
-            state.subnets_of(&network).map(|s| show::subnet(&state, s)).collect()
-        };
-        Ok(Response::new(pb::ListSubnetsResponse {
-            subnets,
-            revision: state.revision(),
-        }))
+        self.do_list_subnets(request).await
     }
 
     async fn update_subnet(&self, request: Request<pb::UpdateSubnetRequest>) -> Answer<pb::Subnet> {
-        let request = request.into_inner();
-        let mask = Mask::new(request.update_mask, SubnetWish::FIELDS).map_err(status::invalid)?;
-        let wish = SubnetWish::from_proto(request.subnet).map_err(status::invalid)?;
-        let made = self.transact(move |t| intent::update_subnet(t, wish, &mask)).await?;
-        Ok(Response::new(show::subnet(&self.store.state(), &made)))
+        self.do_update_subnet(request).await
     }
 
     async fn delete_subnet(&self, request: Request<pb::DeleteSubnetRequest>) -> Answer<pb::DeleteSubnetResponse> {
-        let (network, name) = (
-            name("network", &request.get_ref().network)?,
-            name("name", &request.get_ref().name)?,
-        );
-        let existed = self
-            .transact(move |t| intent::delete_subnet(t, &network, &name))
-            .await?;
-        Ok(Response::new(pb::DeleteSubnetResponse { existed }))
+        self.do_delete_subnet(request).await
     }
 
     async fn create_endpoint(&self, request: Request<pb::CreateEndpointRequest>) -> Answer<pb::Endpoint> {
-        let wish = EndpointWish::from_proto(request.into_inner().endpoint).map_err(status::invalid)?;
-        let made = self.transact(|t| intent::create_endpoint(t, wish)).await?;
-        Ok(Response::new(show::endpoint(&self.store.state(), &self.board, &made)))
+        self.do_create_endpoint(request).await
     }
 
     async fn get_endpoint(&self, request: Request<pb::GetEndpointRequest>) -> Answer<pb::Endpoint> {
-        let (network, name) = (
-            name("network", &request.get_ref().network)?,
-            name("name", &request.get_ref().name)?,
-        );
-        let state = self.store.state();
-        let found = state
-            .endpoint(&network, &name)
-            .ok_or_else(|| missing("endpoint", format!("{name} in network {network}")))?;
-        Ok(Response::new(show::endpoint(&state, &self.board, found)))
+        self.do_get_endpoint(request).await
     }
 
     async fn list_endpoints(&self, request: Request<pb::ListEndpointsRequest>) -> Answer<pb::ListEndpointsResponse> {
-        let state = self.store.state();
-        let of = |field: &str, text: &str| {
-            if text.is_empty() {
-                Ok(None)
-            } else {
-                name(field, text).map(Some)
-            }
-        };
-        let network = of("network", &request.get_ref().network)?;
-        let node = of("node", &request.get_ref().node)?;
-        let show = |e: &std::sync::Arc<crate::model::Endpoint>| show::endpoint(&state, &self.board, e);
-        let endpoints = match (&network, &node) {
-            (None, None) => state.endpoints().map(show).collect(),
-            (Some(network), None) => state.endpoints_of(network).map(show).collect(),
-            (None, Some(node)) => state.endpoints_on(node).map(show).collect(),
-            (Some(network), Some(node)) => state
-                .endpoints_on(node)
-                .filter(|e| e.network == *network)
-                .map(show)
-                .collect(),
-        };
-        Ok(Response::new(pb::ListEndpointsResponse {
-            endpoints,
-            revision: state.revision(),
-        }))
+        self.do_list_endpoints(request).await
     }
 
     async fn update_endpoint(&self, request: Request<pb::UpdateEndpointRequest>) -> Answer<pb::Endpoint> {
-        let request = request.into_inner();
-        let mask = Mask::new(request.update_mask, EndpointWish::FIELDS).map_err(status::invalid)?;
-        let wish = EndpointWish::from_proto(request.endpoint).map_err(status::invalid)?;
-        let made = self.transact(move |t| intent::update_endpoint(t, wish, &mask)).await?;
-        Ok(Response::new(show::endpoint(&self.store.state(), &self.board, &made)))
+        self.do_update_endpoint(request).await
     }
 
     async fn delete_endpoint(&self, request: Request<pb::DeleteEndpointRequest>) -> Answer<pb::DeleteEndpointResponse> {
-        let (network, name) = (
-            name("network", &request.get_ref().network)?,
-            name("name", &request.get_ref().name)?,
-        );
-        let existed = self
-            .transact(move |t| intent::delete_endpoint(t, &network, &name))
-            .await?;
-        Ok(Response::new(pb::DeleteEndpointResponse { existed }))
+        self.do_delete_endpoint(request).await
     }
 
     async fn create_node(&self, request: Request<pb::CreateNodeRequest>) -> Answer<pb::Node> {
-        let wish = NodeWish::from_proto(request.into_inner().node).map_err(status::invalid)?;
-        if wish.external && self.board.drives(&wish.name) {
-            let message = format!("a dataplane is configured for {}, so it cannot be external", wish.name);
-            return Err(status::invalid(Invalid::new("node.external", message)));
-        }
-        let made = self.transact(|t| intent::create_node(t, wish)).await?;
-        Ok(Response::new(show::node(&self.store.state(), &self.board, &made)))
+        self.do_create_node(request).await
     }
 
     async fn get_node(&self, request: Request<pb::GetNodeRequest>) -> Answer<pb::Node> {
-        let name = name("name", &request.get_ref().name)?;
-        let state = self.store.state();
-        let found = state.node(&name).ok_or_else(|| missing("node", &name))?;
-        Ok(Response::new(show::node(&state, &self.board, found)))
+        self.do_get_node(request).await
     }
 
-    async fn list_nodes(&self, _: Request<pb::ListNodesRequest>) -> Answer<pb::ListNodesResponse> {
-        let state = self.store.state();
-        let nodes = state.nodes().map(|n| show::node(&state, &self.board, n)).collect();
-        Ok(Response::new(pb::ListNodesResponse {
-            nodes,
-            revision: state.revision(),
-        }))
+    async fn list_nodes(&self, request: Request<pb::ListNodesRequest>) -> Answer<pb::ListNodesResponse> {
+        self.do_list_nodes(request).await
     }
 
     async fn update_node(&self, request: Request<pb::UpdateNodeRequest>) -> Answer<pb::Node> {
-        let request = request.into_inner();
-        let mask = Mask::new(request.update_mask, NodeWish::FIELDS).map_err(status::invalid)?;
-        let wish = NodeWish::from_proto(request.node).map_err(status::invalid)?;
-        let made = self.transact(move |t| intent::update_node(t, wish, &mask)).await?;
-        Ok(Response::new(show::node(&self.store.state(), &self.board, &made)))
+        self.do_update_node(request).await
     }
 
     async fn delete_node(&self, request: Request<pb::DeleteNodeRequest>) -> Answer<pb::DeleteNodeResponse> {
-        let name = name("name", &request.get_ref().name)?;
-        if self.board.drives(&name) {
-            let message = format!("name: a dataplane is configured for {name}; take it out of the configuration first");
-            return Err(Status::failed_precondition(message));
-        }
-        let existed = self.transact(move |t| intent::delete_node(t, &name)).await?;
-        Ok(Response::new(pb::DeleteNodeResponse { existed }))
+        self.do_delete_node(request).await
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<pb::WatchEvent, Status>> + Send>>;
@@ -299,150 +198,196 @@ impl Control for Service {
         }))
     }
 
-    async fn create_group(&self, _: Request<pb::CreateGroupRequest>) -> Answer<pb::Group> {
-        Err(Status::unimplemented("create_group"))
+    async fn create_group(&self, request: Request<pb::CreateGroupRequest>) -> Answer<pb::Group> {
+        self.do_create_group(request.into_inner()).await
     }
 
-    async fn get_group(&self, _: Request<pb::GetGroupRequest>) -> Answer<pb::Group> {
-        Err(Status::unimplemented("get_group"))
+    async fn get_group(&self, request: Request<pb::GetGroupRequest>) -> Answer<pb::Group> {
+        self.get::<GroupSpec>(&name("name", &request.get_ref().name)?)
     }
 
     async fn list_groups(&self, _: Request<pb::ListGroupsRequest>) -> Answer<pb::ListGroupsResponse> {
-        Err(Status::unimplemented("list_groups"))
+        let (groups, revision) = self.list::<GroupSpec>(|_| true);
+        Ok(Response::new(pb::ListGroupsResponse { groups, revision }))
     }
 
-    async fn update_group(&self, _: Request<pb::UpdateGroupRequest>) -> Answer<pb::Group> {
-        Err(Status::unimplemented("update_group"))
+    async fn update_group(&self, request: Request<pb::UpdateGroupRequest>) -> Answer<pb::Group> {
+        self.do_update_group(request.into_inner()).await
     }
 
-    async fn delete_group(&self, _: Request<pb::DeleteGroupRequest>) -> Answer<pb::DeleteGroupResponse> {
-        Err(Status::unimplemented("delete_group"))
+    async fn delete_group(&self, request: Request<pb::DeleteGroupRequest>) -> Answer<pb::DeleteGroupResponse> {
+        let existed = self.delete::<GroupSpec>(name("name", &request.get_ref().name)?).await?;
+        Ok(Response::new(pb::DeleteGroupResponse { existed }))
     }
 
-    async fn create_policy(&self, _: Request<pb::CreatePolicyRequest>) -> Answer<pb::Policy> {
-        Err(Status::unimplemented("create_policy"))
+    async fn create_policy(&self, request: Request<pb::CreatePolicyRequest>) -> Answer<pb::Policy> {
+        self.create(Wish::<PolicySpec>::from_proto(request.into_inner().policy))
+            .await
     }
 
-    async fn get_policy(&self, _: Request<pb::GetPolicyRequest>) -> Answer<pb::Policy> {
-        Err(Status::unimplemented("get_policy"))
+    async fn get_policy(&self, request: Request<pb::GetPolicyRequest>) -> Answer<pb::Policy> {
+        self.get::<PolicySpec>(&name("name", &request.get_ref().name)?)
     }
 
     async fn list_policies(&self, _: Request<pb::ListPoliciesRequest>) -> Answer<pb::ListPoliciesResponse> {
-        Err(Status::unimplemented("list_policies"))
+        let (policies, revision) = self.list::<PolicySpec>(|_| true);
+        Ok(Response::new(pb::ListPoliciesResponse { policies, revision }))
     }
 
-    async fn update_policy(&self, _: Request<pb::UpdatePolicyRequest>) -> Answer<pb::Policy> {
-        Err(Status::unimplemented("update_policy"))
+    async fn update_policy(&self, request: Request<pb::UpdatePolicyRequest>) -> Answer<pb::Policy> {
+        let request = request.into_inner();
+        let wish = Wish::<PolicySpec>::from_proto(request.policy);
+        self.update(wish, request.update_mask).await
     }
 
-    async fn delete_policy(&self, _: Request<pb::DeletePolicyRequest>) -> Answer<pb::DeletePolicyResponse> {
-        Err(Status::unimplemented("delete_policy"))
+    async fn delete_policy(&self, request: Request<pb::DeletePolicyRequest>) -> Answer<pb::DeletePolicyResponse> {
+        let existed = self
+            .delete::<PolicySpec>(name("name", &request.get_ref().name)?)
+            .await?;
+        Ok(Response::new(pb::DeletePolicyResponse { existed }))
     }
 
-    async fn create_router(&self, _: Request<pb::CreateRouterRequest>) -> Answer<pb::Router> {
-        Err(Status::unimplemented("create_router"))
+    async fn create_router(&self, request: Request<pb::CreateRouterRequest>) -> Answer<pb::Router> {
+        self.create(Wish::<RouterSpec>::from_proto(request.into_inner().router))
+            .await
     }
 
-    async fn get_router(&self, _: Request<pb::GetRouterRequest>) -> Answer<pb::Router> {
-        Err(Status::unimplemented("get_router"))
+    async fn get_router(&self, request: Request<pb::GetRouterRequest>) -> Answer<pb::Router> {
+        self.get::<RouterSpec>(&name("name", &request.get_ref().name)?)
     }
 
     async fn list_routers(&self, _: Request<pb::ListRoutersRequest>) -> Answer<pb::ListRoutersResponse> {
-        Err(Status::unimplemented("list_routers"))
+        let (routers, revision) = self.list::<RouterSpec>(|_| true);
+        Ok(Response::new(pb::ListRoutersResponse { routers, revision }))
     }
 
-    async fn update_router(&self, _: Request<pb::UpdateRouterRequest>) -> Answer<pb::Router> {
-        Err(Status::unimplemented("update_router"))
+    async fn update_router(&self, request: Request<pb::UpdateRouterRequest>) -> Answer<pb::Router> {
+        let request = request.into_inner();
+        let wish = Wish::<RouterSpec>::from_proto(request.router);
+        self.update(wish, request.update_mask).await
     }
 
-    async fn delete_router(&self, _: Request<pb::DeleteRouterRequest>) -> Answer<pb::DeleteRouterResponse> {
-        Err(Status::unimplemented("delete_router"))
+    async fn delete_router(&self, request: Request<pb::DeleteRouterRequest>) -> Answer<pb::DeleteRouterResponse> {
+        let existed = self
+            .delete::<RouterSpec>(name("name", &request.get_ref().name)?)
+            .await?;
+        Ok(Response::new(pb::DeleteRouterResponse { existed }))
     }
 
-    async fn create_floating_ip(&self, _: Request<pb::CreateFloatingIpRequest>) -> Answer<pb::FloatingIp> {
-        Err(Status::unimplemented("create_floating_ip"))
+    async fn create_floating_ip(&self, request: Request<pb::CreateFloatingIpRequest>) -> Answer<pb::FloatingIp> {
+        self.create(Wish::<FloatingIpSpec>::from_proto(request.into_inner().floating_ip))
+            .await
     }
 
-    async fn get_floating_ip(&self, _: Request<pb::GetFloatingIpRequest>) -> Answer<pb::FloatingIp> {
-        Err(Status::unimplemented("get_floating_ip"))
+    async fn get_floating_ip(&self, request: Request<pb::GetFloatingIpRequest>) -> Answer<pb::FloatingIp> {
+        self.get::<FloatingIpSpec>(&name("name", &request.get_ref().name)?)
     }
 
     async fn list_floating_ips(&self, _: Request<pb::ListFloatingIpsRequest>) -> Answer<pb::ListFloatingIpsResponse> {
-        Err(Status::unimplemented("list_floating_ips"))
+        let (floating_ips, revision) = self.list::<FloatingIpSpec>(|_| true);
+        Ok(Response::new(pb::ListFloatingIpsResponse { floating_ips, revision }))
     }
 
-    async fn update_floating_ip(&self, _: Request<pb::UpdateFloatingIpRequest>) -> Answer<pb::FloatingIp> {
-        Err(Status::unimplemented("update_floating_ip"))
+    async fn update_floating_ip(&self, request: Request<pb::UpdateFloatingIpRequest>) -> Answer<pb::FloatingIp> {
+        let request = request.into_inner();
+        let wish = Wish::<FloatingIpSpec>::from_proto(request.floating_ip);
+        self.update(wish, request.update_mask).await
     }
 
     async fn delete_floating_ip(
         &self,
-        _: Request<pb::DeleteFloatingIpRequest>,
+        request: Request<pb::DeleteFloatingIpRequest>,
     ) -> Answer<pb::DeleteFloatingIpResponse> {
-        Err(Status::unimplemented("delete_floating_ip"))
+        let existed = self
+            .delete::<FloatingIpSpec>(name("name", &request.get_ref().name)?)
+            .await?;
+        Ok(Response::new(pb::DeleteFloatingIpResponse { existed }))
     }
 
-    async fn create_service(&self, _: Request<pb::CreateServiceRequest>) -> Answer<pb::Service> {
-        Err(Status::unimplemented("create_service"))
+    async fn create_service(&self, request: Request<pb::CreateServiceRequest>) -> Answer<pb::Service> {
+        self.create(Wish::<ServiceSpec>::from_proto(request.into_inner().service))
+            .await
     }
 
-    async fn get_service(&self, _: Request<pb::GetServiceRequest>) -> Answer<pb::Service> {
-        Err(Status::unimplemented("get_service"))
+    async fn get_service(&self, request: Request<pb::GetServiceRequest>) -> Answer<pb::Service> {
+        self.get::<ServiceSpec>(&scoped(&request.get_ref().network, &request.get_ref().name)?)
     }
 
-    async fn list_services(&self, _: Request<pb::ListServicesRequest>) -> Answer<pb::ListServicesResponse> {
-        Err(Status::unimplemented("list_services"))
+    async fn list_services(&self, request: Request<pb::ListServicesRequest>) -> Answer<pb::ListServicesResponse> {
+        let network = optional("network", &request.get_ref().network)?;
+        let of = |service: &Object<ServiceSpec>| network.as_ref().is_none_or(|n| service.spec.network == *n);
+        let (services, revision) = self.list::<ServiceSpec>(of);
+        Ok(Response::new(pb::ListServicesResponse { services, revision }))
     }
 
-    async fn update_service(&self, _: Request<pb::UpdateServiceRequest>) -> Answer<pb::Service> {
-        Err(Status::unimplemented("update_service"))
+    async fn update_service(&self, request: Request<pb::UpdateServiceRequest>) -> Answer<pb::Service> {
+        let request = request.into_inner();
+        let wish = Wish::<ServiceSpec>::from_proto(request.service);
+        self.update(wish, request.update_mask).await
     }
 
-    async fn delete_service(&self, _: Request<pb::DeleteServiceRequest>) -> Answer<pb::DeleteServiceResponse> {
-        Err(Status::unimplemented("delete_service"))
+    async fn delete_service(&self, request: Request<pb::DeleteServiceRequest>) -> Answer<pb::DeleteServiceResponse> {
+        let existed = self
+            .delete::<ServiceSpec>(scoped(&request.get_ref().network, &request.get_ref().name)?)
+            .await?;
+        Ok(Response::new(pb::DeleteServiceResponse { existed }))
     }
 
-    async fn create_qos_profile(&self, _: Request<pb::CreateQosProfileRequest>) -> Answer<pb::QosProfile> {
-        Err(Status::unimplemented("create_qos_profile"))
+    async fn create_qos_profile(&self, request: Request<pb::CreateQosProfileRequest>) -> Answer<pb::QosProfile> {
+        self.create(Wish::<QosProfileSpec>::from_proto(request.into_inner().qos_profile))
+            .await
     }
 
-    async fn get_qos_profile(&self, _: Request<pb::GetQosProfileRequest>) -> Answer<pb::QosProfile> {
-        Err(Status::unimplemented("get_qos_profile"))
+    async fn get_qos_profile(&self, request: Request<pb::GetQosProfileRequest>) -> Answer<pb::QosProfile> {
+        self.get::<QosProfileSpec>(&name("name", &request.get_ref().name)?)
     }
 
     async fn list_qos_profiles(&self, _: Request<pb::ListQosProfilesRequest>) -> Answer<pb::ListQosProfilesResponse> {
-        Err(Status::unimplemented("list_qos_profiles"))
+        let (qos_profiles, revision) = self.list::<QosProfileSpec>(|_| true);
+        Ok(Response::new(pb::ListQosProfilesResponse { qos_profiles, revision }))
     }
 
-    async fn update_qos_profile(&self, _: Request<pb::UpdateQosProfileRequest>) -> Answer<pb::QosProfile> {
-        Err(Status::unimplemented("update_qos_profile"))
+    async fn update_qos_profile(&self, request: Request<pb::UpdateQosProfileRequest>) -> Answer<pb::QosProfile> {
+        let request = request.into_inner();
+        let wish = Wish::<QosProfileSpec>::from_proto(request.qos_profile);
+        self.update(wish, request.update_mask).await
     }
 
     async fn delete_qos_profile(
         &self,
-        _: Request<pb::DeleteQosProfileRequest>,
+        request: Request<pb::DeleteQosProfileRequest>,
     ) -> Answer<pb::DeleteQosProfileResponse> {
-        Err(Status::unimplemented("delete_qos_profile"))
+        let existed = self
+            .delete::<QosProfileSpec>(name("name", &request.get_ref().name)?)
+            .await?;
+        Ok(Response::new(pb::DeleteQosProfileResponse { existed }))
     }
 
-    async fn create_mirror(&self, _: Request<pb::CreateMirrorRequest>) -> Answer<pb::Mirror> {
-        Err(Status::unimplemented("create_mirror"))
+    async fn create_mirror(&self, request: Request<pb::CreateMirrorRequest>) -> Answer<pb::Mirror> {
+        self.create(Wish::<MirrorSpec>::from_proto(request.into_inner().mirror))
+            .await
     }
 
-    async fn get_mirror(&self, _: Request<pb::GetMirrorRequest>) -> Answer<pb::Mirror> {
-        Err(Status::unimplemented("get_mirror"))
+    async fn get_mirror(&self, request: Request<pb::GetMirrorRequest>) -> Answer<pb::Mirror> {
+        self.get::<MirrorSpec>(&name("name", &request.get_ref().name)?)
     }
 
     async fn list_mirrors(&self, _: Request<pb::ListMirrorsRequest>) -> Answer<pb::ListMirrorsResponse> {
-        Err(Status::unimplemented("list_mirrors"))
+        let (mirrors, revision) = self.list::<MirrorSpec>(|_| true);
+        Ok(Response::new(pb::ListMirrorsResponse { mirrors, revision }))
     }
 
-    async fn update_mirror(&self, _: Request<pb::UpdateMirrorRequest>) -> Answer<pb::Mirror> {
-        Err(Status::unimplemented("update_mirror"))
+    async fn update_mirror(&self, request: Request<pb::UpdateMirrorRequest>) -> Answer<pb::Mirror> {
+        let request = request.into_inner();
+        let wish = Wish::<MirrorSpec>::from_proto(request.mirror);
+        self.update(wish, request.update_mask).await
     }
 
-    async fn delete_mirror(&self, _: Request<pb::DeleteMirrorRequest>) -> Answer<pb::DeleteMirrorResponse> {
-        Err(Status::unimplemented("delete_mirror"))
+    async fn delete_mirror(&self, request: Request<pb::DeleteMirrorRequest>) -> Answer<pb::DeleteMirrorResponse> {
+        let existed = self
+            .delete::<MirrorSpec>(name("name", &request.get_ref().name)?)
+            .await?;
+        Ok(Response::new(pb::DeleteMirrorResponse { existed }))
     }
 
     async fn trace(&self, request: Request<pb::TraceRequest>) -> Answer<pb::TraceResponse> {

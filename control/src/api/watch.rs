@@ -5,7 +5,7 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::Status;
 use vrouter_proto::control::{self as pb, watch_event};
 
-use super::show;
+use super::{objects::Shown, show};
 use crate::{
     model::Invalid,
     reconcile::Board,
@@ -17,51 +17,63 @@ use crate::{
 const WINDOW: usize = 256;
 
 /// The kinds of object that a client asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Kinds {
-    networks: bool,
-    subnets: bool,
-    endpoints: bool,
-    nodes: bool,
+    /// Empty: all.
+    chosen: Vec<pb::ObjectKind>,
 }
 
 impl Kinds {
     pub(super) fn from_proto(kinds: &[i32]) -> Result<Self, Invalid> {
-        let all = kinds.is_empty();
-        let mut chosen = Self {
-            networks: all,
-            subnets: all,
-            endpoints: all,
-            nodes: all,
-        };
+        let mut chosen = Vec::with_capacity(kinds.len());
         for (index, kind) in kinds.iter().enumerate() {
             match pb::ObjectKind::try_from(*kind) {
-                Ok(pb::ObjectKind::Network) => chosen.networks = true,
-                Ok(pb::ObjectKind::Subnet) => chosen.subnets = true,
-                Ok(pb::ObjectKind::Endpoint) => chosen.endpoints = true,
-                Ok(pb::ObjectKind::Node) => chosen.nodes = true,
-                Ok(_) | Err(_) => {
+                Ok(pb::ObjectKind::Unspecified) | Err(_) => {
                     return Err(Invalid::new(
                         format!("kinds[{index}]"),
                         format!("{kind} is no kind of object"),
                     ));
                 }
+                Ok(kind) => chosen.push(kind),
             }
         }
-        Ok(chosen)
+        Ok(Self { chosen })
     }
 
     /// The object of a record as shown, if it is of a kind asked for.
-    fn show(self, state: &State, board: &Board, record: &Record) -> Option<watch_event::Object> {
-        match record {
-            Record::Network(o) if self.networks => Some(watch_event::Object::Network(show::network(o))),
-            Record::Subnet(o) if self.subnets => Some(watch_event::Object::Subnet(show::subnet(state, o))),
-            Record::Endpoint(o) if self.endpoints => {
-                Some(watch_event::Object::Endpoint(show::endpoint(state, board, o)))
-            }
-            Record::Node(o) if self.nodes => Some(watch_event::Object::Node(show::node(state, board, o))),
-            _ => None,
+    fn show(&self, state: &State, board: &Board, record: &Record) -> Option<watch_event::Object> {
+        use watch_event::Object;
+        let kind = match record {
+            Record::Network(_) => pb::ObjectKind::Network,
+            Record::Subnet(_) => pb::ObjectKind::Subnet,
+            Record::Endpoint(_) => pb::ObjectKind::Endpoint,
+            Record::Node(_) => pb::ObjectKind::Node,
+            Record::Group(_) => pb::ObjectKind::Group,
+            Record::Policy(_) => pb::ObjectKind::Policy,
+            Record::Router(_) => pb::ObjectKind::Router,
+            Record::FloatingIp(_) => pb::ObjectKind::FloatingIp,
+            Record::Service(_) => pb::ObjectKind::Service,
+            Record::QosProfile(_) => pb::ObjectKind::QosProfile,
+            Record::Mirror(_) => pb::ObjectKind::Mirror,
+            Record::Address(_) | Record::Observed(_) | Record::Cursor(..) => return None,
+        };
+        if !self.chosen.is_empty() && !self.chosen.contains(&kind) {
+            return None;
         }
+        Some(match record {
+            Record::Network(o) => Object::Network(show::network(o)),
+            Record::Subnet(o) => Object::Subnet(show::subnet(state, o)),
+            Record::Endpoint(o) => Object::Endpoint(show::endpoint(state, board, o)),
+            Record::Node(o) => Object::Node(show::node(state, board, o)),
+            Record::Group(o) => Object::Group(Shown::show(state, board, o)),
+            Record::Policy(o) => Object::Policy(Shown::show(state, board, o)),
+            Record::Router(o) => Object::Router(Shown::show(state, board, o)),
+            Record::FloatingIp(o) => Object::FloatingIp(Shown::show(state, board, o)),
+            Record::Service(o) => Object::Service(Shown::show(state, board, o)),
+            Record::QosProfile(o) => Object::QosProfile(Shown::show(state, board, o)),
+            Record::Mirror(o) => Object::Mirror(Shown::show(state, board, o)),
+            Record::Address(_) | Record::Observed(_) | Record::Cursor(..) => return None,
+        })
     }
 }
 

@@ -10,7 +10,14 @@ fn brief(event: &pb::WatchEvent) -> (Type, u64, String) {
         Some(Object::Subnet(o)) => format!("subnet {}", o.name),
         Some(Object::Endpoint(o)) => format!("endpoint {}", o.name),
         Some(Object::Node(o)) => format!("node {}", o.name),
-        other => format!("{other:?}"),
+        Some(Object::Group(o)) => format!("group {}", o.name),
+        Some(Object::Policy(o)) => format!("policy {}", o.name),
+        Some(Object::Router(o)) => format!("router {}", o.name),
+        Some(Object::FloatingIp(o)) => format!("floating ip {}", o.name),
+        Some(Object::Service(o)) => format!("service {}", o.name),
+        Some(Object::QosProfile(o)) => format!("qos profile {}", o.name),
+        Some(Object::Mirror(o)) => format!("mirror {}", o.name),
+        None => String::new(),
     };
     (event.r#type(), event.revision, name)
 }

@@ -1,5 +1,7 @@
 //! Objects as the API shows them: what is stored, and what is derived.
 
+mod objects;
+
 use vrouter_proto::control as pb;
 
 use crate::{
@@ -20,9 +22,9 @@ pub(super) fn network(network: &Network) -> pb::Network {
         mtu: network.mtu.map_or(0, crate::model::WorkloadMtu::bytes),
         labels: network.labels.clone().into_iter().collect(),
         number: network.number,
-        external: false,
-        default_ingress: 0,
-        default_egress: 0,
+        external: network.external,
+        default_ingress: network.default_ingress.to_proto().into(),
+        default_egress: network.default_egress.to_proto().into(),
     }
 }
 
@@ -66,11 +68,11 @@ pub(super) fn endpoint(state: &State, board: &Board, endpoint: &Endpoint) -> pb:
         client_id: endpoint.client_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         programmed,
         error,
-        allowed_addresses: Vec::new(),
-        allowed_macs: Vec::new(),
-        allow_router: false,
-        allow_dhcp_server: false,
-        qos: String::new(),
+        allowed_addresses: endpoint.allowed_addresses.iter().map(ToString::to_string).collect(),
+        allowed_macs: endpoint.allowed_macs.iter().map(ToString::to_string).collect(),
+        allow_router: endpoint.allow_router,
+        allow_dhcp_server: endpoint.allow_dhcp_server,
+        qos: endpoint.qos.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
@@ -85,7 +87,7 @@ pub(super) fn node(state: &State, board: &Board, node: &Node) -> pb::Node {
         dataplane: dataplane(board, &node.name),
         external: node.external,
         effective_vtep_addresses: state.vteps(node).addresses().iter().map(ToString::to_string).collect(),
-        nat_addresses: Vec::new(),
+        nat_addresses: node.nat_addresses.iter().map(ToString::to_string).collect(),
     }
 }
 
