@@ -195,6 +195,13 @@ impl Control for Service {
             findings: report.findings,
             addresses_allocated: report.addresses,
             endpoints: report.endpoints,
+            groups: report.counts.groups,
+            policies: report.counts.policies,
+            routers: report.counts.routers,
+            floating_ips: report.counts.floating_ips,
+            services: report.counts.services,
+            qos_profiles: report.counts.qos_profiles,
+            mirrors: report.counts.mirrors,
         }))
     }
 

@@ -21,7 +21,7 @@ mod service;
 mod space;
 mod subnet;
 
-pub use audit::{AuditReport, audit};
+pub use audit::{AuditReport, Counts, audit};
 pub use endpoint::{create_endpoint, delete_endpoint, update_endpoint};
 pub use group::{create_group, update_group};
 pub use network::{create_network, delete_network, update_network};

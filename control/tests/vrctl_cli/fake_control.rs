@@ -267,6 +267,7 @@ impl Control for FakeControl {
             findings: vec!["10.1.0.9 of blue/v4 is held by nobody".into()],
             addresses_allocated: 3,
             endpoints: 2,
+            ..Default::default()
         }))
     }
 

@@ -1,7 +1,11 @@
-//! The leak check: addresses handed out against the objects that hold them.
+//! The leak check: addresses handed out against the objects that hold them; and what is wished for, but cannot work as things are.
+
+mod relations;
+
+use std::net::IpAddr;
 
 use crate::{
-    model::number,
+    model::{Name, number},
     state::{Holder, State},
 };
 
@@ -14,6 +18,27 @@ pub struct AuditReport {
     pub addresses: u64,
     /// Endpoints there are.
     pub endpoints: u64,
+    /// Other objects there are.
+    pub counts: Counts,
+}
+
+/// How many objects of each kind there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Groups.
+    pub groups: u64,
+    /// Policies.
+    pub policies: u64,
+    /// Routers.
+    pub routers: u64,
+    /// Floating addresses.
+    pub floating_ips: u64,
+    /// Services.
+    pub services: u64,
+    /// QoS profiles.
+    pub qos_profiles: u64,
+    /// Mirrors.
+    pub mirrors: u64,
 }
 
 /// Compares every address handed out with the endpoint that should hold it, every endpoint's addresses with what is handed out, and the
@@ -53,20 +78,7 @@ pub fn audit(state: &State) -> AuditReport {
         report.endpoints += 1;
         let (network, name) = (&endpoint.network, &endpoint.name);
         for address in &endpoint.addresses {
-            match state.allocation(network, *address) {
-                Some(allocation) if allocation.holder == Holder::Endpoint(name.clone()) => {}
-                Some(other) => {
-                    let holder = &other.holder;
-                    report.findings.push(format!(
-                        "{address} of network {network} is held by endpoint {name}, but handed out to {holder}"
-                    ));
-                }
-                None => {
-                    report.findings.push(format!(
-                        "{address} of network {network} is held by endpoint {name}, but not handed out"
-                    ));
-                }
-            }
+            check_holder(state, network, *address, &Holder::Endpoint(name.clone()), &mut report);
         }
         if state.network(network).is_none() {
             report
@@ -89,5 +101,41 @@ pub fn audit(state: &State) -> AuditReport {
             ));
         }
     }
+    for service in state.services() {
+        let network = &service.spec.network;
+        let holder = Holder::Service(service.name.clone());
+        for address in &service.given {
+            check_holder(state, network, *address, &holder, &mut report);
+        }
+    }
+    for floating in state.floating_ips() {
+        let holder = Holder::FloatingIp(floating.name.clone());
+        let given = &floating.given;
+        check_holder(state, &given.network, given.address, &holder, &mut report);
+    }
+    report.counts = Counts {
+        groups: state.groups().count() as u64,
+        policies: state.policies().count() as u64,
+        routers: state.routers().count() as u64,
+        floating_ips: state.floating_ips().count() as u64,
+        services: state.services().count() as u64,
+        qos_profiles: state.qos_profiles().count() as u64,
+        mirrors: state.mirrors().count() as u64,
+    };
+    report.findings.extend(relations::findings(state));
     report
+}
+
+/// Whether an address that somebody holds is handed out to them.
+fn check_holder(state: &State, network: &Name, address: IpAddr, holder: &Holder, report: &mut AuditReport) {
+    match state.allocation(network, address) {
+        Some(allocation) if allocation.holder == *holder => {}
+        Some(other) => report.findings.push(format!(
+            "{address} of network {network} is held by {holder}, but handed out to {}",
+            other.holder
+        )),
+        None => report.findings.push(format!(
+            "{address} of network {network} is held by {holder}, but not handed out"
+        )),
+    }
 }
