@@ -340,6 +340,8 @@ impl<'a> Walk<'a, '_> {
         let Some(policy) = port.policy.as_deref() else {
             return Ok(());
         };
+        // A policy of another VRF's workload may change without a change in this one.
+        self.decision.wide |= self.answers_in != self.vrf;
         // Nobody is kept from talking to themselves.
         let itself = self.question.workload == Some(to) && self.question.key.src() == self.decision.out.dst();
         if itself {

@@ -45,7 +45,7 @@ pub(super) struct Effects {
     pub(super) contested: HashMap<Contested, usize>,
     /// The operation being staged.
     pub(super) operation: usize,
-    /// A next hop, a port or a policy was changed or removed: decisions in every VRF may have changed.
+    /// A next hop or a port was changed or removed: decisions in every VRF may have changed.
     pub(super) everywhere: bool,
 }
 

@@ -343,9 +343,7 @@ impl Programmer {
     }
 
     fn commit(&mut self, mut staged: State, effects: Effects, own: &owned::Change, now: u64) {
-        // Decisions of other VRFs pass through one that others lead into.
-        let passed = effects.vrfs.iter().any(|slot| staged.crossings.count(slot.index()) > 0);
-        if effects.everywhere || passed {
+        if effects.everywhere {
             staged.tables.next_hop_epoch = staged.tables.next_hop_epoch.wrapping_add(1);
         }
         for slot in &effects.vrfs {

@@ -41,10 +41,7 @@ pub(super) fn put(state: &mut State, effects: &mut Effects, spec: NextHopSpec) -
     }
     match &action {
         Action::Port(hop) => state.port_uses.add(hop.port.index()),
-        Action::Vrf { vrf, .. } => {
-            state.vrf_uses.add(vrf.index());
-            state.crossings.add(vrf.index());
-        }
+        Action::Vrf { vrf, .. } => state.vrf_uses.add(vrf.index()),
         _ => {}
     }
     let (tunnel, gateway) = (tunnel_of(&action), gateway_of(&action));
@@ -284,10 +281,7 @@ fn forget_references(state: &mut State, effects: &mut Effects, slot: NextHopSlot
     }
     match &old.action {
         Action::Port(hop) => state.port_uses.remove(hop.port.index()),
-        Action::Vrf { vrf, .. } => {
-            state.vrf_uses.remove(vrf.index());
-            state.crossings.remove(vrf.index());
-        }
+        Action::Vrf { vrf, .. } => state.vrf_uses.remove(vrf.index()),
         _ => {}
     }
     if let Some((remote, vni)) = tunnel_of(&old.action) {

@@ -19,8 +19,6 @@ pub(super) fn put(state: &mut State, effects: &mut Effects, spec: PolicySpec) ->
     let policy = Arc::new(Policy::compile(&spec));
     if state.policy_uses.count(spec.id) > 0 {
         effects.policies.insert(spec.id);
-        // A workload's policy is asked about flows from whatever VRF leads to it.
-        effects.everywhere = true;
     }
     state.policies.insert(spec.id, (Arc::new(spec), policy));
     Ok(())

@@ -117,28 +117,19 @@ fn stage(state: &State, own: VrfSlot, service: &ServiceSpec, spec: &BackendSpec)
 /// Counts what a service refers to.
 fn refer(state: &mut State, effects: &mut Effects, service: &Service) {
     state.vrf_uses.add(service.key.vrf.index());
-    effects.vrfs.insert(service.key.vrf);
     for backend in service.backends.iter() {
         state.vrf_uses.add(backend.vrf.index());
-        effects.vrfs.insert(backend.vrf);
-        if backend.vrf != service.key.vrf {
-            state.crossings.add(backend.vrf.index());
-        }
     }
+    // Flows that the service sends elsewhere are decided anew after every batch; those that it may take over are of its VRF.
+    effects.vrfs.insert(service.key.vrf);
 }
 
 fn forget(state: &mut State, effects: &mut Effects, service: &Service) {
     state.vrf_uses.remove(service.key.vrf.index());
-    effects.vrfs.insert(service.key.vrf);
     for backend in service.backends.iter() {
         state.vrf_uses.remove(backend.vrf.index());
-        effects.vrfs.insert(backend.vrf);
-        if backend.vrf != service.key.vrf {
-            state.crossings.remove(backend.vrf.index());
-            // Answers from it are on their way through flows of the service's VRF.
-            effects.everywhere = true;
-        }
     }
+    effects.vrfs.insert(service.key.vrf);
     state.service_claims.remove(&service.key, service.id);
     owned::remove(state, effects, service.key.vrf, service.key.address);
 }

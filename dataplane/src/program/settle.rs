@@ -9,7 +9,7 @@ use super::{
     source_nats::{self, Way, pool_spec},
     state::State,
 };
-use crate::tables::{mirror::Mirror, service::ServiceKey, slots::VrfSlot, source_nat::PoolSpec};
+use crate::tables::{mirror::Mirror, port::Role, service::ServiceKey, slots::VrfSlot, source_nat::PoolSpec};
 
 /// What several may claim while a batch is staged, and one at most at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -141,7 +141,7 @@ fn underlay(state: &mut State, effects: &mut Effects) -> Result<(), Refusal> {
 }
 
 /// Gives ports what has changed of the objects that they name.
-fn refresh_ports(state: &mut State, effects: &Effects) {
+fn refresh_ports(state: &mut State, effects: &mut Effects) {
     if effects.mirrors.is_empty() && effects.policies.is_empty() {
         return;
     }
@@ -160,6 +160,12 @@ fn refresh_ports(state: &mut State, effects: &Effects) {
         }
         if let Some((_, policy)) = ruled.and_then(|id| state.policies.get(&id)) {
             port.policy = Some(policy.clone());
+            // Flows between VRFs are decided anew after every batch; those within one are of the workload's.
+            effects.vrfs.extend(match port.role {
+                Role::Routed { vrf } => Some(vrf),
+                Role::Bridged { bridge } => state.tables.bridges.get(bridge.index()).and_then(|bridge| bridge.vrf),
+                Role::Uplink => None,
+            });
         }
     }
 }

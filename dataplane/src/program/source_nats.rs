@@ -1,4 +1,6 @@
 //! Staging of source translations.
+//!
+//! No VRF's decisions are put in question here: those that lead from one VRF into another are made anew after every batch.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -57,7 +59,6 @@ pub(super) fn put(state: &mut State, effects: &mut Effects, spec: SourceNatSpec)
     }
     for vrf in [inside, outside] {
         state.vrf_uses.add(vrf.index());
-        effects.vrfs.insert(vrf);
     }
     if let Some(old) = &before {
         forget(state, effects, old, Some(&spec));
@@ -113,7 +114,6 @@ fn forget(state: &mut State, effects: &mut Effects, old: &Staged, new: Option<&S
     }
     for vrf in [old.inside, old.outside] {
         state.vrf_uses.remove(vrf.index());
-        effects.vrfs.insert(vrf);
     }
     state
         .nat_ways

@@ -154,9 +154,6 @@ pub(super) struct State {
     pub(super) owners: Owners,
     pub(super) policy_uses: Uses,
     pub(super) mirror_uses: Uses,
-    /// How many ways lead into each VRF from others: next hops to it, and backends in it of services elsewhere. What changes in such a
-    /// VRF may change decisions made in others.
-    pub(super) crossings: References,
     pub(super) port_uses: References,
     pub(super) vrf_uses: References,
     /// Last epoch of VRFs that are gone, by slot.
@@ -197,7 +194,6 @@ impl State {
             owners: Owners::default(),
             policy_uses: Uses::default(),
             mirror_uses: Uses::default(),
-            crossings: References::default(),
             port_uses: References::default(),
             vrf_uses: References::default(),
             vrf_epochs: References::default(),

@@ -11,7 +11,7 @@ mod totals;
 pub use baseline::Baselines;
 pub use flows::{FlowFilter, FlowRow, flows};
 pub use statistics::{
-    FlowStatistics, FrameStatistics, HistogramSummary, PortStatistics, Sources, Statistics, VrfStatistics,
-    WorkerStatistics, statistics,
+    FlowStatistics, FrameStatistics, HistogramSummary, PortStatistics, ServiceStatistics, SourceNatStatistics, Sources,
+    Statistics, VrfStatistics, WorkerStatistics, statistics,
 };
 pub use totals::{DropTotals, PortTotals, VrfTotals};

@@ -12,6 +12,7 @@ use crate::{
     tables::{
         Tables,
         slots::{PortSlot, VrfSlot},
+        source_nat::PoolStatistics,
     },
     worker::load::{Load, Recorder},
 };
@@ -42,6 +43,32 @@ pub struct Statistics {
     pub frames: FrameStatistics,
     /// The flow table.
     pub flows: FlowStatistics,
+    /// Of each source translation.
+    pub source_nats: Vec<SourceNatStatistics>,
+    /// Of each service.
+    pub services: Vec<ServiceStatistics>,
+}
+
+/// Of one source translation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceNatStatistics {
+    /// The client's identifier.
+    pub id: u32,
+    /// Name for people.
+    pub name: Arc<str>,
+    /// What its ports are used for. Translations with the same addresses and ports share them.
+    pub pool: PoolStatistics,
+}
+
+/// Of one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceStatistics {
+    /// The client's identifier.
+    pub id: u32,
+    /// Name for people.
+    pub name: Arc<str>,
+    /// Flows begun per backend, in the order of the backends.
+    pub flows: Vec<u64>,
 }
 
 /// Of one port.
@@ -144,6 +171,8 @@ pub struct FlowStatistics {
     pub refused: u64,
     /// Packets that were forwarded without one.
     pub uncached: u64,
+    /// That were refused because there was no room for their state.
+    pub refused: u64,
 }
 
 /// Reads all counters, under the names of `tables`.
@@ -194,6 +223,21 @@ pub fn statistics(sources: &Sources, tables: &Tables, baselines: &Baselines) -> 
             evicted: sum(|worker| worker.flows_evicted.get()),
             refused: sum(|worker| worker.flows_refused.get()),
             uncached: sum(|worker| worker.uncached.get()),
+            refused: sum(|worker| worker.flows_refused.get()),
         },
+        source_nats: (tables.source_nat_slots.iter())
+            .map(|(_, nat)| SourceNatStatistics {
+                id: nat.id,
+                name: nat.name.clone(),
+                pool: nat.pool.statistics(),
+            })
+            .collect(),
+        services: (tables.service_slots.iter())
+            .map(|(_, service)| ServiceStatistics {
+                id: service.id,
+                name: service.name.clone(),
+                flows: service.flows().collect(),
+            })
+            .collect(),
     }
 }

@@ -48,7 +48,7 @@ pub fn objects() -> Vec<Object> {
         policy(
             1,
             &[rule(1, &[], &[TrafficMatch::ports(6, 443, 443)], Verdict::Allow)],
-            &[rule(2, &[7, 9], &[], Verdict::Audit)],
+            &[rule(2, &[7, 9], &[], Verdict::Audit), rule(3, &[], &[], Verdict::Allow)],
         ),
         mirror(1, 21),
         Object::Port(PortSpec {

@@ -63,8 +63,23 @@ pub(in crate::api) fn statistics(statistics: &Statistics) -> pb::GetStatisticsRe
             evicted: statistics.flows.evicted,
         }),
         drop_reasons: reasons.collect(),
-        source_nats: Vec::new(),
-        services: Vec::new(),
+        source_nats: (statistics.source_nats.iter())
+            .map(|nat| pb::SourceNatStatistics {
+                source_nat: nat.id,
+                name: nat.name.to_string(),
+                blocks: nat.pool.blocks,
+                blocks_used: nat.pool.blocks_used,
+                refused_source: nat.pool.refused_source,
+                refused_exhausted: nat.pool.refused_blocks,
+            })
+            .collect(),
+        services: (statistics.services.iter())
+            .map(|service| pb::ServiceStatistics {
+                service: service.id,
+                name: service.name.to_string(),
+                flows: service.flows.clone(),
+            })
+            .collect(),
         fragments: None,
     }
 }
