@@ -97,8 +97,13 @@ pub(super) fn delete(state: &mut State, effects: &mut Effects, id: u64) -> Resul
 /// What others rely on when they refer to a next hop must not change under them.
 fn check_change(state: &State, slot: NextHopSlot, old: &NextHopSpec, new: &NextHopSpec) -> Result<(), Refusal> {
     let same = std::mem::discriminant(&old.action) == std::mem::discriminant(&new.action);
+    // What carries only copies and what carries packets never become each other, either.
+    let for_mirrors = |spec: &NextHopSpec| match &spec.action {
+        ActionSpec::Tunnel { encapsulation, .. } => encapsulation.is_for_mirrors(),
+        _ => false,
+    };
     let uses = state.next_hop_uses.count(slot.index());
-    if same || uses == 0 {
+    if uses == 0 || same && for_mirrors(old) == for_mirrors(new) {
         return Ok(());
     }
     let message = format!(
@@ -245,6 +250,10 @@ fn member(state: &State, of: u64, id: u64) -> Result<NextHopSlot, Refusal> {
         }
         Some(Action::Vrf { .. }) => {
             let message = format!("next hop {id} leads on into a VRF: members say where packets leave");
+            Err(Refusal::invalid("next_hop.members", message))
+        }
+        Some(Action::Tunnel(tunnel)) if tunnel.encapsulation.is_for_mirrors() => {
+            let message = format!("next hop {id} carries copies that mirrors make, and nothing else");
             Err(Refusal::invalid("next_hop.members", message))
         }
         _ => Ok(slot),

@@ -39,6 +39,15 @@ pub(super) fn put(
         let message = format!("next hop {} floods: routes lead to one place", spec.next_hop);
         return Err(Refusal::invalid("route.next_hop", message));
     }
+    if let Some(Action::Tunnel(tunnel)) = state.tables.next_hop(next_hop).map(|n| &n.action)
+        && tunnel.encapsulation.is_for_mirrors()
+    {
+        let message = format!(
+            "next hop {} carries copies that mirrors make, and nothing else",
+            spec.next_hop
+        );
+        return Err(Refusal::invalid("route.next_hop", message));
+    }
     let offer = RouteValue::new(next_hop, spec.source, spec.preference);
     let mut offers = offers(state, writer, vrf, spec.prefix);
     state.next_hop_uses.add(next_hop.index());

@@ -5,9 +5,12 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod addresses;
 mod batches;
 mod dump;
 mod full;
+mod observers;
+mod policies;
 mod refusals;
 mod routes;
 mod traffic;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Applies the operation behind one that is harmless, and gives the one problem with it. Nothing may have changed.
-fn refusal(node: &mut Node, operation: Operation) -> (Code, &'static str, String) {
+pub fn refusal(node: &mut Node, operation: Operation) -> (Code, &'static str, String) {
     let before = (full::dump(node), node.dp.programmer.revision());
     let harmless = Operation::Put(Object::Vrf(VrfSpec {
         id: 999,
@@ -47,7 +47,7 @@ fn refusal(node: &mut Node, operation: Operation) -> (Code, &'static str, String
     (problems[0].code, problems[0].field, problems[0].message.clone())
 }
 
-fn put(object: Object) -> Operation {
+pub fn put(object: Object) -> Operation {
     Operation::Put(object)
 }
 
@@ -269,6 +269,11 @@ fn each_wrong_field_is_named() {
             "delete them first",
         ),
     ];
+    check(cases);
+}
+
+/// Each operation is refused by a full node, with this code, for this field, in these words.
+pub fn check(cases: impl IntoIterator<Item = (Operation, Code, &'static str, &'static str)>) {
     let mut node = full::node();
     for (operation, code, field, words) in cases {
         let shown = format!("{operation:?}");
