@@ -171,8 +171,6 @@ pub struct FlowStatistics {
     pub refused: u64,
     /// Packets that were forwarded without one.
     pub uncached: u64,
-    /// That were refused because there was no room for their state.
-    pub refused: u64,
 }
 
 /// Reads all counters, under the names of `tables`.
@@ -223,7 +221,6 @@ pub fn statistics(sources: &Sources, tables: &Tables, baselines: &Baselines) -> 
             evicted: sum(|worker| worker.flows_evicted.get()),
             refused: sum(|worker| worker.flows_refused.get()),
             uncached: sum(|worker| worker.uncached.get()),
-            refused: sum(|worker| worker.flows_refused.get()),
         },
         source_nats: (tables.source_nat_slots.iter())
             .map(|(_, nat)| SourceNatStatistics {
