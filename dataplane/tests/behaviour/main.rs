@@ -7,9 +7,13 @@ mod lab;
 
 mod errors;
 mod flows;
+mod fragments;
 mod gateway;
+mod guards;
 mod learning;
+mod limits;
 mod marks;
+mod mirrors;
 mod paths;
 mod shortage;
 mod site;
