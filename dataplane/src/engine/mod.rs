@@ -31,12 +31,6 @@ use crate::{
     },
 };
 
-/// Punted frames that may wait for the programmer.
-const PUNT_DEPTH: usize = 1024;
-
-/// Wanted neighbours that may wait for the programmer.
-const WANTED_DEPTH: usize = 1024;
-
 /// Sizes and choices of a dataplane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -133,16 +127,8 @@ pub fn assemble(
     }
     let timeouts = settings.flow_timeouts;
     let learned = LearnedTable::new(settings.learned, settings.learned_per_bridge, limits.bridges, seed)?;
-    let shared = Arc::new(Shared {
-        flows,
-        timeouts,
-        learned,
-        counters: (0..workers).map(|_| Counters::new(limits.ports, limits.vrfs)).collect(),
-        punts: crossbeam::queue::ArrayQueue::new(PUNT_DEPTH),
-        wanted: crossbeam::queue::ArrayQueue::new(WANTED_DEPTH),
-        injected: std::sync::atomic::AtomicU64::new(0),
-        seed,
-    });
+    let counters = (0..workers).map(|_| Counters::new(limits.ports, limits.vrfs)).collect();
+    let shared = Arc::new(Shared::new(flows, timeouts, learned, counters, seed));
     let foundation = Foundation::new(&limits)?;
     let seats = owners
         .into_iter()

@@ -6,8 +6,10 @@ use crossbeam::queue::ArrayQueue;
 
 use super::{
     counters::{Counter, Counters},
+    events::FlowEvents,
     output::{LIST, Outputs, Refused},
     packet::Packet,
+    record::Witness,
     shaper::Shaper,
 };
 use crate::{
@@ -72,8 +74,39 @@ pub struct Shared {
     pub wanted: ArrayQueue<IpAddr>,
     /// Frames that the control side left with workers to send: the underlay's ARP and neighbour discovery.
     pub injected: AtomicU64,
+    /// What becomes of flows, for those who watch.
+    pub events: FlowEvents,
     /// Drawn at start, so that nobody outside can aim at one bucket of a hash table.
     pub seed: u64,
+}
+
+/// Punted frames that may wait for the control side.
+const PUNT_DEPTH: usize = 1024;
+
+/// Wanted neighbours that may wait for the control side.
+const WANTED_DEPTH: usize = 1024;
+
+impl Shared {
+    /// Around these tables, with one block of counters for each worker.
+    pub fn new(
+        flows: FlowTable,
+        timeouts: Timeouts,
+        learned: LearnedTable,
+        counters: Box<[Counters]>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            flows,
+            timeouts,
+            learned,
+            counters,
+            punts: ArrayQueue::new(PUNT_DEPTH),
+            wanted: ArrayQueue::new(WANTED_DEPTH),
+            injected: AtomicU64::new(0),
+            events: FlowEvents::default(),
+            seed,
+        }
+    }
 }
 
 /// What one worker keeps between batches.
@@ -97,6 +130,8 @@ pub struct State {
     pub(super) arrived: Vec<Frame>,
     /// Where the flow of each is likely to be.
     pub(super) hints: Vec<FlowHint>,
+    /// Hears of every decision. `None` for packets; a trace has one.
+    pub witness: Option<Witness>,
 }
 
 impl State {
@@ -114,6 +149,7 @@ impl State {
             frames,
             routed: Vec::with_capacity(super::BATCH),
             hints: Vec::with_capacity(super::BATCH),
+            witness: None,
         }
     }
 }

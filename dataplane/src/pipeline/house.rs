@@ -6,6 +6,7 @@ use super::{
     context::{Context, Shared},
     counters::Counters,
     decide,
+    events::{FlowChange, FlowEvent},
     flow_action::FlowAction,
 };
 use crate::tables::{
@@ -45,7 +46,7 @@ pub fn end_flows(
         now_ms,
         budget,
         |flow| outlook(&shared.timeouts, flow),
-        |flow| ended(tables, counters, flow),
+        |flow| ended(tables, shared, counters, flow, now_ms),
     );
 }
 
@@ -59,17 +60,28 @@ pub fn make_room(context: &mut Context<'_>, port: PortSlot) -> bool {
         port.raw(),
         now_ms,
         |flow| outlook(&shared.timeouts, flow),
-        |flow| ended(tables, counters, flow),
+        |flow| ended(tables, shared, counters, flow, now_ms),
     )
 }
 
 /// A flow is over, and its memory free again: what it held elsewhere comes back.
-fn ended(tables: &Tables, counters: &Counters, flow: &EndedFlow) {
+fn ended(tables: &Tables, shared: &Shared, counters: &Counters, flow: &EndedFlow, now_ms: u64) {
     match flow.reason {
         EndReason::Evicted => counters.flows_evicted.add(1),
         EndReason::Idle | EndReason::Removed => counters.flows_expired.add(1),
     }
     give_back_port(tables, flow);
+    shared.events.tell(|| FlowEvent {
+        change: FlowChange::Ended,
+        at: now_ms * 1_000_000,
+        key: flow.key,
+        answers: flow.reverse_key,
+        action: flow.action,
+        state: flow.state,
+        packets: flow.packets.iter().sum(),
+        bytes: flow.bytes.iter().sum(),
+        port: flow.port,
+    });
 }
 
 /// Gives back the port of a source translation, to the pool that counts it: the one that a direction's decision names, if it is still there.

@@ -15,6 +15,7 @@ pub mod counters;
 mod decapsulate;
 mod decide;
 pub(crate) mod delivery;
+pub mod events;
 mod flow_action;
 mod forward;
 mod fragments;
@@ -36,10 +37,11 @@ mod track;
 mod translate;
 
 pub use context::{Context, Punt, Shared, State};
+pub use events::{FlowChange, FlowEvent, FlowEvents};
 pub use flow_action::{FlowAction, FlowFlags};
 pub use house::{end_flows, make_room, outlook, phase_of};
 pub use output::Outputs;
-pub use record::Recorder;
+pub use record::{Recorder, Witness};
 
 use crate::{packet::Frame, tables::slots::PortSlot};
 

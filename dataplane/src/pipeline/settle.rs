@@ -7,6 +7,7 @@ use super::{
     clear,
     context::Context,
     decide::{self, Decision, Fate, Kept, Question},
+    events::{FlowChange, FlowEvent},
     flow_action::{FlowAction, FlowFlags},
     forward, house, local,
     packet::{Origin, Packet},
@@ -76,6 +77,9 @@ pub(super) fn settle(context: &mut Context<'_>, packet: Packet, vrf: &Vrf, hit: 
         context.drop_packet(packet, reason);
         return;
     }
+    if let Some(witness) = &mut context.state.witness {
+        witness.key = Some(packet.key);
+    }
     let mut settling = Settling { vrf, hit, attempt: 0 };
     let mut packet = packet;
     for _ in 0..ATTEMPTS {
@@ -112,7 +116,7 @@ impl Settling<'_> {
     /// The packet of a flow that is not there.
     fn begin(&mut self, context: &mut Context<'_>, packet: Packet) -> Step {
         let question = self.question(context, &packet, None, None);
-        let decision = decide::first(context.tables, &question, &mut ());
+        let decision = decide::first(context.tables, &question, &mut context.state.witness);
         self.make(context, packet, decision)
     }
 
@@ -133,7 +137,7 @@ impl Settling<'_> {
             .filter(|_| !hit.flow.is_reverse())
             .map(|answers| kept(context, &hit, answers));
         let question = self.question(context, &packet, kept, before(&hit));
-        let decision = decide::first(context.tables, &question, &mut ());
+        let decision = decide::first(context.tables, &question, &mut context.state.witness);
         let Fate::Forward(next_hop) = decision.fate else {
             return self.refuse(context, packet, hit, decision);
         };
@@ -171,7 +175,7 @@ impl Settling<'_> {
             now_ms: context.now_ms(),
             leaves_traces: true,
         };
-        let decision = decide::first(tables, &question, &mut ());
+        let decision = decide::first(tables, &question, &mut context.state.witness);
         if let Fate::Drop(DropReason::PolicyDeniedEgress | DropReason::PolicyDeniedIngress, _) = decision.fate {
             return self.refuse(context, packet, hit, decision);
         }
@@ -303,6 +307,14 @@ impl Settling<'_> {
                     service.count(place);
                 }
                 self.note(context, &packet, made.flow, stateful);
+                tell(
+                    context,
+                    FlowChange::Created,
+                    packet.key,
+                    Some(decision.answers),
+                    action,
+                    flow.port,
+                );
                 run(context, packet, made.flow, action);
                 Step::Done
             }
@@ -399,6 +411,8 @@ impl Settling<'_> {
             };
             if let Ok(made) = insert(context, &flow) {
                 touch(context, &packet, made.flow);
+                let action = denial(&packet, reason, &decision);
+                tell(context, FlowChange::Denied, packet.key, None, action, flow.port);
             }
         }
         finish(context, packet, decision.fate);
@@ -415,10 +429,11 @@ impl Settling<'_> {
             // Whoever claims by another port to be of the flow does not end it.
             && !context.tables.is_current(hit.epoch, self.vrf)
         {
-            let action = denial(&packet, reason, &decision).pack();
+            let action = denial(&packet, reason, &decision);
             let stamp = self.stamp(context.tables, true);
-            context.shared.flows.revalidate(hit.flow, stamp, &action);
+            context.shared.flows.revalidate(hit.flow, stamp, &action.pack());
             touch(context, &packet, hit.flow);
+            tell(context, FlowChange::Denied, packet.key, None, action, packet.port.raw());
         }
         finish(context, packet, decision.fate);
         Step::Done
@@ -427,6 +442,21 @@ impl Settling<'_> {
     /// Gives a flow its new decision, and runs it.
     fn renew(&self, context: &mut Context<'_>, packet: Packet, flow: FlowRef, action: FlowAction, wide: bool) -> Step {
         let stamp = self.stamp(context.tables, wide);
+        if context.shared.events.watched()
+            && self
+                .hit
+                .is_some_and(|hit| before(&hit).is_some_and(|b| b != action.next_hop))
+        {
+            let answers = context.shared.flows.sibling_key(flow);
+            tell(
+                context,
+                FlowChange::Changed,
+                packet.key,
+                answers,
+                action,
+                packet.port.raw(),
+            );
+        }
         context.shared.flows.revalidate(flow, stamp, &action.pack());
         self.note(context, &packet, flow, action.flags.has(FlowFlags::STATEFUL));
         run(context, packet, flow, action);
@@ -604,4 +634,26 @@ fn charged_to(tables: &Tables, packet: &Packet, next_hop: NextHopSlot) -> PortSl
         Some(port) if packet.origin != Origin::Port => port,
         _ => packet.port,
     }
+}
+
+/// Tells those who watch what became of a flow.
+fn tell(
+    context: &Context<'_>,
+    change: FlowChange,
+    key: FlowKey,
+    answers: Option<FlowKey>,
+    action: FlowAction,
+    port: u16,
+) {
+    context.shared.events.tell(|| FlowEvent {
+        change,
+        at: context.now,
+        key,
+        answers,
+        action: action.pack(),
+        state: [0; 2],
+        packets: 0,
+        bytes: 0,
+        port,
+    });
 }

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::verdict::{self, FlowVerdict};
 use crate::{
-    pipeline::FlowAction,
+    packet::FlowKey,
+    pipeline::{FlowAction, FlowEvent, FlowFlags},
     tables::{
         Tables,
         flow::{FlowEntry, FlowTable, STALE},
@@ -31,7 +33,10 @@ pub struct FlowFilter {
 
 impl FlowFilter {
     fn wants(&self, entry: &FlowEntry) -> bool {
-        let key = &entry.key;
+        self.wants_key(&entry.key)
+    }
+
+    fn wants_key(&self, key: &FlowKey) -> bool {
         let address = |prefix: &IpPrefix| prefix.contains(key.src()) || prefix.contains(key.dst());
         self.protocol.is_none_or(|protocol| key.protocol() == protocol)
             && self
@@ -72,6 +77,42 @@ pub struct FlowRow {
     pub age_seconds: u32,
     /// The direction of the first packet.
     pub forward: bool,
+    /// What was decided, if that is known and means anything still.
+    pub verdict: Option<FlowVerdict>,
+    /// State of the connection, in words.
+    pub state: &'static str,
+    /// What its packets leave as, where they are translated.
+    pub translated: Option<Translated>,
+}
+
+/// What packets leave as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translated {
+    /// VRF, where it is another; else 0.
+    pub vrf: u32,
+    /// Source address, where it is another.
+    pub source: Option<(IpAddr, u16)>,
+    /// Destination address, where it is another.
+    pub destination: Option<(IpAddr, u16)>,
+}
+
+impl Translated {
+    /// Of packets with the key `key` whose answers have the key `answers`.
+    fn new(tables: &Tables, key: &FlowKey, answers: &FlowKey, vrf: VrfSlot) -> Option<Self> {
+        let out = answers.reversed();
+        if out.same_tuple(key) {
+            return None;
+        }
+        let (source, destination) = ((out.src(), out.src_port()), (out.dst(), out.dst_port()));
+        Some(Self {
+            vrf: match tables.vrf(vrf) {
+                Some(table) if u32::from(vrf.raw()) != key.context() => table.id,
+                _ => 0,
+            },
+            source: (source != (key.src(), key.src_port())).then_some(source),
+            destination: (destination != (key.dst(), key.dst_port())).then_some(destination),
+        })
+    }
 }
 
 /// The flows that `filter` wants, in no order. `now`: nanoseconds, of the clock that workers use.
@@ -84,10 +125,49 @@ pub fn flows<'a>(
     table
         .entries()
         .filter(|entry| filter.wants(entry))
-        .filter_map(move |entry| row(tables, filter, &entry, now / 1_000_000))
+        .filter_map(move |entry| row(table, tables, filter, &entry, now / 1_000_000))
 }
 
-fn row(tables: &Tables, filter: &FlowFilter, entry: &FlowEntry, now_ms: u64) -> Option<FlowRow> {
+/// The row of an event: of the direction of the first packet. `None`: nobody asked for it, or its VRF is gone.
+pub fn event_row(tables: &Tables, filter: &FlowFilter, event: &FlowEvent) -> Option<FlowRow> {
+    let key = &event.key;
+    let action = FlowAction::unpack(event.action);
+    let vrf = tables.vrf(VrfSlot::new(key.context() as usize)?)?;
+    let port = tables.port(PortSlot::from_raw(event.port)).map(|port| port.id);
+    let elsewhere = filter.vrf.is_some_and(|wanted| wanted != vrf.id);
+    if elsewhere || filter.port.is_some() && filter.port != port || !filter.wants_key(key) {
+        return None;
+    }
+    let denied = action.is_denied();
+    Some(FlowRow {
+        vrf: vrf.id,
+        source: key.src(),
+        destination: key.dst(),
+        protocol: key.protocol(),
+        source_port: key.src_port(),
+        destination_port: key.dst_port(),
+        port,
+        next_hop: tables.next_hop(action.next_hop).map(|n| n.id).filter(|_| !denied),
+        action: if denied {
+            "drop".to_owned()
+        } else {
+            describe(tables, action.next_hop)
+        },
+        packets: event.packets,
+        bytes: event.bytes,
+        idle_seconds: 0,
+        age_seconds: 0,
+        forward: true,
+        verdict: Some(verdict::verdict(tables, &action, true, event.port)),
+        state: verdict::state(key.protocol(), event.state, denied),
+        translated: event
+            .answers
+            .filter(|_| action.flags.has(FlowFlags::TRANSLATE))
+            .and_then(|answers| Translated::new(tables, key, &answers, action.vrf_out)),
+    })
+}
+
+fn row(table: &FlowTable, tables: &Tables, filter: &FlowFilter, entry: &FlowEntry, now_ms: u64) -> Option<FlowRow> {
     let key = &entry.key;
     // A flow of a VRF that is gone is only waiting to be forgotten.
     let vrf = tables.vrf(VrfSlot::new(key.context() as usize)?)?;
@@ -96,6 +176,17 @@ fn row(tables: &Tables, filter: &FlowFilter, entry: &FlowEntry, now_ms: u64) -> 
         return None;
     }
     let (next_hop, action) = decision(tables, entry, vrf);
+    let forward = !entry.flow.is_reverse();
+    // Next hops of another time are others' now; a refusal has none.
+    let decided = FlowAction::unpack(entry.action);
+    let means_something = entry.epoch != STALE && (decided.is_denied() || tables.names_next_hops(entry.epoch));
+    let decided = means_something.then_some(decided);
+    let sibling = table.sibling_state(entry.flow);
+    let words = if forward {
+        [entry.state, sibling]
+    } else {
+        [sibling, entry.state]
+    };
     let seconds = |since_ms: u64| u32::try_from(now_ms.saturating_sub(since_ms) / 1000).unwrap_or(u32::MAX);
     Some(FlowRow {
         vrf: vrf.id,
@@ -111,7 +202,12 @@ fn row(tables: &Tables, filter: &FlowFilter, entry: &FlowEntry, now_ms: u64) -> 
         bytes: entry.bytes,
         idle_seconds: seconds(entry.last_seen_ms),
         age_seconds: seconds(entry.created_ms),
-        forward: !entry.flow.is_reverse(),
+        forward,
+        verdict: decided.map(|action| verdict::verdict(tables, &action, forward, entry.port)),
+        state: verdict::state(key.protocol(), words, decided.is_some_and(|action| action.is_denied())),
+        translated: decided
+            .filter(|action| action.flags.has(FlowFlags::TRANSLATE))
+            .and_then(|action| Translated::new(tables, key, &table.sibling_key(entry.flow)?, action.vrf_out)),
     })
 }
 
@@ -120,7 +216,12 @@ fn decision(tables: &Tables, entry: &FlowEntry, vrf: &Vrf) -> (Option<u64>, Stri
     if entry.epoch == STALE {
         return (None, "undecided: no packet yet".to_owned());
     }
-    let slot = FlowAction::unpack(entry.action).next_hop;
+    let action = FlowAction::unpack(entry.action);
+    if action.is_denied() {
+        let reason = action.reason.map_or("refused", |reason| reason.name());
+        return (None, format!("drop: {reason}"));
+    }
+    let slot = action.next_hop;
     let next_hop = tables.next_hop(slot).filter(|_| tables.names_next_hops(entry.epoch));
     let Some(next_hop) = next_hop else {
         return (None, "outdated: the next packet decides anew".to_owned());

@@ -7,11 +7,15 @@ mod baseline;
 mod flows;
 mod statistics;
 mod totals;
+mod trace;
+mod verdict;
 
 pub use baseline::Baselines;
-pub use flows::{FlowFilter, FlowRow, flows};
+pub use flows::{FlowFilter, FlowRow, Translated, event_row, flows};
 pub use statistics::{
     FlowStatistics, FrameStatistics, HistogramSummary, PortStatistics, ServiceStatistics, SourceNatStatistics, Sources,
     Statistics, VrfStatistics, WorkerStatistics, statistics,
 };
 pub use totals::{DropTotals, PortTotals, VrfTotals};
+pub use trace::{Given, Output, PacketSpec, Step, TraceError, Traced, trace};
+pub use verdict::FlowVerdict;
