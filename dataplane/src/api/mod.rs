@@ -8,6 +8,7 @@ mod apply;
 mod convert;
 mod desk;
 mod event;
+mod flow_watch;
 mod handle;
 mod listen;
 mod outlet;

@@ -6,13 +6,17 @@ use vrouter_proto::dataplane::{self as pb, dataplane_server::Dataplane};
 
 use super::{
     apply, convert,
+    flow_watch::FlowFeed,
     handle::Handle,
     outlet::{Answers, Outlet, Scribes},
     selection::Selection,
     view::View,
     watch,
 };
-use crate::program::problem::Refusal;
+use crate::{
+    program::problem::Refusal,
+    telemetry::{self, TraceError},
+};
 
 /// Largest message taken, bytes.
 pub const MAX_MESSAGE: usize = 64 << 20;
@@ -34,6 +38,7 @@ pub(super) type Stopping = tokio::sync::watch::Receiver<bool>;
 pub(super) struct Service {
     handle: Handle,
     scribes: Scribes,
+    flows: FlowFeed,
     stopping: Stopping,
 }
 
@@ -43,6 +48,7 @@ impl Service {
         Self {
             handle,
             scribes: Scribes::default(),
+            flows: FlowFeed::default(),
             stopping,
         }
     }
@@ -117,14 +123,42 @@ impl Dataplane for Service {
         Ok(Response::new(made.await?))
     }
 
-    async fn trace(&self, _: Request<pb::TraceRequest>) -> Result<Response<pb::TraceResponse>, Status> {
-        Err(Status::unimplemented("trace"))
+    async fn trace(&self, request: Request<pb::TraceRequest>) -> Result<Response<pb::TraceResponse>, Status> {
+        let scribe = self.scribes.free().await?;
+        let view = self.handle.view().await?;
+        let made = scribe.once(move || trace(&view, request.into_inner()));
+        Ok(Response::new(made.await??))
     }
 
-    type WatchFlowsStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<pb::FlowEvent, Status>> + Send>>;
+    type WatchFlowsStream = Answers<pb::FlowEvent>;
 
-    async fn watch_flows(&self, _: Request<pb::WatchFlowsRequest>) -> Result<Response<Self::WatchFlowsStream>, Status> {
-        Err(Status::unimplemented("watch_flows"))
+    async fn watch_flows(
+        &self,
+        request: Request<pb::WatchFlowsRequest>,
+    ) -> Result<Response<Self::WatchFlowsStream>, Status> {
+        let wish = convert::watch_filter(request.get_ref()).map_err(invalid)?;
+        let view = self.handle.view().await?;
+        let stopping = self.stopping.clone();
+        Ok(Response::new(self.flows.watch(
+            view,
+            self.handle.clone(),
+            wish,
+            stopping,
+        )))
+    }
+}
+
+fn trace(view: &View, request: pb::TraceRequest) -> Result<pb::TraceResponse, Status> {
+    let tables = view.snapshot.tables();
+    let (port, asked) = convert::trace_request(tables, request).map_err(invalid)?;
+    let given = match &asked {
+        convert::Asked::Frame(frame) => telemetry::Given::Frame(frame),
+        convert::Asked::Packet(packet) => telemetry::Given::Packet(packet),
+    };
+    match telemetry::trace(tables, &view.sources.shared, port, &given, view.now) {
+        Ok(traced) => Ok(convert::traced(traced, view.revision())),
+        Err(TraceError::NoMemory) => Err(Status::resource_exhausted(TraceError::NoMemory.to_string())),
+        Err(error) => Err(Status::invalid_argument(error.to_string())),
     }
 }
 

@@ -36,6 +36,9 @@ impl FlowFlags {
     /// Flags without which a packet is simply forwarded.
     pub(super) const SPECIAL: Self = Self::DENY.or(Self::TRANSLATE).or(Self::TRACK);
 
+    /// Flags of flows that watchers are told of even if they ask for nothing else.
+    pub const TOLD: Self = Self(Self::AUDIT.0 | Self::LOG.0);
+
     /// All bits of `other` are here.
     #[inline]
     pub const fn has(self, other: Self) -> bool {

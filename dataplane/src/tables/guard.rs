@@ -74,6 +74,19 @@ impl Guard {
         }
     }
 
+    /// An address of the workload's own: the first that is no prefix and not link-local.
+    pub fn first_address(&self, v6: bool) -> Option<IpAddr> {
+        if v6 {
+            let addresses = self.v6.iter().filter(|(_, mask)| *mask == u128::MAX);
+            let mut addresses = addresses.map(|(bits, _)| Ipv6Addr::from_bits(*bits));
+            return addresses
+                .find(|address| !address.is_unicast_link_local())
+                .map(IpAddr::V6);
+        }
+        let mut addresses = self.v4.iter().filter(|(_, mask)| *mask == u32::MAX);
+        addresses.next().map(|(bits, _)| Ipv4Addr::from_bits(*bits).into())
+    }
+
     /// The workload may send from this MAC, and may say that an address is at it.
     #[inline]
     pub fn permits_mac(&self, mac: Mac) -> bool {

@@ -128,6 +128,11 @@ pub fn flows<'a>(
         .filter_map(move |entry| row(table, tables, filter, &entry, now / 1_000_000))
 }
 
+/// A rule asks that this be told.
+pub fn is_logged(event: &FlowEvent) -> bool {
+    FlowAction::unpack(event.action).flags.has_any(FlowFlags::TOLD)
+}
+
 /// The row of an event: of the direction of the first packet. `None`: nobody asked for it, or its VRF is gone.
 pub fn event_row(tables: &Tables, filter: &FlowFilter, event: &FlowEvent) -> Option<FlowRow> {
     let key = &event.key;

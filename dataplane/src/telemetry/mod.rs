@@ -11,7 +11,7 @@ mod trace;
 mod verdict;
 
 pub use baseline::Baselines;
-pub use flows::{FlowFilter, FlowRow, Translated, event_row, flows};
+pub use flows::{FlowFilter, FlowRow, Translated, event_row, flows, is_logged};
 pub use statistics::{
     FlowStatistics, FrameStatistics, HistogramSummary, PortStatistics, ServiceStatistics, SourceNatStatistics, Sources,
     Statistics, VrfStatistics, WorkerStatistics, statistics,

@@ -18,5 +18,6 @@ mod paths;
 mod shortage;
 mod site;
 mod size;
+mod trace;
 mod underlay;
 mod workers;

@@ -4,8 +4,11 @@ use vrouter_proto::dataplane as pb;
 
 use super::field;
 use crate::{
+    api::flow_watch::{self, Wish},
+    pipeline::FlowChange,
     program::problem::Refusal,
-    telemetry::{FlowFilter, FlowRow},
+    tables::policy::Verdict,
+    telemetry::{FlowFilter, FlowRow, FlowVerdict},
     wire::IpPrefix,
 };
 
@@ -44,8 +47,76 @@ pub(in crate::api) fn filter(request: &pb::ListFlowsRequest) -> Result<(FlowFilt
     Ok((filter, limit as usize))
 }
 
+/// What a watcher of flows asks for.
+///
+/// # Errors
+/// As [`filter`], and verdicts that are none.
+pub(in crate::api) fn watch_filter(request: &pb::WatchFlowsRequest) -> Result<Wish, Refusal> {
+    let (filter, _) = filter(&pb::ListFlowsRequest {
+        vrf: request.vrf,
+        address: request.address.clone(),
+        l4_port: request.l4_port,
+        protocol: request.protocol,
+        port: request.port,
+        limit: 0,
+    })?;
+    let mut verdicts = 0;
+    for verdict in &request.verdicts {
+        verdicts |= flow_watch::bit(match pb::Verdict::try_from(*verdict) {
+            Ok(pb::Verdict::Allow) => Verdict::Allow,
+            Ok(pb::Verdict::Deny) => Verdict::Deny,
+            Ok(pb::Verdict::Audit) => Verdict::Audit,
+            Ok(pb::Verdict::Unspecified) | Err(_) => {
+                let message = format!("{verdict} is no verdict; give ALLOW (1), DENY (2), AUDIT (3), or none for all");
+                return Err(Refusal::invalid("verdicts", message));
+            }
+        });
+    }
+    Ok(Wish {
+        filter,
+        verdicts: if verdicts == 0 { u8::MAX } else { verdicts },
+        logged_only: request.logged_only,
+    })
+}
+
+/// An event as it is told.
+pub(in crate::api) fn flow_event(change: FlowChange, time: u64, row: FlowRow, lost: u64) -> pb::FlowEvent {
+    let kind = match change {
+        FlowChange::Created => pb::flow_event::Type::Created,
+        FlowChange::Denied => pb::flow_event::Type::Denied,
+        FlowChange::Changed => pb::flow_event::Type::Changed,
+        FlowChange::Ended => pb::flow_event::Type::Ended,
+    };
+    pb::FlowEvent {
+        r#type: kind.into(),
+        time,
+        flow: Some(flow(row)),
+        lost,
+    }
+}
+
+fn decision(verdict: FlowVerdict) -> pb::Decision {
+    pb::Decision {
+        verdict: match verdict.verdict {
+            Verdict::Allow => pb::Verdict::Allow,
+            Verdict::Deny => pb::Verdict::Deny,
+            Verdict::Audit => pb::Verdict::Audit,
+        }
+        .into(),
+        egress_rule: verdict.egress_rule,
+        ingress_rule: verdict.ingress_rule,
+        drop_reason: verdict.drop_reason.to_owned(),
+    }
+}
+
 /// A flow's direction as it is listed.
 pub(in crate::api) fn flow(flow: FlowRow) -> pb::Flow {
+    let end = |end: Option<(std::net::IpAddr, u16)>| {
+        end.map(|(address, port)| (address.to_string(), u32::from(port)))
+            .unwrap_or_default()
+    };
+    let (translated_source, translated_source_port) = end(flow.translated.and_then(|t| t.source));
+    let (translated_destination, translated_destination_port) = end(flow.translated.and_then(|t| t.destination));
     pb::Flow {
         vrf: flow.vrf,
         source: flow.source.to_string(),
@@ -61,6 +132,12 @@ pub(in crate::api) fn flow(flow: FlowRow) -> pb::Flow {
         idle_seconds: flow.idle_seconds,
         age_seconds: flow.age_seconds,
         forward: flow.forward,
-        ..pb::Flow::default()
+        decision: flow.verdict.map(decision),
+        state: flow.state.to_owned(),
+        translated_source,
+        translated_destination,
+        translated_source_port,
+        translated_destination_port,
+        translated_vrf: flow.translated.map_or(0, |t| t.vrf),
     }
 }

@@ -19,16 +19,18 @@ mod port;
 mod route;
 mod show;
 mod statistics;
+mod trace;
 mod traffic;
 mod workload;
 
 pub(super) use event::event;
-pub(super) use flow::{filter, flow};
+pub(super) use flow::{filter, flow, flow_event, watch_filter};
 pub(super) use object::selection;
 pub use object::{MAX_OPERATIONS, operations};
 pub use show::dumped;
 pub(super) use show::{info, problem};
 pub(super) use statistics::statistics;
+pub(super) use trace::{Asked, trace_request, traced};
 
 #[cfg(test)]
 mod refusal_tests;
