@@ -48,16 +48,16 @@ impl<'a> House<'a> {
         let vrfs = room(tables.vrfs.iter().map(|(slot, _)| slot).max());
         let bridges = room(tables.bridges.iter().map(|(slot, _)| slot).max());
         let pool = FramePool::new(FRAMES, CHUNK).map_err(|_| TraceError::NoMemory)?;
-        let (flows, mut owners) = FlowTable::new(FLOWS, 1, ports, live.seed).map_err(none)?;
+        let (flows, mut owners) = FlowTable::new(FLOWS, 1, ports, vrfs, live.seed).map_err(none)?;
         let owner = owners.pop().ok_or(TraceError::NoMemory)?;
         let known = live.learned.entries().count();
         let learned = LearnedTable::new((2 * known).max(64), u32::MAX, bridges, live.seed).map_err(none)?;
         for entry in live.learned.entries() {
             learned.learn(entry.bridge, entry.mac, entry.place, entry.last_seen_s);
         }
-        let counters = [Counters::new(ports, vrfs)].into();
-        let shared = Shared::new(flows, learned, counters, live.seed);
-        let mut state = State::new(owner, pool.cache());
+        let counters = Box::new([Counters::new(ports, vrfs)]);
+        let shared = Shared::new(flows, live.timeouts, learned, counters, live.seed);
+        let mut state = State::new(owner, pool.cache(), 1, live.seed);
         state.witness = Some(Witness::default());
         let ports: Vec<PortSlot> = tables
             .ports
@@ -185,9 +185,9 @@ impl<'a> House<'a> {
     fn outputs(&mut self) -> Vec<Output> {
         let mut outputs = Vec::new();
         let mut spent = Vec::new();
-        while let Some((slot, frames)) = self.state.out.next_dirty() {
+        while let Some((slot, frames)) = self.state.out.take_dirty() {
             let port = self.tables.port(slot);
-            for frame in frames.drain(..) {
+            for frame in frames {
                 let uplink = port.is_some_and(|port| port.role == Role::Uplink);
                 outputs.push(Output {
                     port: port.map_or(0, |port| port.id),
