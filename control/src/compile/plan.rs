@@ -44,14 +44,14 @@ pub enum Strength {
     Endpoint,
     /// A service's address.
     Service,
-    /// What an endpoint may use beside its own.
-    Allowed,
     /// The gateway of a network that is joined to this one.
     JoinedNetwork,
     /// An endpoint of a network that is joined to this one.
     JoinedEndpoint,
     /// A service of such a network.
     JoinedService,
+    /// What an endpoint may use beside its own.
+    Allowed,
     /// What an endpoint of such a network may use.
     JoinedAllowed,
     /// What is said of a whole prefix, where nobody says more of it.

@@ -218,6 +218,11 @@ impl Services {
                 HealthKind::Http => pb::health_check::Kind::Http,
                 HealthKind::Grpc => pb::health_check::Kind::Grpc,
             };
+            let target = match check.kind {
+                // What the dataplane would ask for anyway.
+                HealthKind::Http if check.target.is_empty() => "/".to_owned(),
+                _ => check.target.clone(),
+            };
             let object = pb::HealthCheck {
                 id: 0,
                 name: format!(
@@ -228,7 +233,7 @@ impl Services {
                 address: probe.address.to_string(),
                 port: port.into(),
                 kind: kind.into(),
-                target: check.target.clone(),
+                target,
                 interval_ms: check.interval_ms,
                 timeout_ms: check.timeout_ms,
                 rise: check.rise,

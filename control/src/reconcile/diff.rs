@@ -257,8 +257,8 @@ mod tests {
     use super::*;
     use crate::{
         compile::{
-            Health, compile,
-            tests::laws::{NODES, run, step, world},
+            compile,
+            tests::steps::{NODES, run, step, world},
         },
         model::Name,
     };
@@ -312,7 +312,12 @@ mod tests {
                     run(&mut world, step);
                 }
                 for (node, mirror) in NODES.iter().zip(&mut mirrors) {
-                    let plan = compile(&world.state, &Name::new(node).unwrap(), &Health::default());
+                    let plan = compile(&world.state, &Name::new(node).unwrap(), &world.health);
+                    for planned in plan.values() {
+                        let mut spelt = planned.object.as_ref().clone();
+                        crate::reconcile::normal::spell(&mut spelt);
+                        prop_assert_eq!(&spelt, planned.object.as_ref(), "plans are spelt as dumps are");
+                    }
                     let keys: BTreeSet<ObjectKey> = plan.keys().chain(mirror.keys()).cloned().collect();
                     for step in difference(&plan, mirror, keys.clone()).into_iter().flatten() {
                         if let Err(refusal) = check(mirror, &step) {

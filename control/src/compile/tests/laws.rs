@@ -2,158 +2,128 @@
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::compile::{Compiler, Health, compile, is_ours};
+use super::{
+    steps::{NODES, run, step, world},
+    *,
+};
+use crate::compile::{Compiler, compile, is_ours};
 
-pub(crate) const NODES: [&str; 4] = ["node-a", "node-b", "node-c", "switch"];
-const NETWORKS: [&str; 3] = ["routed", "labelled", "bridged"];
-
-/// One random change; refused ones change nothing.
-#[derive(Debug, Clone)]
-pub(crate) enum Step {
-    Add {
-        network: usize,
-        name: u8,
-        node: usize,
-        attached: bool,
-    },
-    Move {
-        network: usize,
-        name: u8,
-        node: usize,
-        attached: bool,
-    },
-    Remove {
-        network: usize,
-        name: u8,
-    },
-    Subnet {
-        network: usize,
-        number: u8,
-    },
-    Switch {
-        network: usize,
-        mpls: bool,
-        mtu: u32,
-    },
-    Observe {
-        node: usize,
-        six: bool,
-    },
-}
-
-pub(crate) fn step() -> impl Strategy<Value = Step> {
-    let endpoint = || (0..NETWORKS.len(), 0_u8..6, 0..NODES.len(), any::<bool>());
-    prop_oneof![
-        4 => endpoint().prop_map(|(network, name, node, attached)| Step::Add { network, name, node, attached }),
-        2 => endpoint().prop_map(|(network, name, node, attached)| Step::Move { network, name, node, attached }),
-        2 => endpoint().prop_map(|(network, name, ..)| Step::Remove { network, name }),
-        1 => (0..NETWORKS.len(), 1_u8..4).prop_map(|(network, number)| Step::Subnet { network, number }),
-        1 => (0..2_usize, any::<bool>(), prop_oneof![Just(0), Just(1400)]).prop_map(|(network, mpls, mtu)| Step::Switch { network, mpls, mtu }),
-        1 => (0..3_usize, any::<bool>()).prop_map(|(node, six)| Step::Observe { node, six }),
-    ]
-}
-
-pub(crate) fn world() -> World {
-    let mut world = World::default();
-    world.node("node-a", &["192.0.2.1", "2001:db8::1"], false);
-    world.node("node-b", &[], false);
-    world.node("node-c", &["2001:db8::3"], false);
-    world.node("switch", &["192.0.2.9"], true);
-    let mpls = intent_pb::Encapsulation::MplsUdp.into();
-    world.network(intent_pb::Network {
-        name: "routed".into(),
-        ..Default::default()
-    });
-    world.network(intent_pb::Network {
-        name: "labelled".into(),
-        encapsulation: mpls,
-        ..Default::default()
-    });
-    world.network(intent_pb::Network {
-        name: "bridged".into(),
-        bridged: true,
-        ..Default::default()
-    });
-    for network in NETWORKS {
-        world.subnet(network, "v4", "10.0.0.0/29");
-    }
-    world
-}
-
-pub(crate) fn run(world: &mut World, step: Step) {
-    // Refusals are part of the game.
-    let _ = match step {
-        Step::Add {
-            network,
-            name,
-            node,
-            attached,
-        } => {
-            let interface = if attached {
-                format!("v{network}-{name}")
-            } else {
-                String::new()
-            };
-            world.try_endpoint(NETWORKS[network], &format!("e{name}"), NODES[node], &interface)
-        }
-        Step::Move {
-            network,
-            name,
-            node,
-            attached,
-        } => {
-            let interface = if attached {
-                format!("v{network}-{name}")
-            } else {
-                String::new()
-            };
-            world.place(NETWORKS[network], &format!("e{name}"), NODES[node], &interface)
-        }
-        Step::Remove { network, name } => {
-            world.remove_endpoint(NETWORKS[network], &format!("e{name}"));
-            Ok(())
-        }
-        Step::Subnet { network, number } => {
-            let cidr = format!("fd00:{number}::/64");
-            let subnet = intent_pb::Subnet {
-                network: NETWORKS[network].into(),
-                name: format!("v6-{number}"),
-                cidr,
-                ..Default::default()
-            };
-            world
-                .apply(|t| intent::create_subnet(t, SubnetWish::from_proto(Some(subnet))?))
-                .map(drop)
-        }
-        Step::Switch { network, mpls, mtu } => {
-            let encapsulation = if mpls {
-                intent_pb::Encapsulation::MplsUdp
-            } else {
-                intent_pb::Encapsulation::Vxlan
+/// What a dataplane takes only once, whatever its identifier.
+fn no_two_claim_the_same(plan: &Plan) -> Result<(), String> {
+    let mut seen = std::collections::BTreeSet::new();
+    for planned in plan.values() {
+        let claim = match planned.object.object.as_ref().unwrap() {
+            Object::Vrf(vrf) if vrf.underlay => "the underlay".to_owned(),
+            Object::Service(s) => format!("service {} {} {} {}", s.vrf, s.address, s.protocol, s.port),
+            Object::SourceNat(s) => format!("source {} {} {}", s.inside, s.outside, s.prefix),
+            Object::HealthCheck(c) => format!("question {} {}", c.name, c.address),
+            Object::Port(p) if p.mirrors.len() > 4 => return Err(format!("port {} has {:?}", p.id, p.mirrors)),
+            Object::Port(p) => format!("interface {}", p.interface),
+            Object::Identity(i) if !i.groups.is_sorted_by(|a, b| a < b) => {
+                return Err(format!("identity {} has {:?}", i.prefix, i.groups));
             }
-            .into();
-            let change = intent_pb::Network {
-                name: NETWORKS[network].into(),
-                encapsulation,
-                mtu,
-                ..Default::default()
-            };
-            world
-                .apply(|t| intent::update_network(t, NetworkWish::from_proto(Some(change))?, &Mask::Whole))
-                .map(drop)
+            _ => continue,
+        };
+        if !seen.insert(claim.clone()) {
+            return Err(format!("{claim} is there twice"));
         }
-        Step::Observe { node, six } => {
-            let address = if six {
-                format!("2001:db8::{}", node + 50)
-            } else {
-                format!("192.0.2.{}", node + 50)
-            };
-            let node = Name::new(NODES[node]).unwrap();
-            let said = (vec![address.parse().unwrap()], 1500);
-            world.apply(|t| intent::observe_node(t, &node, Some(said)))
+    }
+    Ok(())
+}
+
+/// A law about nothing holds always. So: random worlds have everything in them, and what is hard about it.
+#[test]
+fn random_worlds_have_everything_in_them() {
+    use proptest::{strategy::ValueTree as _, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        let steps = prop::collection::vec(step(), 30..90)
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
+        let mut world = world();
+        steps.into_iter().for_each(|step| run(&mut world, step));
+        for node in NODES {
+            let plan = compile(&world.state, &Name::new(node).unwrap(), &world.health);
+            for planned in plan.values() {
+                seen.extend(features(planned));
+            }
         }
-    };
+    }
+    let all = [
+        "audit",
+        "backend here and there",
+        "backend",
+        "blocks",
+        "bridge",
+        "check",
+        "collector here",
+        "collector away",
+        "contest",
+        "draining",
+        "floating",
+        "forward",
+        "joined",
+        "limits",
+        "mirrored",
+        "one to one",
+        "peer",
+        "policy",
+        "two groups",
+        "underlay",
+        "way out",
+    ];
+    let missing: Vec<&str> = all.into_iter().filter(|feature| !seen.contains(feature)).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "of {seen:?}");
+}
+
+fn features(planned: &crate::compile::Planned) -> Vec<&'static str> {
+    use crate::compile::Strength;
+    let mut found = Vec::new();
+    let mut when = |is: bool, feature| found.extend(is.then_some(feature));
+    when(planned.strength == Strength::JoinedEndpoint, "joined");
+    when(planned.strength == Strength::Allowed, "contest");
+    match planned.object.object.as_ref().unwrap() {
+        Object::Bridge(_) => when(true, "bridge"),
+        Object::Vrf(vrf) => when(vrf.underlay, "underlay"),
+        Object::Port(port) => {
+            when(port.policy != 0, "policy");
+            when(port.qos.is_some(), "limits");
+            when(!port.mirrors.is_empty(), "mirrored");
+        }
+        Object::Mirror(mirror) => {
+            let here = mirror.next_hop < 2_000_000_000;
+            when(here, "collector here");
+            when(!here, "collector away");
+        }
+        Object::NextHop(next_hop) => when(matches!(next_hop.action, Some(Action::Vrf(_))), "way out"),
+        Object::Policy(policy) => {
+            let mut rules = policy.ingress.iter().chain(&policy.egress);
+            when(rules.clone().any(|r| r.verdict() == pb::Verdict::Audit), "audit");
+            when(rules.any(|r| !r.groups.is_empty()), "peer");
+        }
+        Object::Identity(identity) => when(identity.groups.len() > 1, "two groups"),
+        Object::SourceNat(nat) => {
+            when(nat.block_size != 0, "blocks");
+            when(nat.block_size == 0, "one to one");
+        }
+        Object::Service(service) => {
+            let floating = service.name.starts_with("floating");
+            when(floating && service.protocol == 0, "floating");
+            when(floating && service.protocol != 0, "forward");
+            when(!floating && !service.backends.is_empty(), "backend");
+            let draining = service.backends.iter().filter(|b| b.draining).count();
+            when(draining > 0, "draining");
+            when(
+                draining > 0 && draining < service.backends.len(),
+                "backend here and there",
+            );
+        }
+        Object::HealthCheck(_) => when(true, "check"),
+        _ => {}
+    }
+    found
 }
 
 proptest! {
@@ -162,7 +132,6 @@ proptest! {
     #[test]
     fn every_reference_exists_and_remembering_changes_nothing(steps in prop::collection::vec((step(), any::<bool>()), 1..60)) {
         let mut world = world();
-        let health = Health::default();
         let mut compilers = NODES.map(|n| Compiler::new(Name::new(n).unwrap()));
         for (step, look) in steps {
             run(&mut world, step);
@@ -172,8 +141,8 @@ proptest! {
             }
             for (node, compiler) in NODES.iter().zip(&mut compilers) {
                 let before = compiler.plan().clone();
-                let dirty = compiler.update(&world.state, &health);
-                let fresh = compile(&world.state, &Name::new(node).unwrap(), &health);
+                let dirty = compiler.update(&world.state, &world.health);
+                let fresh = compile(&world.state, &Name::new(node).unwrap(), &world.health);
                 prop_assert_eq!(compiler.plan(), &fresh, "at {}", node);
                 for key in before.keys().chain(fresh.keys()) {
                     let changed = before.get(key).map(|p| &p.object) != fresh.get(key).map(|p| &p.object);
@@ -187,6 +156,9 @@ proptest! {
                     if let ObjectKey::NextHop(id) = key {
                         prop_assert!(is_ours(*id));
                     }
+                }
+                if let Err(twice) = no_two_claim_the_same(&fresh) {
+                    prop_assert!(false, "at {}: {}", node, twice);
                 }
             }
         }

@@ -1,6 +1,9 @@
 //! What small worlds are compiled into, and what holds for all of them.
 
 pub(crate) mod laws;
+mod oracle;
+mod rules;
+pub(crate) mod steps;
 mod worlds;
 
 use vrouter_proto::{
@@ -8,10 +11,10 @@ use vrouter_proto::{
     dataplane::{self as pb, next_hop::Action, object::Object},
 };
 
-use super::{ObjectKey, Plan, references};
+use super::{Health, ObjectKey, Plan, references};
 use crate::{
     intent::{self, Refusal},
-    model::{EndpointWish, Mask, Name, NetworkWish, NodeWish, SubnetWish},
+    model::{EndpointWish, Invalid, Mask, Name, NetworkWish, NodeWish, SubnetWish, Wish},
     state::{State, Transaction},
 };
 
@@ -19,6 +22,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) state: State,
+    pub(crate) health: Health,
 }
 
 impl World {
@@ -29,6 +33,70 @@ impl World {
             self.state = state;
         }
         Ok(made)
+    }
+
+    /// Creates an object of the kinds that are made of one mould, or changes it as a whole.
+    pub(crate) fn put<K: intent::Rules>(&mut self, wish: Result<Wish<K>, Invalid>) -> Result<(), Refusal> {
+        let wish = wish?;
+        let there = self.state.object::<K>(&K::id(&wish.name, &wish.spec)).is_some();
+        self.apply(|t| match there {
+            true => intent::update(t, wish, &Mask::Whole),
+            false => intent::create(t, wish),
+        })
+        .map(drop)
+    }
+
+    pub(crate) fn group(&mut self, group: intent_pb::Group) {
+        self.put(Wish::<crate::model::GroupSpec>::from_proto(Some(group)))
+            .unwrap();
+    }
+
+    pub(crate) fn policy(&mut self, policy: intent_pb::Policy) {
+        self.put(Wish::<crate::model::PolicySpec>::from_proto(Some(policy)))
+            .unwrap();
+    }
+
+    pub(crate) fn router(&mut self, router: intent_pb::Router) {
+        self.put(Wish::<crate::model::RouterSpec>::from_proto(Some(router)))
+            .unwrap();
+    }
+
+    pub(crate) fn service(&mut self, service: intent_pb::Service) {
+        self.put(Wish::<crate::model::ServiceSpec>::from_proto(Some(service)))
+            .unwrap();
+    }
+
+    pub(crate) fn floating(&mut self, floating: intent_pb::FloatingIp) {
+        self.put(Wish::<crate::model::FloatingIpSpec>::from_proto(Some(floating)))
+            .unwrap();
+    }
+
+    pub(crate) fn mirror(&mut self, mirror: intent_pb::Mirror) {
+        self.put(Wish::<crate::model::MirrorSpec>::from_proto(Some(mirror)))
+            .unwrap();
+    }
+
+    pub(crate) fn qos(&mut self, profile: intent_pb::QosProfile) {
+        self.put(Wish::<crate::model::QosProfileSpec>::from_proto(Some(profile)))
+            .unwrap();
+    }
+
+    /// Changes some fields of an endpoint.
+    pub(crate) fn change(&mut self, endpoint: intent_pb::Endpoint, fields: &[&str]) -> Result<(), Refusal> {
+        let mask = Mask::Fields(fields.iter().map(ToString::to_string).collect());
+        self.apply(|t| intent::update_endpoint(t, EndpointWish::from_proto(Some(endpoint))?, &mask))
+            .map(drop)
+    }
+
+    pub(crate) fn label(&mut self, network: &str, name: &str, labels: &[(&str, &str)]) {
+        let labels = labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let endpoint = intent_pb::Endpoint {
+            network: network.into(),
+            name: name.into(),
+            labels,
+            ..Default::default()
+        };
+        self.change(endpoint, &["labels"]).unwrap();
     }
 
     pub(crate) fn node(&mut self, name: &str, vteps: &[&str], external: bool) {
