@@ -20,7 +20,7 @@ pub(super) struct Target {
     pub(super) joined: bool,
     /// What policies tell apart there.
     pub(super) words: Arc<Vocabulary>,
-    /// Every address has an identity of its own: endpoints may use whole prefixes there, which others' addresses may be in.
+    /// Every address has an identity of its own: endpoints may use addresses beside their own there, which may be others'.
     pub(super) spell_all: bool,
 }
 

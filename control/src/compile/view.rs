@@ -12,7 +12,7 @@ use super::{
     objects::Local,
     policies::{self, Applied, Rules},
     reach::{Filter, Reach},
-    vocabulary::{Vocabulary, is_host},
+    vocabulary::Vocabulary,
 };
 use crate::{
     model::{Endpoint, Name},
@@ -29,8 +29,8 @@ pub(super) struct Memory {
     applied: HashMap<Scoped, (u64, Applied)>,
     sets: BTreeSet<(Name, Applied)>,
     rules: Arc<Rules>,
-    /// By network: when it was looked at, and whether endpoints of it may use whole prefixes.
-    wide: HashMap<Name, (u64, bool)>,
+    /// By network: when it was looked at, and whether an endpoint of it may use addresses beside its own.
+    shares: HashMap<Name, (u64, bool)>,
 }
 
 /// All that crosses the borders of networks, on one node.
@@ -161,7 +161,7 @@ impl Memory {
                 .chain(reach.seen_by(by))
                 .filter(|(of, _)| state.network(of).is_some_and(|n| !n.external))
                 .collect();
-            let spell_all = seen.iter().any(|(of, _)| self.wide(state, of));
+            let spell_all = seen.iter().any(|(of, _)| self.shares(state, of));
             for (of, filter) in seen {
                 let part = parts.entry(of.clone()).or_insert_with(|| Part {
                     hosted: hosted.contains(of),
@@ -177,20 +177,18 @@ impl Memory {
                 });
             }
         }
-        self.wide.retain(|name, _| parts.contains_key(name));
+        self.shares.retain(|name, _| parts.contains_key(name));
         parts.into_iter().map(|(name, part)| (name, Arc::new(part))).collect()
     }
 
-    fn wide(&mut self, state: &State, network: &Name) -> bool {
+    fn shares(&mut self, state: &State, network: &Name) -> bool {
         let touched = state.touched(network);
-        match self.wide.get(network) {
-            Some((at, wide)) if *at == touched => *wide,
+        match self.shares.get(network) {
+            Some((at, shares)) if *at == touched => *shares,
             _ => {
-                let wide = state
-                    .endpoints_of(network)
-                    .any(|e| e.allowed_addresses.iter().any(|p| !is_host(p.cidr())));
-                self.wide.insert(network.clone(), (touched, wide));
-                wide
+                let shares = state.endpoints_of(network).any(|e| !e.allowed_addresses.is_empty());
+                self.shares.insert(network.clone(), (touched, shares));
+                shares
             }
         }
     }

@@ -127,7 +127,7 @@ fn features(planned: &crate::compile::Planned) -> Vec<&'static str> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn every_reference_exists_and_remembering_changes_nothing(steps in prop::collection::vec((step(), any::<bool>()), 1..60)) {
