@@ -24,6 +24,8 @@ pub enum Need {
     Scapy,
     /// `iperf3`.
     Iperf,
+    /// `nft`, and connection tracking in the kernel.
+    Nft,
     /// The built daemons and `vrctl`.
     Daemons,
 }
@@ -43,6 +45,10 @@ impl Need {
             Self::KernelVxlan => lack_of_vxlan(),
             Self::Tshark => lack_of_tool("tshark").or_else(|| lack_of_tool("tcpdump")),
             Self::Iperf => lack_of_tool("iperf3"),
+            Self::Nft => lack_of_tool("nft").or_else(|| {
+                let tracks = Path::new("/proc/net/nf_conntrack").exists();
+                (!tracks).then(|| "connection tracking in the kernel (nf_conntrack, with its file in /proc)".to_owned())
+            }),
             Self::Scapy => {
                 let output = run::output(Command::new("/usr/bin/python3").args(["-c", "import scapy"]));
                 match output {
