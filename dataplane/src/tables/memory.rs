@@ -33,6 +33,20 @@ pub(super) unsafe trait Zeroable: Sized {
     fn zero() -> Self;
 }
 
+macro_rules! zeroable_atomics {
+    ($($atomic:ident),+) => {$(
+        // SAFETY: an atomic of zero is zeros and needs no drop. (Loom's is not, and is made by `zero` instead.)
+        unsafe impl Zeroable for super::sync::$atomic {
+            #[cfg(any(test, vrouter_loom))]
+            fn zero() -> Self {
+                Self::new(0)
+            }
+        }
+    )+};
+}
+
+zeroable_atomics!(AtomicU32, AtomicU64);
+
 pub(super) use imp::Slab;
 
 #[cfg(not(vrouter_loom))]

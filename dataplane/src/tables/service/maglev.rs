@@ -226,8 +226,8 @@ mod tests {
         let six = identity_hash("fd00::1".parse().unwrap(), 80);
         let table = Maglev::build(&members(5, |_| 1)).unwrap();
         let start: Vec<_> = table.slots().iter().take(12).copied().collect();
-        assert_eq!((four, six), (0, 0));
-        assert_eq!(start, [0; 12]);
+        assert_eq!((four, six), (14_277_422_699_093_330_260, 4_405_590_759_194_405_382));
+        assert_eq!(start, [3, 0, 0, 2, 1, 1, 1, 2, 3, 1, 0, 2]);
     }
 
     #[test]

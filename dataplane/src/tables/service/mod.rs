@@ -5,6 +5,9 @@
 
 mod clients;
 mod maglev;
+#[cfg(test)]
+#[cfg(not(vrouter_loom))]
+mod tests;
 
 use std::{
     net::IpAddr,

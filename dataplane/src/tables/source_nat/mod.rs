@@ -6,6 +6,10 @@
 
 mod blocks;
 mod pool;
+mod sources;
+#[cfg(test)]
+#[cfg(not(vrouter_loom))]
+mod tests;
 
 use std::{net::IpAddr, sync::Arc};
 

@@ -280,3 +280,11 @@ fn check(spec: &PoolSpec) -> Result<(), BadPool> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+impl Pool {
+    /// Sources that own something, and holders of blocks.
+    pub(super) fn audit(&self) -> (usize, u64) {
+        self.blocks.as_ref().map_or((0, 0), |blocks| blocks.audit())
+    }
+}
