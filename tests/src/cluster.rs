@@ -64,6 +64,14 @@ pub struct Compute {
 }
 
 impl Compute {
+    /// Starts vrouterd on a node; `wired`: with the node's uplink. Only `underlay`, `frames` and `vrouterd` of the options matter.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(topology: &Topology, node: Node, options: &Options, wired: bool) -> Result<Self> {
+        start_vrouterd(topology, node, options, wired)
+    }
+
     /// A client of its vrouterd.
     ///
     /// # Errors

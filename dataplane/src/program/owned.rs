@@ -226,7 +226,7 @@ mod tests {
         /// The owned set is what a recount of all uses says, and the change is the difference of two sets.
         #[test]
         fn ownership_is_what_a_recount_says(steps in steps(), split in 0..60_usize) {
-            let address = |number: u8| if number % 2 == 0 {
+            let address = |number: u8| if number.is_multiple_of(2) {
                 IpAddr::from([203, 0, 113, number])
             } else {
                 format!("2001:db8:f::{number}").parse().unwrap()

@@ -122,7 +122,7 @@ impl Node {
     pub fn one(&mut self, interface: &str, frame: &[u8], from: &str) -> Vec<u8> {
         let mut out = self.send(interface, frame);
         assert_eq!(out.len(), 1, "{out:02x?}; drops so far: {:?}", self.drops());
-        assert_eq!(out[0].0, from);
+        assert_eq!(out[0].0, from, "drops so far: {:?}", self.drops());
         out.remove(0).1
     }
 
