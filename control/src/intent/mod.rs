@@ -30,6 +30,9 @@ pub use object::{Rules, create, delete, update};
 pub use refusal::Refusal;
 pub use subnet::{create_subnet, delete_subnet, update_subnet};
 
+#[cfg(test)]
+mod tests;
+
 /// A new uid.
 fn uid() -> String {
     uuid::Uuid::new_v4().to_string()

@@ -573,3 +573,6 @@ fn scope<'a, 'n, T>(
         .take_while(move |((of, _), _)| of == network)
         .map(|(_, object)| object)
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,3 +150,65 @@ pub(super) fn decode(text: &str, value: &[u8]) -> Result<Record, String> {
         Err(format!("{text}: holds another object"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::DefaultVerdict, state::Holder};
+
+    fn old(key: &str, json: &str) -> Record {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(json.as_bytes());
+        decode(key, &bytes).unwrap()
+    }
+
+    /// Values as they were written before addresses had other holders than endpoints, and before these fields were there.
+    #[test]
+    fn values_of_earlier_programs_are_read() {
+        let json = r#"{"network":"blue","address":"10.1.0.2","endpoint":"web"}"#;
+        let record = old("address/blue/10.1.0.2", json);
+        let Record::Address(allocation) = &record else {
+            panic!("an address")
+        };
+        assert_eq!(allocation.holder, Holder::Endpoint(Name::new("web").unwrap()));
+        assert_eq!(&encode(&record).unwrap()[1..], json.as_bytes(), "and written the same");
+
+        let json = r#"{"name":"blue","uid":"u","revision":1,"number":1,"bridged":false,"encapsulation":"vxlan","vni":4096,"mtu":null,"labels":{}}"#;
+        let Record::Network(network) = old("network/blue", json) else {
+            panic!("a network")
+        };
+        assert!(!network.external && network.default_ingress == DefaultVerdict::Allow);
+
+        let json = r#"{"network":"blue","name":"web","uid":"u","revision":2,"number":1,"node":null,"interface":null,"mac":"02:76:00:00:00:01","addresses":["10.1.0.2"],"wished_addresses":[],"labels":{},"client_id":null}"#;
+        let Record::Endpoint(endpoint) = old("endpoint/blue/web", json) else {
+            panic!("an endpoint")
+        };
+        assert!(endpoint.allowed_addresses.is_empty() && endpoint.qos.is_none() && !endpoint.allow_router);
+
+        let json =
+            r#"{"name":"a","uid":"u","revision":3,"number":1,"vteps":["192.0.2.1"],"labels":{},"external":false}"#;
+        let Record::Node(node) = old("node/a", json) else {
+            panic!("a node")
+        };
+        assert!(node.nat_addresses.is_empty() && !node.implicit);
+    }
+
+    #[test]
+    fn every_holder_is_read_as_it_was_written() {
+        let name = Name::new("x").unwrap();
+        for holder in [
+            Holder::Endpoint(name.clone()),
+            Holder::Service(name.clone()),
+            Holder::FloatingIp(name.clone()),
+        ] {
+            let allocation = crate::state::Allocation {
+                network: name.clone(),
+                address: "fd00::1".parse().unwrap(),
+                holder,
+            };
+            let record = Record::Address(allocation.into());
+            let bytes = encode(&record).unwrap();
+            assert_eq!(decode(&key(&record.key()), &bytes).unwrap(), record);
+        }
+    }
+}

@@ -1,13 +1,16 @@
 //! The kinds that were made of one mould, as the API shows them.
 
+use std::collections::BTreeSet;
+
 use vrouter_proto::control as pb;
 
 use super::super::objects::Shown;
 use crate::{
+    compile,
     model::{
-        BackendName, Collector, Direction, FloatingIp, FloatingIpSpec, Group, GroupSpec, HealthCheck, HealthKind,
-        Mirror, MirrorSpec, Name, Operator, Peer, Policy, PolicySpec, QosProfile, QosProfileSpec, Requirement, Router,
-        RouterSpec, Rule, RuleAction, Service, ServiceBackend, ServiceSpec,
+        BackendName, Collector, Direction, Family, FloatingIp, FloatingIpSpec, Group, GroupSpec, HealthCheck,
+        HealthKind, Mirror, MirrorSpec, Name, Operator, Peer, Policy, PolicySpec, QosProfile, QosProfileSpec,
+        Requirement, Router, RouterSpec, Rule, RuleAction, Service, ServiceBackend, ServiceSpec,
     },
     reconcile::Board,
     state::State,
@@ -267,31 +270,31 @@ impl Shown for MirrorSpec {
 }
 
 /// What became of each backend, per address.
-fn status(state: &State, _board: &Board, service: &Service) -> Vec<pb::BackendStatus> {
-    let checked = service.spec.health_check.is_some();
+fn status(state: &State, board: &Board, service: &Service) -> Vec<pb::BackendStatus> {
+    let families: BTreeSet<Family> = service.given.iter().map(|a| Family::of(*a)).collect();
+    let health = board.health().health();
     let mut all = Vec::new();
     for backend in state.backends(service) {
-        let families = service.given.iter().map(|a| crate::model::Family::of(*a));
-        let families: std::collections::BTreeSet<_> = families.collect();
         let node = backend.endpoint.as_ref().and_then(|e| e.attached_to());
         let placed = backend.endpoint.is_none() || node.is_some();
+        let probes = compile::probes(state, service, &backend);
         for address in &backend.addresses {
-            let detail = if !families.contains(&crate::model::Family::of(*address)) {
-                "the service has no address of this family"
+            let probe = probes.iter().find(|probe| probe.address == *address);
+            let condition = compile::condition(service, probe, &health);
+            let detail = if !families.contains(&Family::of(*address)) {
+                "the service has no address of this family".to_owned()
             } else if !placed {
-                "not attached to a node"
-            } else if checked {
-                "not asked yet"
+                "it is not attached to a node".to_owned()
             } else {
-                ""
+                condition.detail
             };
             all.push(pb::BackendStatus {
                 backend: backend.name.to_string(),
                 address: address.to_string(),
                 node: node.map(Name::to_string).unwrap_or_default(),
-                healthy: detail.is_empty(),
+                healthy: condition.healthy && placed && families.contains(&Family::of(*address)),
                 draining: backend.draining,
-                detail: detail.to_owned(),
+                detail,
             });
         }
     }

@@ -1,9 +1,16 @@
 //! Every RPC over a real unix socket, with good and bad input.
 
 mod endpoints;
+mod extras;
+mod fixture;
+mod floating_ips;
+mod groups;
 mod networks;
 mod nodes;
 mod parallel;
+mod policies;
+mod routers;
+mod services;
 mod subnets;
 mod watching;
 

@@ -69,3 +69,100 @@ async fn a_watch_tells_what_is_then_what_changes() {
     let bad = house.client.watch(pb::WatchRequest { kinds: vec![99] }).await;
     refused(bad.map(|_| ()), Code::InvalidArgument, "kinds[0]", "99");
 }
+
+#[tokio::test]
+async fn every_kind_is_watched() {
+    use super::fixture::*;
+    let mut house = two_networks().await;
+    let from = house.store.state().revision();
+    let group = pb::Group {
+        name: "g".into(),
+        endpoints: vec!["blue/web".into()],
+        ..Default::default()
+    };
+    house.group(group).await.unwrap();
+    let mut all = house
+        .client
+        .watch(pb::WatchRequest { kinds: vec![] })
+        .await
+        .unwrap()
+        .into_inner();
+    let kinds = vec![pb::ObjectKind::FloatingIp.into(), pb::ObjectKind::Group.into()];
+    let mut some = house
+        .client
+        .watch(pb::WatchRequest { kinds })
+        .await
+        .unwrap()
+        .into_inner();
+    house
+        .policy(pb::Policy {
+            name: "p".into(),
+            ..Default::default()
+        })
+        .await
+        .unwrap();
+    house.router(router("r", &["blue"], "ext")).await.unwrap();
+    house.floating_ip(floating("f", "blue/web")).await.unwrap();
+    house.service(service("s", &["blue/web"])).await.unwrap();
+    house
+        .qos_profile(pb::QosProfile {
+            name: "q".into(),
+            ..Default::default()
+        })
+        .await
+        .unwrap();
+    house
+        .mirror(pb::Mirror {
+            name: "m".into(),
+            group: "g".into(),
+            collector: Some(pb::mirror::Collector::Endpoint("red/cache".into())),
+            ..Default::default()
+        })
+        .await
+        .unwrap();
+    house.delete_endpoint("blue", "web").await.unwrap();
+
+    let mut seen = Vec::new();
+    loop {
+        let event = brief(&all.message().await.unwrap().unwrap());
+        let last = event.0 == Type::Updated && event.2.starts_with("service");
+        seen.push(event);
+        if last {
+            break;
+        }
+    }
+    assert!(seen.contains(&(Type::Existing, from + 1, "group g".into())), "{seen:?}");
+    let after: Vec<_> = seen.into_iter().skip_while(|e| e.0 != Type::Synced).skip(1).collect();
+    let gone = from + 8;
+    assert_eq!(
+        after,
+        [
+            (Type::Created, from + 2, "policy p".into()),
+            (Type::Created, from + 3, "router r".into()),
+            (Type::Created, from + 4, "floating ip f".into()),
+            (Type::Created, from + 5, "service s".into()),
+            (Type::Created, from + 6, "qos profile q".into()),
+            (Type::Created, from + 7, "mirror m".into()),
+            // One step takes the endpoint away, and its name from everything that had it.
+            (Type::Deleted, gone, "endpoint web".into()),
+            (Type::Updated, gone, "group g".into()),
+            (Type::Updated, gone, "floating ip f".into()),
+            (Type::Updated, gone, "service s".into()),
+        ]
+    );
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        let (kind, _, name) = brief(&some.message().await.unwrap().unwrap());
+        seen.push((kind, name));
+    }
+    assert_eq!(
+        seen,
+        [
+            (Type::Existing, "group g".into()),
+            (Type::Synced, String::new()),
+            (Type::Created, "floating ip f".into()),
+            (Type::Updated, "group g".into()),
+            (Type::Updated, "floating ip f".into()),
+        ]
+    );
+}

@@ -56,6 +56,7 @@ async fn everything_is_kept() {
         })
         .await
         .unwrap();
+    store.transact(every_kind).await.unwrap();
     let before = store.state();
     store.close().await;
     let after = open(&path).unwrap().state();
@@ -64,8 +65,117 @@ async fn everything_is_kept() {
         after.records().collect::<Vec<_>>(),
         before.records().collect::<Vec<_>>()
     );
-    assert_eq!(after.records().count(), 12);
+    // Twelve; three networks, subnets and cursors; seven objects with their cursors; two addresses.
+    assert_eq!(after.records().count(), 12 + 3 + 14 + 2);
+    assert_eq!(
+        after.members(&Name::new("g").unwrap()).len(),
+        1,
+        "indices are made anew"
+    );
     assert!(intent::audit(&after).findings.is_empty());
+}
+
+/// One of each of the kinds that refer to others.
+fn every_kind(t: &mut crate::state::Transaction) -> Result<(), Refusal> {
+    use crate::model::{
+        FloatingIpSpec, GroupSpec, MirrorSpec, PolicySpec, QosProfileSpec, RouterSpec, ServiceSpec, SubnetWish, Wish,
+    };
+    use vrouter_proto::control as pb;
+    let external = pb::Network {
+        name: "ext".into(),
+        external: true,
+        ..Default::default()
+    };
+    intent::create_network(t, NetworkWish::from_proto(Some(external))?)?;
+    let subnet = pb::Subnet {
+        network: "ext".into(),
+        name: "v6".into(),
+        cidr: "2001:db8::/64".into(),
+        ..Default::default()
+    };
+    intent::create_subnet(t, SubnetWish::from_proto(Some(subnet))?)?;
+    let group = pb::Group {
+        name: "g".into(),
+        match_labels: [("k".into(), "\u{e9}\"".into())].into(),
+        match_expressions: vec![pb::LabelRequirement {
+            key: "absent".into(),
+            operator: pb::label_requirement::Operator::DoesNotExist.into(),
+            values: vec![],
+        }],
+        ..Default::default()
+    };
+    intent::create_group(t, Wish::<GroupSpec>::from_proto(Some(group))?, true)?;
+    let policy = pb::Policy {
+        name: "p".into(),
+        applies_to: "g".into(),
+        rules: vec![pb::PolicyRule {
+            name: "r".into(),
+            direction: 1,
+            action: 3,
+            peers: vec![pb::Peer {
+                peer: Some(pb::peer::Peer::Cidr("0.0.0.0/0".into())),
+                except: vec!["192.0.2.7".into()],
+            }],
+            traffic: vec![pb::Traffic {
+                protocol: "icmpv6".into(),
+                icmp_type: Some(128),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    intent::create(t, Wish::<PolicySpec>::from_proto(Some(policy))?)?;
+    let router = pb::Router {
+        name: "r".into(),
+        networks: vec!["blue".into()],
+        external_network: "ext".into(),
+        ..Default::default()
+    };
+    intent::create(t, Wish::<RouterSpec>::from_proto(Some(router))?)?;
+    let floating = pb::FloatingIp {
+        name: "f".into(),
+        network: "ext".into(),
+        endpoint: "blue/web".into(),
+        ..Default::default()
+    };
+    intent::create(t, Wish::<FloatingIpSpec>::from_proto(Some(floating))?)?;
+    let service = pb::Service {
+        network: "blue".into(),
+        name: "s".into(),
+        addresses: vec!["fd99::1".into()],
+        ports: vec![pb::ServicePort {
+            port: 80,
+            ..Default::default()
+        }],
+        group: "g".into(),
+        health_check: Some(pb::ServiceHealthCheck {
+            kind: "grpc".into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    intent::create(t, Wish::<ServiceSpec>::from_proto(Some(service))?)?;
+    let profile = pb::QosProfile {
+        name: "q".into(),
+        egress: Some(pb::QosRate {
+            packets_per_second: u64::MAX,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    intent::create(t, Wish::<QosProfileSpec>::from_proto(Some(profile))?)?;
+    let mirror = pb::Mirror {
+        name: "m".into(),
+        group: "g".into(),
+        collector: Some(pb::mirror::Collector::Erspan(pb::ErspanCollector {
+            address: "2001:db8::99".into(),
+            session: 7,
+        })),
+        ..Default::default()
+    };
+    intent::create(t, Wish::<MirrorSpec>::from_proto(Some(mirror))?)?;
+    Ok(())
 }
 
 #[tokio::test]
