@@ -146,6 +146,14 @@ impl Ip {
         self.summed(6, tcp_segment(ports, flags, options, payload), 16, false)
     }
 
+    /// A segment with these sequence and acknowledgement numbers, and a window of 65535.
+    pub fn segment(&self, ports: (u16, u16), (seq, ack): (u32, u32), flags: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = tcp_segment(ports, flags, &[], payload);
+        bytes[4..8].copy_from_slice(&seq.to_be_bytes());
+        bytes[8..12].copy_from_slice(&ack.to_be_bytes());
+        self.summed(6, bytes, 16, false)
+    }
+
     pub fn tcp_partial(&self, ports: (u16, u16), flags: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
         self.summed(6, tcp_segment(ports, flags, options, payload), 16, true)
     }

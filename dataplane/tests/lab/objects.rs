@@ -328,3 +328,13 @@ pub fn health_check(id: u32, vrf: u32, address: &str, port: u16) -> Object {
         fall: 0,
     })
 }
+
+/// One port of a protocol.
+pub fn port_range(protocol: u8, port: u16) -> TrafficMatch {
+    TrafficMatch {
+        protocol,
+        first_port: port,
+        last_port: port,
+        ..TrafficMatch::default()
+    }
+}
