@@ -71,6 +71,11 @@ fn ended(tables: &Tables, shared: &Shared, counters: &Counters, flow: &EndedFlow
         EndReason::Idle | EndReason::Removed => counters.flows_expired.add(1),
     }
     give_back_port(tables, flow);
+    let action = FlowAction::unpack(flow.action);
+    let service = action.service.filter(|_| flow.action != [0; 3]);
+    if let Some(service) = service.and_then(|slot| tables.service(slot)) {
+        service.ended(flow.key.src(), action.backend, now_ms);
+    }
     shared.events.tell(|| FlowEvent {
         change: FlowChange::Ended,
         at: now_ms * 1_000_000,

@@ -24,7 +24,7 @@ use crate::{
         policy::{Ruling, Verdict},
         slots::{NextHopSlot, PortSlot, VrfSlot},
     },
-    wire::proto,
+    wire::{Fragment, proto},
 };
 
 /// Translations that are tried for a flow whose way back is taken, and races with other workers that are borne.
@@ -429,7 +429,15 @@ impl Settling<'_> {
             // Whoever claims by another port to be of the flow does not end it.
             && !context.tables.is_current(hit.epoch, self.vrf)
         {
-            let action = denial(&packet, reason, &decision);
+            // What the flow had stays its own: a later change may allow it again.
+            let had = chosen(context, &hit);
+            let action = FlowAction {
+                service: had.and_then(|had| had.service),
+                source_nat: had.and_then(|had| had.source_nat),
+                backend: had.map_or(0, |had| had.backend),
+                pool: had.map_or(0, |had| had.pool),
+                ..denial(&packet, reason, &decision)
+            };
             let stamp = self.stamp(context.tables, true);
             context.shared.flows.revalidate(hit.flow, stamp, &action.pack());
             touch(context, &packet, hit.flow);
@@ -505,6 +513,13 @@ fn action_of(decision: &Decision<'_>, first: &FlowKey, stateful: bool) -> FlowAc
     }
 }
 
+/// What was decided for a flow before, by either direction.
+fn chosen(context: &Context<'_>, hit: &FlowHit) -> Option<FlowAction> {
+    let ways = [Some(*hit), context.shared.flows.sibling(hit.flow)];
+    let mut decided = ways.into_iter().flatten().filter(|way| way.epoch != STALE);
+    decided.next().map(|way| FlowAction::unpack(way.action))
+}
+
 /// What a flow had before, as far as it may be kept.
 fn kept(context: &Context<'_>, hit: &FlowHit, answers: FlowKey) -> Kept {
     let pool = |hit: FlowHit| {
@@ -527,8 +542,14 @@ fn before(hit: &FlowHit) -> Option<NextHopSlot> {
 
 /// Type and code of an ICMP packet.
 fn icmp_of(packet: &Packet) -> Option<(u8, u8)> {
-    (matches!(packet.parsed.proto, proto::ICMP | proto::ICMPV6) && !packet.related)
-        .then(|| decide::icmp_of(packet.frame.data().get(usize::from(packet.parsed.l4)..)?))?
+    if !matches!(packet.parsed.proto, proto::ICMP | proto::ICMPV6) || packet.related {
+        return None;
+    }
+    match packet.parsed.fragment {
+        // Of an echo, the key tells; of all else, nothing does: no rule about a type matches it.
+        Fragment::Later => packet.is_signal().then_some((u8::MAX, u8::MAX)),
+        _ => decide::icmp_of(packet.frame.data().get(usize::from(packet.parsed.l4)..)?),
+    }
 }
 
 /// Where answers to `first` go: back to its source, in the VRF that it came from. From one VRF to the next nothing is translated
