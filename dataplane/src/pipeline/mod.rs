@@ -9,6 +9,7 @@
 //! Nothing here allocates, locks, blocks, logs or asks for the time: the worker brings everything in a [`Context`].
 
 mod arrival;
+mod bridged;
 mod clear;
 pub mod context;
 pub mod counters;

@@ -278,7 +278,7 @@ impl Settling<'_> {
         }
         if stateful
             && packet.parsed.proto == proto::TCP
-            && let Err(reason) = track::opens(&packet)
+            && let Err(reason) = track::opens(packet.frame.data(), &packet.parsed)
         {
             decision.release();
             context.drop_packet(packet, reason);
@@ -584,12 +584,12 @@ fn port_behind(tables: &Tables, slot: NextHopSlot) -> Option<PortSlot> {
     }
 }
 
-fn rule(ruling: Option<Ruling>) -> u32 {
+pub(super) fn rule(ruling: Option<Ruling>) -> u32 {
     ruling.map_or(0, |ruling| ruling.rule)
 }
 
 /// What rulings say of a flow.
-fn flags_of(rulings: [Option<Ruling>; 2]) -> FlowFlags {
+pub(super) fn flags_of(rulings: [Option<Ruling>; 2]) -> FlowFlags {
     let any = |asked: fn(&Ruling) -> bool| rulings.iter().flatten().any(asked);
     FlowFlags::NONE
         .with_if(any(|ruling| ruling.verdict == Verdict::Audit), FlowFlags::AUDIT)
@@ -624,7 +624,7 @@ fn finish(context: &mut Context<'_>, packet: Packet, fate: Fate) {
     }
 }
 
-fn insert(context: &mut Context<'_>, flow: &NewFlow) -> Result<FlowHit, InsertError> {
+pub(super) fn insert(context: &mut Context<'_>, flow: &NewFlow) -> Result<FlowHit, InsertError> {
     let now = context.now_ms();
     let mut made = context.shared.flows.insert(&mut context.state.flows, flow, now);
     let full = matches!(

@@ -1,6 +1,7 @@
 //! Switching within a bridge: by destination MAC, programmed or learned; by flooding where that says nothing.
 
 use super::{
+    bridged::{self, Passage},
     context::Context,
     forward,
     ingress::{self, destination_mac, source_mac},
@@ -35,6 +36,7 @@ struct Switched {
     frame: Frame,
     port: PortSlot,
     side: Side,
+    slot: BridgeSlot,
 }
 
 /// A frame from a workload. Gives a packet if it is for the gateway.
@@ -63,6 +65,7 @@ pub(super) fn from_workload(
             frame,
             port,
             side: Side::Local,
+            slot,
         },
         Some(Place::Port(port.raw())),
         parsed.ok(),
@@ -85,6 +88,7 @@ pub(super) fn from_tunnel(
             frame,
             port,
             side: Side::Remote,
+            slot,
         },
         from.map(|slot| Place::NextHop(slot.raw())),
         parsed,
@@ -98,7 +102,7 @@ fn enter(
     location: Option<Place>,
     parsed: Option<Parsed>,
 ) -> Option<Packet> {
-    let Switched { frame, port, side } = switched;
+    let Switched { frame, port, side, .. } = switched;
     let Some(bridge) = context.tables.bridge(slot) else {
         context.drop_frame(port, None, frame, DropReason::UnknownPort);
         return None;
@@ -120,7 +124,12 @@ fn enter(
             .learned
             .learn(slot.raw(), source.0, location, context.now_s());
     }
-    let switched = Switched { frame, port, side };
+    let switched = Switched {
+        frame,
+        port,
+        side,
+        slot,
+    };
     let Some(parsed) = parsed else {
         return switch(context, slot, bridge, switched, destination);
     };
@@ -168,6 +177,7 @@ pub(super) fn from_router(
             frame,
             port,
             side: Side::Local,
+            slot,
         },
         to,
     );
@@ -218,6 +228,9 @@ fn to_next_hop(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, n
     match context.tables.next_hop(next_hop).map(|n| &n.action) {
         Some(Action::Port(hop)) => to_port(context, bridge, switched, hop.port),
         Some(Action::Tunnel(hop)) if switched.side == Side::Local => {
+            let Some(switched) = permitted(context, bridge, switched, None) else {
+                return;
+            };
             let hash = frame_hash(context, &switched.frame);
             forward::frame_to_tunnel(context, switched.port, bridge.vrf, switched.frame, hop, hash);
         }
@@ -230,11 +243,14 @@ fn to_next_hop(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, n
 }
 
 fn to_port(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, port: PortSlot) {
-    let Switched { frame, port: from, .. } = switched;
-    if port == from {
-        context.drop_frame(from, bridge.vrf, frame, DropReason::Hairpin);
+    if port == switched.port {
+        context.drop_frame(port, bridge.vrf, switched.frame, DropReason::Hairpin);
         return;
     }
+    let Some(switched) = permitted(context, bridge, switched, Some(port)) else {
+        return;
+    };
+    let Switched { frame, port: from, .. } = switched;
     let fits = context
         .tables
         .port(port)
@@ -252,6 +268,30 @@ enum Target {
     NextHop(NextHopSlot),
 }
 
+/// The frame, if policies let it pass to this port, or to another node.
+#[inline]
+fn permitted(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, to: Option<PortSlot>) -> Option<Switched> {
+    let from = (switched.side == Side::Local).then_some(switched.port);
+    let asked = |port: Option<PortSlot>| port.and_then(|port| context.tables.port(port)?.policy.as_deref());
+    if asked(from).is_none() && asked(to).is_none() {
+        return Some(switched);
+    }
+    let passage = Passage {
+        slot: switched.slot,
+        bridge,
+        port: switched.port,
+        from,
+        to,
+    };
+    match bridged::admit(context, &switched.frame, &passage) {
+        Ok(()) => Some(switched),
+        Err(reason) => {
+            context.drop_frame(switched.port, bridge.vrf, switched.frame, reason);
+            None
+        }
+    }
+}
+
 /// Sends the frame to every other port of the bridge, and, if it came from one, to every other node. The last recipient gets
 /// the frame itself, the others copies.
 fn flood(context: &mut Context<'_>, bridge: &Bridge, switched: Switched) {
@@ -259,6 +299,7 @@ fn flood(context: &mut Context<'_>, bridge: &Bridge, switched: Switched) {
         frame,
         port: from,
         side,
+        slot,
     } = switched;
     let tables = context.tables;
     let remotes = match bridge.flood.and_then(|flood| tables.next_hop(flood)).map(|n| &n.action) {
@@ -281,6 +322,7 @@ fn flood(context: &mut Context<'_>, bridge: &Bridge, switched: Switched) {
                     frame,
                     port: from,
                     side,
+                    slot,
                 },
                 target,
             );
@@ -294,6 +336,7 @@ fn flood(context: &mut Context<'_>, bridge: &Bridge, switched: Switched) {
                     frame: copy,
                     port: from,
                     side,
+                    slot,
                 },
                 target,
             );

@@ -7,15 +7,20 @@ use crate::{
         conntrack::{self, NotAnOpening, Segment, Tracking},
         flow::FlowRef,
     },
+    wire::Parsed,
 };
 
-/// Lets a segment of a tracked flow pass, or says why not. Fragments pass: their heads were judged without knowing how long the
-/// segment is.
+/// [`admit_segment`] of a routed packet.
 pub(super) fn admit(shared: &Shared, packet: &Packet, flow: FlowRef) -> Result<(), DropReason> {
-    if packet.parsed.is_fragment() {
+    admit_segment(shared, packet.frame.data(), &packet.parsed, flow)
+}
+
+/// Lets a segment of a tracked flow pass, or says why not. Fragments pass: nobody knows how long their segment is.
+pub(super) fn admit_segment(shared: &Shared, data: &[u8], parsed: &Parsed, flow: FlowRef) -> Result<(), DropReason> {
+    if parsed.is_fragment() {
         return Ok(());
     }
-    let segment = segment(packet)?;
+    let segment = segment(data, parsed)?;
     let flows = &shared.flows;
     let (own, peer) = (flows.state(flow), flows.sibling_state(flow));
     if own == 0 && peer == 0 {
@@ -38,11 +43,11 @@ pub(super) fn admit(shared: &Shared, packet: &Packet, flow: FlowRef) -> Result<(
 }
 
 /// A segment that may begin a flow.
-pub(super) fn opens(packet: &Packet) -> Result<(), DropReason> {
-    if packet.parsed.is_fragment() {
+pub(super) fn opens(data: &[u8], parsed: &Parsed) -> Result<(), DropReason> {
+    if parsed.is_fragment() {
         return Ok(());
     }
-    opening(&segment(packet)?).map(|_| ())
+    opening(&segment(data, parsed)?).map(|_| ())
 }
 
 fn opening(segment: &Segment) -> Result<u64, DropReason> {
@@ -52,11 +57,9 @@ fn opening(segment: &Segment) -> Result<u64, DropReason> {
     })
 }
 
-fn segment(packet: &Packet) -> Result<Segment, DropReason> {
-    let header = packet
-        .frame
-        .data()
-        .get(usize::from(packet.parsed.l4)..)
+fn segment(data: &[u8], parsed: &Parsed) -> Result<Segment, DropReason> {
+    let header = data
+        .get(usize::from(parsed.l4)..parsed.end as usize)
         .unwrap_or_default();
     let offset = header.get(12).map_or(0, |byte| usize::from(byte >> 4) * 4);
     Segment::parse(header, header.len().saturating_sub(offset)).map_err(|_| DropReason::BadTransport)

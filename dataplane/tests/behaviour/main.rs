@@ -18,6 +18,7 @@ mod mirrors;
 mod nat;
 mod paths;
 mod policy;
+mod policy_bridged;
 mod related;
 mod services;
 mod shortage;
