@@ -71,7 +71,9 @@ fn between(v6: bool, from: u32, to: u32, packet: impl FnOnce(Ip) -> Vec<u8>) -> 
 /// Sends a frame; gives the ports that it came out of.
 fn reaches(node: &mut Node, from: u32, frame: &[u8]) -> Vec<String> {
     let out = node.send(&p(from), frame);
-    out.into_iter().map(|(interface, _)| interface).collect()
+    let mut ports: Vec<_> = out.into_iter().map(|(interface, _)| interface).collect();
+    ports.sort();
+    ports
 }
 
 #[test]
