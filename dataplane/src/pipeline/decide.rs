@@ -447,7 +447,8 @@ impl<'a> Walk<'a, '_> {
                 .pool
                 .translate(source, port, key.protocol(), self.question.attempt)?,
         };
-        if !nat.pool.is_one_to_one() && !(counted && kept.is_some()) {
+        let known = nat.pool.is_one_to_one() || counted && kept.is_some();
+        if !known {
             self.decision.taken = Some(Taken {
                 nat,
                 source,

@@ -50,7 +50,7 @@ fn ask(node: &mut Node, v6: bool, port: u16) -> u32 {
     let mut out = node.send(&p(1), &out_of(1, &question));
     assert_eq!(out.len(), 1, "{:?}", node.drops());
     let (to, frame) = out.remove(0);
-    let who = (2..=5).find(|id| interface(*id) == to).expect("a backend");
+    let who = (2..=5).find(|id| interface(*id) == to).unwrap();
     let expected = Ip::new(client, host(v6, who)).hop_limit(63).udp((port, 5353), b"?");
     assert_eq!(frame, into(who, &expected));
     let answer = Ip::new(host(v6, who), client).udp((5353, port), b"!");

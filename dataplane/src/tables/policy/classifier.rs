@@ -187,7 +187,7 @@ impl Table {
 
 /// Cuts overlapping intervals (first, last, rule) into disjoint ones that cover everything from 0 on, and tells each one's start and
 /// least rule, ascending. Neighbours of the same rule are joined.
-fn cut(intervals: &mut Vec<(u16, u16, u32)>, mut each: impl FnMut(u16, u32)) {
+fn cut(intervals: &mut [(u16, u16, u32)], mut each: impl FnMut(u16, u32)) {
     intervals.sort_unstable();
     let mut edges: Vec<u32> = intervals
         .iter()
