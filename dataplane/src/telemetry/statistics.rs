@@ -43,6 +43,8 @@ pub struct Statistics {
     pub frames: FrameStatistics,
     /// The flow table.
     pub flows: FlowStatistics,
+    /// Fragments under way.
+    pub fragments: FragmentStatistics,
     /// Of each source translation.
     pub source_nats: Vec<SourceNatStatistics>,
     /// Of each service.
@@ -173,6 +175,17 @@ pub struct FlowStatistics {
     pub uncached: u64,
 }
 
+/// Fragments whose ports their datagram's head tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentStatistics {
+    /// Datagrams whose fragments are remembered.
+    pub datagrams: u64,
+    /// Fragments held for a head that has not come.
+    pub held: u64,
+    /// Datagrams that came in fragments since start.
+    pub tracked: u64,
+}
+
 /// Reads all counters, under the names of `tables`.
 pub fn statistics(sources: &Sources, tables: &Tables, baselines: &Baselines) -> Statistics {
     let Sources { shared, workers, pool } = sources;
@@ -221,6 +234,11 @@ pub fn statistics(sources: &Sources, tables: &Tables, baselines: &Baselines) -> 
             evicted: sum(|worker| worker.flows_evicted.get()),
             refused: sum(|worker| worker.flows_refused.get()),
             uncached: sum(|worker| worker.uncached.get()),
+        },
+        fragments: FragmentStatistics {
+            datagrams: sum(|worker| worker.fragment_datagrams.get()),
+            held: sum(|worker| worker.fragments_held.get()),
+            tracked: sum(|worker| worker.fragments_tracked.get()),
         },
         source_nats: (tables.source_nat_slots.iter())
             .map(|(_, nat)| SourceNatStatistics {

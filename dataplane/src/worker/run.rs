@@ -57,22 +57,23 @@ pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
             std::hint::spin_loop();
             continue;
         }
-        let longest = if turn.sending { SENDING_NAP } else { NAP };
-        // Wake-ups by time are no finer than a millisecond: what is due before is awaited awake.
-        let left = turn
-            .due
-            .map_or(NAP, |due| Duration::from_nanos(due.saturating_sub(clock.now())));
-        let Some(longest) = left
-            .min(longest + ALARM)
-            .checked_sub(ALARM)
-            .filter(|longest| !longest.is_zero())
-        else {
+        let Some(longest) = nap(&turn, clock.now()) else {
             std::hint::spin_loop();
             continue;
         };
         sleep(&mut worker, longest);
         idle_since = None;
     }
+}
+
+/// How long to sleep after a turn that moved nothing; `None`: what waits is due too soon for that.
+fn nap(turn: &super::Turn, now: u64) -> Option<Duration> {
+    let longest = if turn.sending { SENDING_NAP } else { NAP };
+    let Some(due) = turn.due else {
+        return Some(longest);
+    };
+    let left = Duration::from_nanos(due.saturating_sub(now)).checked_sub(ALARM)?;
+    Some(left.min(longest)).filter(|nap| !nap.is_zero())
 }
 
 /// Sleeps until a packet, a message or the timeout. Wake-ups are edges, so a packet that came since the last look is one.
@@ -86,4 +87,31 @@ fn sleep(worker: &mut Worker, longest: Duration) {
         core.wait(longest);
     }
     mailbox.sleeping.store(false, Ordering::SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Turn, *};
+
+    #[test]
+    fn a_nap_ends_before_what_waits_is_due() {
+        let turn = |sending, due| Turn {
+            sending,
+            due,
+            ..Turn::default()
+        };
+        assert_eq!(nap(&turn(false, None), 7), Some(NAP));
+        assert_eq!(nap(&turn(true, None), 7), Some(SENDING_NAP));
+        let milliseconds = |n: u64| n * 1_000_000;
+        assert_eq!(nap(&turn(false, Some(milliseconds(500))), 0), Some(NAP));
+        assert_eq!(
+            nap(&turn(false, Some(milliseconds(50))), milliseconds(10)),
+            Some(Duration::from_millis(38))
+        );
+        assert_eq!(nap(&turn(true, Some(milliseconds(50))), 0), Some(SENDING_NAP));
+        for soon in [0, 1, 2] {
+            assert_eq!(nap(&turn(false, Some(milliseconds(10 + soon))), milliseconds(10)), None);
+        }
+        assert_eq!(nap(&turn(false, Some(0)), milliseconds(10)), None, "overdue");
+    }
 }

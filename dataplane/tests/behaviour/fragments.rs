@@ -28,7 +28,7 @@ fn piece(ip: &Ip, id: u16, offset: u16, part: &[u8], more: bool) -> Vec<u8> {
         return ip.packet(44, &[&[17, 0, field[0], field[1], 0, 0, id[0], id[1]], part].concat());
     }
     ip.id = id;
-    ip.fragment = offset / 8 | u16::from(more) << 13;
+    ip.fragment = (offset / 8) | (u16::from(more) << 13);
     ip.packet(17, part)
 }
 

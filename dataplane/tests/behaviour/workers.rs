@@ -56,6 +56,45 @@ fn the_ports_of_one_batch_are_spread_over_workers() {
 }
 
 #[test]
+fn the_worker_of_a_port_holds_back_what_others_forward() {
+    use vrouter_dataplane::{
+        program::object::PortSpec,
+        tables::qos::{QosSpec, Rate},
+    };
+    let mut node = two_workers();
+    assert_ne!(owner(&node, 1), owner(&node, 2));
+    let rate = Rate {
+        packets_per_second: 1000,
+        burst_packets: 2,
+        shape: true,
+        ..Rate::default()
+    };
+    node.put(attach(PortSpec {
+        qos: Some(QosSpec {
+            to_workload: Some(rate),
+            ..QosSpec::default()
+        }),
+        ..routed_port(2)
+    }));
+    let packet = |number| from_one(false, host(false, 2)).udp((number, 2), b"x");
+    let mut out = Vec::new();
+    for number in 0..10 {
+        out.extend(node.send(&p(1), &out_of(1, &packet(number))));
+    }
+    let shaped = |node: &Node, id| node.dp.shared.counters[owner(node, id)].shaped.get();
+    assert_eq!((out.len(), shaped(&node, 1), shaped(&node, 2)), (2, 0, 8));
+    for passed in 1..=8 {
+        node.advance(1_000_000);
+        node.pump();
+        node.check();
+        out.extend(node.take());
+        assert_eq!(out.len(), 2 + passed);
+    }
+    let ports = out.iter().map(|(_, frame)| u16::from_be_bytes([frame[34], frame[35]]));
+    assert!(ports.eq(0..10), "in order");
+}
+
+#[test]
 fn packets_are_handed_to_the_worker_of_their_port_in_order() {
     let mut node = two_workers();
     assert_ne!(

@@ -80,7 +80,11 @@ pub(in crate::api) fn statistics(statistics: &Statistics) -> pb::GetStatisticsRe
                 flows: service.flows.clone(),
             })
             .collect(),
-        fragments: None,
+        fragments: Some(pb::FragmentStatistics {
+            datagrams: statistics.fragments.datagrams,
+            held: statistics.fragments.held,
+            tracked: statistics.fragments.tracked,
+        }),
     }
 }
 
