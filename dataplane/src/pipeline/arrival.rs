@@ -1,8 +1,8 @@
 //! What happens to a frame of a workload before anything else, where its port asks for it: it is copied for mirrors, must be the
 //! workload's own, must be within the port's limit, and gets its mark.
 //!
-//! Sources of unicast IP packets are not looked at here: that is part of the decision about their flow, so that it costs a known flow
-//! nothing.
+//! Sources of IP packets to be routed are not looked at here: that is part of the decision about their flow, so that it costs a known
+//! flow nothing. In a bridge, frames are looked at one by one: most have no flow.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -42,7 +42,7 @@ pub(super) fn admit(context: &mut Context<'_>, slot: PortSlot, port: &Port, mut 
         mirror::copy(context, slot, port, mirror::Direction::FromWorkload, &frame);
     }
     if let Some(guard) = &port.guard
-        && let Err(reason) = check(guard, &frame)
+        && let Err(reason) = check(guard, matches!(port.role, Role::Bridged { .. }), &frame)
     {
         context.drop_frame(slot, vrf_of(context, port), frame, reason);
         return None;
@@ -84,15 +84,19 @@ fn mark(frame: &mut Frame, dscp: u8) {
     }
 }
 
-/// Is the frame the workload's own, as far as its MAC, ARP, neighbour discovery and what it says to groups tell?
+/// Is the frame the workload's own, as far as its MAC, ARP, neighbour discovery and what it says to groups, or to anybody in a
+/// bridge, tell?
 #[inline]
-fn check(guard: &Guard, frame: &Frame) -> Result<(), DropReason> {
+fn check(guard: &Guard, bridged: bool, frame: &Frame) -> Result<(), DropReason> {
     let data = frame.data();
     let Some(header) = data.first_chunk::<14>() else {
         return Err(DropReason::TruncatedEthernet);
     };
     if !guard.permits_mac(source_mac(frame)) {
         return Err(DropReason::SpoofedMac);
+    }
+    if bridged {
+        return look(guard, true, data);
     }
     // Unicast TCP and UDP need no second look here.
     let next = match u16::from_be_bytes([header[12], header[13]]) {
@@ -103,12 +107,16 @@ fn check(guard: &Guard, frame: &Frame) -> Result<(), DropReason> {
     let ipv4 = u16::from_be_bytes([header[12], header[13]]) == ethertype::IPV4;
     let needs_look =
         destination_mac(frame).is_multicast() || !ipv4 && (next == proto::ICMPV6 || ipv6_walk::is_extension(next));
-    if needs_look { look(guard, data) } else { Ok(()) }
+    if needs_look {
+        look(guard, destination_mac(frame).is_multicast(), data)
+    } else {
+        Ok(())
+    }
 }
 
-/// The second look: at frames to groups, and at all that may be ARP or neighbour discovery.
+/// The second look: at all that may be ARP or neighbour discovery, and, if asked, at where IP packets are from.
 #[inline(never)]
-fn look(guard: &Guard, data: &[u8]) -> Result<(), DropReason> {
+fn look(guard: &Guard, source: bool, data: &[u8]) -> Result<(), DropReason> {
     // What cannot be read cannot be judged.
     let parsed = parse(data).map_err(reason)?;
     let packet = data.get(usize::from(parsed.l3)..).unwrap_or_default();
@@ -121,17 +129,16 @@ fn look(guard: &Guard, data: &[u8]) -> Result<(), DropReason> {
                 .unwrap_or_default();
             match message.first() {
                 Some(ROUTER_SOLICITATION..=REDIRECT) => check_nd(guard, packet, message, &parsed),
-                _ => check_group(guard, data, packet, &parsed),
+                _ => check_source(guard, source, packet, &parsed),
             }
         }
-        _ => check_group(guard, data, packet, &parsed),
+        _ => check_source(guard, source, packet, &parsed),
     }
 }
 
-/// Packets to groups and to all belong to no flow that would be decided: their source is looked at here.
-fn check_group(guard: &Guard, data: &[u8], packet: &[u8], parsed: &Parsed) -> Result<(), DropReason> {
-    let to_group = data.first().is_some_and(|first| first & 1 != 0);
-    if !to_group {
+/// Packets to groups and to all, and those that are switched, belong to no flow that would be decided: their source is looked at here.
+fn check_source(guard: &Guard, asked: bool, packet: &[u8], parsed: &Parsed) -> Result<(), DropReason> {
+    if !asked {
         return Ok(());
     }
     let whole = Parsed {

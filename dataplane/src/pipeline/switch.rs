@@ -6,7 +6,7 @@ use super::{
     forward,
     ingress::{self, destination_mac, source_mac},
     local,
-    packet::{Origin, Packet, flow_key, reason},
+    packet::{Origin, Packet, flow_key},
     rewrite,
 };
 use crate::{
@@ -47,14 +47,6 @@ pub(super) fn from_workload(
     mut frame: Frame,
 ) -> Option<Packet> {
     let parsed = parse(frame.data());
-    // What cannot be read cannot be judged: a bridge carries it only for those who may claim anything.
-    if let Err(error) = parsed
-        && context.tables.port(port).is_some_and(|port| port.guard.is_some())
-    {
-        let vrf = context.tables.bridge(slot).and_then(|bridge| bridge.vrf);
-        context.drop_frame(port, vrf, frame, reason(error));
-        return None;
-    }
     if let Ok(parsed) = &parsed {
         rewrite::complete_checksum(&mut frame, parsed);
     }

@@ -88,6 +88,26 @@ fn a_workload_sends_as_itself_only() {
 }
 
 #[test]
+fn between_stations_of_a_bridge_sources_are_looked_at_too() {
+    let mut node = bridged(guard(1));
+    for family in FAMILIES {
+        let to_two = |packet: &[u8]| framed(station(2), station(1), packet);
+        let own = to_two(&from_one(family, host(family, 2)).udp((1, 2), b"x"));
+        node.one(&p(1), &own, &p(2));
+        let theirs = to_two(&Ip::new(host(family, 3), host(family, 2)).udp((1, 2), b"x"));
+        node.dropped(&p(1), &theirs, DropReason::SpoofedIp);
+        let ports = if family { (547, 546) } else { (67, 68) };
+        let offer = to_two(&from_one(family, host(family, 2)).udp(ports, b"x"));
+        node.dropped(&p(1), &offer, DropReason::RogueDhcp);
+        // A tag hides nothing.
+        let tagged = [&theirs[..12], &[0x81, 0, 0, 5], &theirs[12..]].concat();
+        node.dropped(&p(1), &tagged, DropReason::SpoofedIp);
+    }
+    // What is no IP at all is switched by MAC alone.
+    node.one(&p(1), &ethernet(station(2), station(1), 0x88b5, &[1; 46]), &p(2));
+}
+
+#[test]
 fn a_prefix_and_further_macs_may_be_allowed() {
     let mut node = site();
     let wide = GuardSpec {
