@@ -33,6 +33,10 @@ pub(super) use statistics::statistics;
 pub(super) use trace::{Asked, trace_request, traced};
 
 #[cfg(test)]
+mod refusal_address_tests;
+#[cfg(test)]
+mod refusal_policy_tests;
+#[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
 mod round_trip_tests;

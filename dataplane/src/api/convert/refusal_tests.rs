@@ -5,7 +5,7 @@ use vrouter_proto::dataplane::{self as pb, key::Key as PbKey, next_hop as pbn, o
 use super::object::{MAX_OPERATIONS, key, object, operations};
 use crate::program::problem::{Code, Refusal};
 
-fn put(object: PbObject) -> pb::Object {
+pub(super) fn put(object: PbObject) -> pb::Object {
     pb::Object { object: Some(object) }
 }
 
@@ -16,7 +16,7 @@ fn refused(wrong: PbObject) -> Refusal {
 }
 
 #[track_caller]
-fn check(wrong: PbObject, field: &str, words: &str) {
+pub(super) fn check(wrong: PbObject, field: &str, words: &str) {
     let refusal = refused(wrong);
     assert_eq!(refusal.field, field, "{}", refusal.message);
     assert!(
@@ -26,7 +26,7 @@ fn check(wrong: PbObject, field: &str, words: &str) {
     );
 }
 
-fn port() -> pb::Port {
+pub(super) fn port() -> pb::Port {
     pb::Port {
         id: 1,
         name: "web".into(),
@@ -189,7 +189,7 @@ fn an_empty_gateway_mac_means_the_well_known_one() {
     assert_eq!((read.vrf, read.flood), (None, None));
 }
 
-fn next_hop(action: pbn::Action) -> PbObject {
+pub(super) fn next_hop(action: pbn::Action) -> PbObject {
     PbObject::NextHop(pb::NextHop {
         id: 1,
         action: Some(action),
