@@ -561,6 +561,69 @@ fn requests() {
             active: false,
         })
     };
+    let traffic = || pb::Traffic {
+        protocol: 6,
+        first_port: 443,
+        last_port: 8443,
+        ..pb::Traffic::default()
+    };
+    let policy = |id| pb::Policy {
+        id,
+        name: text("web"),
+        egress: vec![pb::Rule {
+            id: 1,
+            name: text("web/out"),
+            groups: vec![1, 7],
+            traffic: vec![traffic()],
+            verdict: pb::Verdict::Allow.into(),
+            log: true,
+        }],
+        ingress: vec![pb::Rule {
+            id: 2,
+            name: text("web/ping"),
+            traffic: vec![pb::Traffic {
+                protocol: 58,
+                icmp_type: Some(128),
+                icmp_code: Some(0),
+                ..pb::Traffic::default()
+            }],
+            verdict: pb::Verdict::Audit.into(),
+            ..pb::Rule::default()
+        }],
+        egress_default: pb::Verdict::Allow.into(),
+        ingress_default: pb::Verdict::Deny.into(),
+    };
+    let backend = |address: &str, port| pb::Backend {
+        address: text(address),
+        port,
+        weight: 3,
+        name: text("b"),
+        ..pb::Backend::default()
+    };
+    let guarded = pb::Port {
+        id: 2,
+        interface: text("p2"),
+        policy: 1,
+        guard: Some(pb::Guard {
+            addresses: vec![text("10.0.0.2"), text("fd00:0:0:1::/64")],
+            macs: vec![text("02:00:00:00:00:0a")],
+            ..pb::Guard::default()
+        }),
+        qos: Some(pb::Qos {
+            from_workload: Some(pb::Rate {
+                packets_per_second: 1000,
+                ..pb::Rate::default()
+            }),
+            to_workload: Some(pb::Rate {
+                bits_per_second: 1_000_000,
+                shape: true,
+                ..pb::Rate::default()
+            }),
+            dscp: Some(46),
+        }),
+        mirrors: vec![1],
+        ..port.clone()
+    };
     let puts = [
         ("port", O::Port(port.clone())),
         (
@@ -577,6 +640,7 @@ fn requests() {
             O::Vrf(pb::Vrf {
                 id: 3,
                 name: text("three"),
+                underlay: false,
             }),
         ),
         (
@@ -653,6 +717,122 @@ fn requests() {
                 name: text("one"),
             }),
         ),
+        (
+            "hop-vrf",
+            hop(A::Vrf(nh::ToVrf {
+                vrf: 3,
+                untranslated: false,
+            })),
+        ),
+        (
+            "hop-underlay",
+            hop(A::Underlay(nh::Underlay {
+                gateway: text("192.0.2.254"),
+            })),
+        ),
+        ("hop-erspan", hop(tunnel(nh::Encapsulation::Erspan, "192.0.2.7"))),
+        (
+            "identity4",
+            O::Identity(pb::Identity {
+                vrf: 1,
+                prefix: text("10.0.0.2/32"),
+                groups: vec![1, 7],
+            }),
+        ),
+        (
+            "identity6",
+            O::Identity(pb::Identity {
+                vrf: 1,
+                prefix: text("fd00::/16"),
+                groups: vec![],
+            }),
+        ),
+        ("policy", O::Policy(policy(2))),
+        ("policy-of-a-port", O::Policy(policy(1))),
+        (
+            "source-nat",
+            O::SourceNat(pb::SourceNat {
+                id: 2,
+                name: text("out"),
+                inside: 1,
+                outside: 3,
+                prefix: text("10.0.0.0/16"),
+                addresses: vec![text("203.0.113.2"), text("203.0.113.3")],
+                first_port: 2000,
+                last_port: 9000,
+                block_size: 128,
+                blocks_per_source: 4,
+            }),
+        ),
+        (
+            "source-nat-single",
+            O::SourceNat(pb::SourceNat {
+                id: 3,
+                inside: 1,
+                outside: 3,
+                prefix: text("fd00::2/128"),
+                addresses: vec![text("2001:db8:f::7")],
+                ..pb::SourceNat::default()
+            }),
+        ),
+        (
+            "service",
+            O::Service(pb::Service {
+                id: 2,
+                name: text("dns"),
+                vrf: 1,
+                address: text("10.96.0.10"),
+                protocol: 17,
+                port: 53,
+                backends: vec![backend("10.0.0.1", 5353), backend("10.0.0.2", 0)],
+                client_affinity: true,
+                affinity_seconds: 60,
+            }),
+        ),
+        (
+            "service-floating",
+            O::Service(pb::Service {
+                id: 3,
+                vrf: 3,
+                address: text("2001:db8:f::7"),
+                backends: vec![pb::Backend {
+                    vrf: 1,
+                    ..backend("fd00::2", 0)
+                }],
+                ..pb::Service::default()
+            }),
+        ),
+        (
+            "mirror",
+            O::Mirror(pb::Mirror {
+                id: 1,
+                name: text("copies"),
+                next_hop: 10,
+                from_workload: true,
+                filter: vec![traffic()],
+                prefixes: vec![text("10.0.0.0/8")],
+                snap_length: 128,
+                ..pb::Mirror::default()
+            }),
+        ),
+        (
+            "health-check",
+            O::HealthCheck(pb::HealthCheck {
+                id: 2,
+                name: text("web"),
+                vrf: 1,
+                address: text("10.0.0.2"),
+                port: 80,
+                kind: pb::health_check::Kind::Http.into(),
+                target: text("/healthz"),
+                interval_ms: 2000,
+                timeout_ms: 500,
+                rise: 2,
+                fall: 2,
+                ..pb::HealthCheck::default()
+            }),
+        ),
+        ("guarded-port", O::Port(guarded)),
     ];
     let put = |object: &O| {
         pb::operation::Operation::Put(pb::Object {
@@ -689,6 +869,18 @@ fn requests() {
         ),
         ("vni", K::Vni(5000)),
         ("label", K::Label(100)),
+        (
+            "identity",
+            K::Identity(pb::IdentityKey {
+                vrf: 1,
+                prefix: text("10.0.0.1/32"),
+            }),
+        ),
+        ("policy", K::Policy(1)),
+        ("source-nat", K::SourceNat(1)),
+        ("service", K::Service(1)),
+        ("mirror", K::Mirror(1)),
+        ("health-check", K::HealthCheck(1)),
     ];
     let request = |name: &str, operations: Vec<pb::operation::Operation>| {
         let operations = operations

@@ -9,7 +9,10 @@ use vrouter_dataplane::{
     engine::memory::MemoryDataplane,
     program::{
         Dumped,
-        object::{Object, Operation},
+        object::{
+            ActionSpec, BackendSpec, HealthCheckSpec, HealthKind, IdentitySpec, MirrorSpec, NextHopSpec, Object,
+            Operation, PolicySpec, RuleSpec, ServiceSpec, SourceNatSpec, Verdict, VrfSpec,
+        },
     },
 };
 use vrouter_proto::dataplane as pb;
@@ -47,6 +50,7 @@ pub fn check(bytes: &[u8]) {
     for batch in topology::base() {
         dataplane.apply(&batch).expect("the tables to start from");
     }
+    dataplane.apply(&beyond()).expect("the tables to start from");
     // Twice: what could be put can be put again.
     for _ in 0..2 {
         let before = state(&dataplane);
@@ -60,6 +64,111 @@ pub fn check(bytes: &[u8]) {
         dataplane.settle();
     }
     frames_are_conserved(&mut dataplane);
+}
+
+/// What the tables of packets do without: policies, translations, services and observers, and who refers to them.
+fn beyond() -> Vec<Operation> {
+    let address = |text: &str| text.parse().expect("an address");
+    let prefix = |text: &str| text.parse().expect("a prefix");
+    let rule = |id| RuleSpec {
+        id,
+        name: "r".into(),
+        groups: [1].into(),
+        traffic: [].into(),
+        verdict: Verdict::Allow,
+        log: false,
+    };
+    let policy = PolicySpec {
+        id: 1,
+        name: "p".into(),
+        egress: [rule(1)].into(),
+        ingress: [rule(2)].into(),
+        egress_default: Verdict::Deny,
+        ingress_default: Verdict::Deny,
+    };
+    let nat = |id, of: &str, to: &str| {
+        Object::SourceNat(SourceNatSpec {
+            id,
+            name: "n".into(),
+            inside: 1,
+            outside: 3,
+            prefix: prefix(of),
+            addresses: [address(to)].into(),
+            first_port: 0,
+            last_port: 0,
+            block_size: 0,
+            blocks_per_source: 0,
+        })
+    };
+    let service = ServiceSpec {
+        id: 1,
+        name: "s".into(),
+        vrf: 3,
+        address: address("203.0.113.7"),
+        protocol: 6,
+        port: 443,
+        backends: [BackendSpec {
+            address: address("10.0.0.1"),
+            port: 8443,
+            vrf: Some(1),
+            weight: 1,
+            draining: false,
+            name: "b".into(),
+        }]
+        .into(),
+        client_affinity: false,
+        affinity_seconds: 0,
+    };
+    let check = HealthCheckSpec {
+        id: 1,
+        name: "h".into(),
+        vrf: 1,
+        address: address("10.0.0.1"),
+        port: 80,
+        kind: HealthKind::Tcp,
+        target: "".into(),
+        interval_ms: 0,
+        timeout_ms: 0,
+        rise: 0,
+        fall: 0,
+    };
+    let objects = [
+        Object::Vrf(VrfSpec {
+            id: 3,
+            name: "out".into(),
+            underlay: true,
+        }),
+        Object::NextHop(NextHopSpec {
+            id: 42,
+            name: "out".into(),
+            action: ActionSpec::Vrf {
+                vrf: 3,
+                untranslated: false,
+            },
+        }),
+        Object::NextHop(NextHopSpec {
+            id: 43,
+            name: "wire".into(),
+            action: ActionSpec::Underlay { gateway: None },
+        }),
+        Object::Policy(policy),
+        Object::Mirror(MirrorSpec {
+            id: 1,
+            next_hop: 10,
+            ..MirrorSpec::default()
+        }),
+        topology::guarded_port(),
+        Object::Identity(IdentitySpec {
+            vrf: 1,
+            prefix: prefix("10.0.0.1/32"),
+            groups: [1, 7].into(),
+        }),
+        nat(1, "10.0.0.1/32", "203.0.113.7"),
+        nat(4, "fd00::/16", "2001:db8:f::1"),
+        Object::Service(service),
+        Object::HealthCheck(check),
+    ];
+    objects.map(Operation::Put).to_vec()
 }
 
 /// A dumped object, sent back, is the object that was put.

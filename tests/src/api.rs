@@ -141,6 +141,90 @@ impl Control {
             .with_context(|| format!("create node {name}"))
     }
 
+    /// Creates a group; labels that nobody has yet are allowed.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn group(&self, group: control::Group) -> Result<control::Group> {
+        let name = group.name.clone();
+        let request = control::CreateGroupRequest {
+            group: Some(group),
+            allow_unknown_labels: true,
+        };
+        self.call(async |mut client| client.create_group(request).await)
+            .with_context(|| format!("create group {name}"))
+    }
+
+    /// Creates a policy.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn policy(&self, policy: control::Policy) -> Result<control::Policy> {
+        let name = policy.name.clone();
+        let request = control::CreatePolicyRequest { policy: Some(policy) };
+        self.call(async |mut client| client.create_policy(request).await)
+            .with_context(|| format!("create policy {name}"))
+    }
+
+    /// Creates a router.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn router(&self, router: control::Router) -> Result<control::Router> {
+        let name = router.name.clone();
+        let request = control::CreateRouterRequest { router: Some(router) };
+        self.call(async |mut client| client.create_router(request).await)
+            .with_context(|| format!("create router {name}"))
+    }
+
+    /// Creates a floating address.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn floating_ip(&self, floating_ip: control::FloatingIp) -> Result<control::FloatingIp> {
+        let name = floating_ip.name.clone();
+        let request = control::CreateFloatingIpRequest {
+            floating_ip: Some(floating_ip),
+        };
+        self.call(async |mut client| client.create_floating_ip(request).await)
+            .with_context(|| format!("create floating ip {name}"))
+    }
+
+    /// Creates a service.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn service(&self, service: control::Service) -> Result<control::Service> {
+        let name = service.name.clone();
+        let request = control::CreateServiceRequest { service: Some(service) };
+        self.call(async |mut client| client.create_service(request).await)
+            .with_context(|| format!("create service {name}"))
+    }
+
+    /// Creates a QoS profile.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn qos_profile(&self, qos_profile: control::QosProfile) -> Result<control::QosProfile> {
+        let name = qos_profile.name.clone();
+        let request = control::CreateQosProfileRequest {
+            qos_profile: Some(qos_profile),
+        };
+        self.call(async |mut client| client.create_qos_profile(request).await)
+            .with_context(|| format!("create qos profile {name}"))
+    }
+
+    /// Creates a mirror.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub fn mirror(&self, mirror: control::Mirror) -> Result<control::Mirror> {
+        let name = mirror.name.clone();
+        let request = control::CreateMirrorRequest { mirror: Some(mirror) };
+        self.call(async |mut client| client.create_mirror(request).await)
+            .with_context(|| format!("create mirror {name}"))
+    }
+
     /// What it is, and how far its dataplanes are.
     ///
     /// # Errors
@@ -280,6 +364,24 @@ impl Dataplane {
         let answer = answer.context("the stream ended without an answer")?;
         ensure!(answer.problems.is_empty(), "refused: {:?}", answer.problems);
         Ok(answer.revision)
+    }
+
+    /// Puts objects, in this order, as one batch, and returns its revision.
+    ///
+    /// # Errors
+    /// When the batch is refused, with every problem.
+    pub fn put(&self, objects: impl IntoIterator<Item = dataplane::object::Object>) -> Result<u64> {
+        let put = |object| dataplane::operation::Operation::Put(dataplane::Object { object: Some(object) });
+        self.apply(objects.into_iter().map(put).collect())
+    }
+
+    /// Deletes objects, in this order, as one batch, and returns its revision.
+    ///
+    /// # Errors
+    /// When the batch is refused, with every problem.
+    pub fn delete(&self, keys: impl IntoIterator<Item = dataplane::key::Key>) -> Result<u64> {
+        let delete = |key| dataplane::operation::Operation::Delete(dataplane::Key { key: Some(key) });
+        self.apply(keys.into_iter().map(delete).collect())
     }
 
     /// Every object of some kinds (none: of all).

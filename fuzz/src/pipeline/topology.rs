@@ -13,8 +13,8 @@ use vrouter_dataplane::{
     program::{
         Limits, OuterOptions,
         object::{
-            ActionSpec, Attachment, BridgeSpec, Key, LabelSpec, LabelTo, MacSpec, Mode, NeighborSpec, NextHopSpec,
-            Object, Operation, PortSpec, RouteKey, RouteSpec, VniSpec, VniTo, VrfSpec,
+            ActionSpec, Attachment, BridgeSpec, GuardSpec, Key, LabelSpec, LabelTo, MacSpec, Mode, NeighborSpec,
+            NextHopSpec, Object, Operation, PortSpec, QosSpec, RouteKey, RouteSpec, VniSpec, VniTo, VrfSpec,
         },
     },
     service::{
@@ -330,6 +330,26 @@ fn port(number: u8, attachment: Attachment) -> Object {
         guard: None,
         qos: None,
         mirrors: [].into(),
+    })
+}
+
+/// The first port, with everything that may be asked of a workload: policy 1 and mirror 1 must be there.
+pub(crate) fn guarded_port() -> Object {
+    let Object::Port(spec) = port(1, attachment(1)) else {
+        unreachable!("it is one")
+    };
+    Object::Port(PortSpec {
+        policy: Some(1),
+        guard: Some(Arc::new(GuardSpec {
+            addresses: Arc::from([IpPrefix::host(V4[0].into()), IpPrefix::host(V6[0].into())]),
+            ..GuardSpec::default()
+        })),
+        qos: Some(QosSpec {
+            dscp: Some(8),
+            ..QosSpec::default()
+        }),
+        mirrors: Arc::from([1]),
+        ..spec
     })
 }
 

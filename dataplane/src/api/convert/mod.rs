@@ -33,6 +33,8 @@ pub(super) use statistics::statistics;
 pub(super) use trace::{Asked, trace_request, traced};
 
 #[cfg(test)]
+mod arbitrary;
+#[cfg(test)]
 mod refusal_address_tests;
 #[cfg(test)]
 mod refusal_policy_tests;
