@@ -4,6 +4,7 @@ use vrouter_dataplane::{
     engine::Settings,
     packet::DropReason,
     program::object::{ActionSpec, Key, Object, Operation, PortSpec},
+    tables::policy::Verdict,
     wire::Mac,
 };
 
@@ -11,7 +12,7 @@ use crate::{
     lab::{
         bytes::{Ip, framed},
         node::{Node, UPLINK},
-        objects::{next_hop, route, route_key, station, to_port},
+        objects::{next_hop, policy, route, route_key, rule, station, to_port},
         outer::decode,
         settings,
     },
@@ -30,28 +31,113 @@ fn sweep(node: &mut Node) {
     }
 }
 
+/// Goes to each of these times, in milliseconds since the beginning, and finds so many flows left.
+fn left_after(node: &mut Node, times: &[(u64, usize)]) {
+    for (at_ms, left) in times {
+        let now = vrouter_dataplane::worker::Clock::now(&node.dp.clock);
+        node.advance(at_ms * MILLISECOND - now);
+        sweep(node);
+        assert_eq!(node.dp.shared.flows.used(), *left, "after {at_ms} ms");
+    }
+}
+
+/// The site, where port 1 may begin what it likes and nothing may be begun towards it.
+fn client_site(max_flows: u32) -> Node {
+    let mut node = site();
+    node.put([policy(5, &[rule(1, &[], &[], Verdict::Allow)], &[])]);
+    node.put([Object::Port(PortSpec {
+        policy: Some(5),
+        max_flows,
+        ..routed_port(1)
+    })]);
+    node
+}
+
+const SYN: u8 = 2;
+const ACK: u8 = 16;
+
+/// Brings a TCP connection from port 1 to port 2 to where both have the other's sequence numbers.
+fn connect(node: &mut Node, v6: bool, ports: (u16, u16)) {
+    let (there, back) = (from_one(v6, host(v6, 2)), Ip::new(host(v6, 2), host(v6, 1)));
+    let turned = (ports.1, ports.0);
+    node.one(&p(1), &out_of(1, &there.tcp(ports, SYN, &[], b"")), &p(2));
+    node.one(&p(2), &out_of(2, &back.tcp(turned, SYN | ACK, &[], b"")), &p(1));
+    node.one(&p(1), &out_of(1, &there.tcp(ports, ACK, &[], b"")), &p(2));
+}
+
 #[test]
-fn idle_flows_are_forgotten_each_in_its_time() {
-    // TCP 300 s, UDP 60 s, all else 30 s.
+fn idle_flows_without_state_are_forgotten_after_two_minutes() {
     for v6 in FAMILIES {
         let mut node = site();
         let ip = from_one(v6, host(v6, 2));
         for packet in [ip.tcp((1, 2), 0x10, &[], b""), ip.udp((1, 2), b""), ip.ping(7, b"")] {
             node.one(&p(1), &out_of(1, &packet), &p(2));
         }
-        for (at_ms, left) in [
-            (29_900, 3),
-            (30_100, 2),
-            (59_900, 2),
-            (60_100, 1),
-            (299_900, 1),
-            (300_100, 0),
+        left_after(&mut node, &[(119_900, 3), (120_100, 0)]);
+    }
+}
+
+#[test]
+fn idle_flows_with_state_are_forgotten_each_in_its_time() {
+    for v6 in FAMILIES {
+        let mut node = client_site(0);
+        let (there, back) = (from_one(v6, host(v6, 2)), Ip::new(host(v6, 2), host(v6, 1)));
+        connect(&mut node, v6, (1, 2));
+        for packet in [
+            there.tcp((3, 2), SYN, &[], b""),
+            there.udp((1, 2), b""),
+            there.udp((3, 2), b""),
+            there.ping(7, b""),
         ] {
-            let now = vrouter_dataplane::worker::Clock::now(&node.dp.clock);
-            node.advance(at_ms * MILLISECOND - now);
-            sweep(&mut node);
-            assert_eq!(node.dp.shared.flows.used(), left, "after {at_ms} ms");
+            node.one(&p(1), &out_of(1, &packet), &p(2));
         }
+        node.one(&p(2), &out_of(2, &back.udp((2, 1), b"")), &p(1));
+        node.dropped(
+            &p(2),
+            &out_of(2, &back.udp((9, 9), b"")),
+            DropReason::PolicyDeniedIngress,
+        );
+        let times = [
+            (9_900, 6),
+            (10_100, 5), // the refused one
+            (29_900, 5),
+            (30_100, 3), // the half-open one, and UDP without an answer
+            (59_900, 3),
+            (60_100, 2), // the echo request
+            (179_900, 2),
+            (180_100, 1), // UDP with an answer
+            (7_439_900, 1),
+            (7_440_100, 0), // the connection
+        ];
+        left_after(&mut node, &times);
+        let ended: u64 = node.dp.shared.counters.iter().map(|c| c.flows_expired.get()).sum();
+        assert_eq!(ended, 6);
+    }
+}
+
+#[test]
+fn a_flood_of_half_open_connections_costs_its_own_port_the_oldest_of_them() {
+    for v6 in FAMILIES {
+        let mut node = client_site(20);
+        connect(&mut node, v6, (1, 2));
+        let there = from_one(v6, host(v6, 2));
+        for port in 1000..1500 {
+            node.one(&p(1), &out_of(1, &there.tcp((port, 80), SYN, &[], b"")), &p(2));
+        }
+        // The youngest and the established one are still known: what belongs to them passes.
+        let back = Ip::new(host(v6, 2), host(v6, 1));
+        node.one(&p(2), &out_of(2, &back.tcp((80, 1499), SYN | ACK, &[], b"")), &p(1));
+        node.one(&p(2), &out_of(2, &back.tcp((2, 1), ACK, &[], b"data")), &p(1));
+        // The oldest is not: its answer begins something, which nothing may towards port 1.
+        let late = out_of(2, &back.tcp((80, 1000), SYN | ACK, &[], b""));
+        node.dropped(&p(2), &late, DropReason::PolicyDeniedIngress);
+        let sum = |of: fn(&vrouter_dataplane::pipeline::counters::Counters) -> u64| -> u64 {
+            node.dp.shared.counters.iter().map(of).sum()
+        };
+        assert_eq!(
+            (sum(|c| c.flows_evicted.get()), sum(|c| c.flows_refused.get())),
+            (481, 0)
+        );
     }
 }
 
@@ -65,12 +151,12 @@ fn traffic_of_either_direction_keeps_a_flow() {
         );
         node.one(&p(1), &out_of(1, &there), &p(2));
         for _ in 0..5 {
-            node.advance(50_000 * MILLISECOND);
+            node.advance(110_000 * MILLISECOND);
             node.one(&p(2), &out_of(2, &back), &p(1));
             sweep(&mut node);
             assert_eq!(node.dp.shared.flows.used(), 1);
         }
-        node.advance(61_000 * MILLISECOND);
+        node.advance(121_000 * MILLISECOND);
         sweep(&mut node);
         assert_eq!(node.dp.shared.flows.used(), 0);
     }

@@ -141,6 +141,26 @@ fn a_station_that_is_silent_is_forgotten() {
 }
 
 #[test]
+fn the_memory_of_silent_stations_comes_back() {
+    let mut node = bridge();
+    for number in 50..250 {
+        go(&mut node, 2, Mac::BROADCAST, station(number));
+    }
+    let known = |node: &mut Node| {
+        // Idle turns look at the whole table.
+        for _ in 0..200 {
+            node.dp.step();
+        }
+        node.dp.shared.learned.entries().count()
+    };
+    node.advance(9 * SECOND);
+    assert_eq!(known(&mut node), 200);
+    go(&mut node, 2, Mac::BROADCAST, station(100));
+    node.advance(SECOND);
+    assert_eq!(known(&mut node), 1, "the one that spoke again");
+}
+
+#[test]
 fn what_is_programmed_is_not_learned_over() {
     let mut node = bridge();
     node.put([

@@ -1,6 +1,7 @@
 //! Every interleaving (or every one with few preemptions) of the races that the table's design speaks of. See `tables::sync`
 //! for how to run them.
 
+use super::attention::{Attention, Wanted};
 use super::index::{Claim, Index};
 use super::record::{Content, Pair, STALE, Seen};
 use super::*;
@@ -155,6 +156,78 @@ fn loom_flow_record_rewrite_never_reaches_the_next_flow() {
             }
             None => assert!(record.doomed() && record.free(), "freed once the rewrite is over"),
         }
+    });
+}
+
+/// Two workers want one pair looked at while its owner looks: the owner looks again until it has seen what both did before.
+#[test]
+fn loom_flow_attention_misses_nothing() {
+    use crate::tables::sync::{AtomicU64, Ordering};
+    model(3, || {
+        let attention = Arc::new(Attention::new(1, 2).unwrap());
+        let done = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let wanting: Vec<_> = (0..2)
+            .map(|worker| {
+                let (attention, done) = (Arc::clone(&attention), Arc::clone(&done));
+                thread::spawn(move || {
+                    done[worker].store(1, Ordering::Relaxed);
+                    attention.want(1);
+                })
+            })
+            .collect();
+        let mut wanted = Wanted::default();
+        let mut seen = [0; 2];
+        let mut look = |seen: &mut [u64; 2]| {
+            while let Some(pair) = attention.next(0, &mut wanted) {
+                assert_eq!(pair, 1);
+                *seen = [0, 1].map(|worker: usize| done[worker].load(Ordering::Relaxed));
+            }
+        };
+        look(&mut seen);
+        for thread in wanting {
+            thread.join().unwrap();
+        }
+        // What joining shows does not count: only what came with a want.
+        let before = seen;
+        look(&mut seen);
+        assert!(before == [1, 1] || seen == [1, 1], "{before:?} {seen:?}");
+    });
+}
+
+/// A flow is removed while its owner comes by: it is freed once, and its shares come back.
+#[test]
+fn loom_flow_removed_while_its_owner_comes_by() {
+    model(2, || {
+        let (table, mut owners) = FlowTable::new(2, 1, 1, 1, 7).unwrap();
+        let table = Arc::new(table);
+        let mut owner = owners.pop().unwrap();
+        let key = FlowKey::v4(0, Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2), 6, 1, 2);
+        let flow = NewFlow {
+            forward: NewDirection {
+                key,
+                hash: table.hash(&key),
+                epoch: 1,
+                action: [1; ACTION_WORDS],
+            },
+            reverse: None,
+            port: 0,
+        };
+        let made = table.insert(&mut owner, &flow, 0).unwrap();
+        let remover = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || assert!(table.remove(made.flow)))
+        };
+        let outlook = |_: &FlowView<'_>| Outlook {
+            timeout_ms: 1000,
+            young: true,
+        };
+        let mut told = table.expire(&mut owner, 1, 10, outlook, |_| {});
+        remover.join().unwrap();
+        told += table.expire(&mut owner, 1, 10, outlook, |_| {});
+        assert_eq!(
+            (told, table.used(), table.index_slots(), table.port_flows(0)),
+            (1, 0, 0, 0)
+        );
     });
 }
 
