@@ -202,7 +202,7 @@ fn sources_share_an_address_and_answers_find_them() {
             into(1, &Ip::new(far, host(v6, 1)).hop_limit(63).icmp(kind, 0, &reply))
         );
         // Nobody outside can begin towards it.
-        let stray = Ip::new(far, floating(v6, 9)).udp((53, 1030), b"");
+        let stray = Ip::new(far, floating(v6, 9)).udp((54, 1030), b"");
         assert!(node.send(&p(3), &out_of(3, &stray)).iter().all(|(at, _)| *at == p(3)));
     }
 }
