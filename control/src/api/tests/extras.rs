@@ -185,21 +185,12 @@ async fn a_mirror_lives_from_create_to_delete() {
         (updated.collector.clone(), updated.endpoints.len()),
         (Some(erspan(1023)), 1)
     );
-    let nowhere = update(
-        pb::Mirror {
-            collector: None,
-            ..made.clone()
-        },
-        &["vxlan"],
-    );
+    let nowhere = pb::Mirror {
+        collector: None,
+        ..mirror("m", &[], vxlan(1))
+    };
     refused(
-        house
-            .client
-            .update_mirror(pb::UpdateMirrorRequest {
-                mirror: nowhere.mirror.map(|m| pb::Mirror { revision: 0, ..m }),
-                ..nowhere
-            })
-            .await,
+        house.client.update_mirror(update(nowhere, &["vxlan"])).await,
         Code::InvalidArgument,
         "mirror.collector",
         "missing",

@@ -121,15 +121,11 @@ async fn every_kind_is_watched() {
         .await
         .unwrap();
     house.delete_endpoint("blue", "web").await.unwrap();
+    house.floating_ip(floating("last", "")).await.unwrap();
 
     let mut seen = Vec::new();
-    loop {
-        let event = brief(&all.message().await.unwrap().unwrap());
-        let last = event.0 == Type::Updated && event.2.starts_with("service");
-        seen.push(event);
-        if last {
-            break;
-        }
+    while seen.last().is_none_or(|(_, _, name)| name != "floating ip last") {
+        seen.push(brief(&all.message().await.unwrap().unwrap()));
     }
     assert!(seen.contains(&(Type::Existing, from + 1, "group g".into())), "{seen:?}");
     let after: Vec<_> = seen.into_iter().skip_while(|e| e.0 != Type::Synced).skip(1).collect();
@@ -148,10 +144,11 @@ async fn every_kind_is_watched() {
             (Type::Updated, gone, "group g".into()),
             (Type::Updated, gone, "floating ip f".into()),
             (Type::Updated, gone, "service s".into()),
+            (Type::Created, gone + 1, "floating ip last".into()),
         ]
     );
-    let mut seen = Vec::new();
-    while seen.len() < 5 {
+    let mut seen: Vec<(Type, String)> = Vec::new();
+    while seen.last().is_none_or(|(_, name)| name != "floating ip last") {
         let (kind, _, name) = brief(&some.message().await.unwrap().unwrap());
         seen.push((kind, name));
     }
@@ -163,6 +160,7 @@ async fn every_kind_is_watched() {
             (Type::Created, "floating ip f".into()),
             (Type::Updated, "group g".into()),
             (Type::Updated, "floating ip f".into()),
+            (Type::Created, "floating ip last".into()),
         ]
     );
 }
