@@ -118,9 +118,17 @@ impl Connection {
     /// # Errors
     /// When the server does not answer in time.
     pub fn open(from: &Netns, to: IpAddr) -> Result<Self> {
+        Self::open_to(from, (to, PORT).into(), PATIENCE)
+    }
+
+    /// Connects to another port than the server's own: a service's, a forwarded one. Waits no longer than `patience`.
+    ///
+    /// # Errors
+    /// When nobody answers in time.
+    pub fn open_to(from: &Netns, to: SocketAddr, patience: Duration) -> Result<Self> {
         let words = format!("TCP from {} to {to}", from.name());
         let stream = from
-            .enter(|| TcpStream::connect_timeout(&(to, PORT).into(), PATIENCE))?
+            .enter(|| TcpStream::connect_timeout(&to, patience))?
             .with_context(|| format!("{words}: connect"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -130,6 +138,17 @@ impl Connection {
             exchanges: 0,
             words,
         })
+    }
+
+    /// As [`Connection::exchange`] with a hundred bytes, waiting no longer than `patience`.
+    ///
+    /// # Errors
+    /// When nothing comes back in time.
+    pub fn exchange_within(&mut self, patience: Duration) -> Result<()> {
+        self.stream.set_read_timeout(Some(patience))?;
+        let outcome = self.exchange(100);
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        outcome
     }
 
     /// Sends `length` bytes, different each time, and checks that just these come back.
