@@ -46,7 +46,7 @@ fn take(state: &mut State, groups: &Arc<[u32]>) -> Result<u32, Refusal> {
     let place = state
         .group_sets
         .slots
-        .take()
+        .take_densely()
         .and_then(|place| u32::try_from(place).ok());
     let place = place.ok_or_else(|| {
         Refusal::exhausted(

@@ -37,6 +37,17 @@ impl SlotPool {
         Some(slot)
     }
 
+    /// A slot that nobody has, used ones first: for what no one remembers beyond its revision, so that arrays stay small.
+    pub(super) fn take_densely(&mut self) -> Option<usize> {
+        match self.free.remove(&self.head) {
+            Some(slot) => {
+                self.head += 1;
+                Some(slot)
+            }
+            None => self.take(),
+        }
+    }
+
     /// Takes a slot back.
     pub(super) fn give(&mut self, slot: usize) {
         self.free.insert(self.tail, slot);
@@ -66,5 +77,14 @@ mod tests {
         assert_eq!(pool.take(), Some(0));
         assert_eq!(pool.take(), None);
         assert_eq!({ copy }.take(), Some(1));
+    }
+
+    #[test]
+    fn slots_taken_densely_are_those_given_back() {
+        let mut pool = SlotPool::new(3);
+        assert_eq!((pool.take_densely(), pool.take_densely()), (Some(0), Some(1)));
+        pool.give(0);
+        assert_eq!(pool.take_densely(), Some(0));
+        assert_eq!((pool.take_densely(), pool.take_densely()), (Some(2), None));
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn read_source_nat(nat: &pb::SourceNat) -> Result<SourceNatSpec, Refu
     let blocks = nat.blocks_per_source;
     let spec = SourceNatSpec {
         id: field::id("source_nat.id", nat.id)?,
-        name: field::name("source_nat.name", &nat.name)?,
+        name: field::long_name("source_nat.name", &nat.name)?,
         inside: field::id("source_nat.inside", nat.inside)?,
         outside: field::id("source_nat.outside", nat.outside)?,
         prefix,
@@ -159,7 +159,7 @@ pub(super) fn read_service(service: &pb::Service) -> Result<ServiceSpec, Refusal
     }
     let spec = ServiceSpec {
         id: field::id("service.id", service.id)?,
-        name: field::name("service.name", &service.name)?,
+        name: field::long_name("service.name", &service.name)?,
         vrf: field::id("service.vrf", service.vrf)?,
         address,
         protocol,
@@ -190,7 +190,7 @@ fn read_backend(backend: &pb::Backend, of: IpAddr, protocol: u8) -> Result<Backe
         vrf: field::optional_id(backend.vrf),
         weight: field::number_or("service.backends.weight", backend.weight, (1, 255), 1)?,
         draining: backend.draining,
-        name: field::name("service.backends.name", &backend.name)?,
+        name: field::long_name("service.backends.name", &backend.name)?,
     })
 }
 

@@ -38,7 +38,7 @@ fn printable(field: &'static str, text: &str) -> Result<Arc<str>, Refusal> {
     Ok(text.into())
 }
 
-/// A name made of several: that of a rule, "policy/rule".
+/// A name made of several, like that of a rule, "policy/rule".
 pub(super) fn long_name(field: &'static str, text: &str) -> Result<Arc<str>, Refusal> {
     if text.len() > LONG_NAME_MAX {
         let message = format!(

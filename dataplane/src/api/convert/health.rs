@@ -18,7 +18,7 @@ const TARGET_MAX: usize = 255;
 const INTERVAL: (u64, u64) = (100, 3_600_000);
 
 /// Milliseconds until a question counts as not answered.
-const TIMEOUT: (u64, u64) = (10, 60_000);
+const TIMEOUT: (u64, u64) = (10, 3_600_000);
 
 /// Answers in a row.
 const COUNT: (u64, u64) = (1, 100);
@@ -35,7 +35,7 @@ pub(super) fn read(check: &pb::HealthCheck) -> Result<HealthCheckSpec, Refusal> 
     };
     let spec = HealthCheckSpec {
         id: field::id("health_check.id", check.id)?,
-        name: field::name("health_check.name", &check.name)?,
+        name: field::long_name("health_check.name", &check.name)?,
         vrf: field::id("health_check.vrf", check.vrf)?,
         address: field::host("health_check.address", &check.address)?,
         port: field::number("health_check.port", check.port, 1, 65_535)?,

@@ -50,7 +50,7 @@ pub(super) fn read(mirror: &pb::Mirror) -> Result<MirrorSpec, Refusal> {
     });
     Ok(MirrorSpec {
         id: field::id("mirror.id", mirror.id)?,
-        name: field::name("mirror.name", &mirror.name)?,
+        name: field::long_name("mirror.name", &mirror.name)?,
         next_hop: field::id("mirror.next_hop", mirror.next_hop)?,
         from_workload: mirror.from_workload,
         to_workload: mirror.to_workload,

@@ -90,7 +90,7 @@ const INGRESS: RuleFields = rule_fields!("ingress");
 pub(super) fn read(policy: &pb::Policy) -> Result<PolicySpec, Refusal> {
     let spec = PolicySpec {
         id: field::id("policy.id", policy.id)?,
-        name: field::name("policy.name", &policy.name)?,
+        name: field::long_name("policy.name", &policy.name)?,
         egress: read_rules(&EGRESS, &policy.egress)?,
         ingress: read_rules(&INGRESS, &policy.ingress)?,
         egress_default: read_default("policy.egress_default", policy.egress_default)?,

@@ -158,7 +158,7 @@ fn services() {
     );
     let cases: [(Change, &str, &str); 20] = [
         (|s| s.id = 0, "service.id", "1 or more"),
-        (|s| s.name = "x".repeat(64), "service.name", "63"),
+        (|s| s.name = "x".repeat(256), "service.name", "at most 255"),
         (|s| s.vrf = 0, "service.vrf", "1 or more"),
         (|s| s.address = String::new(), "service.address", "not an IP address"),
         (|s| s.address = "0.0.0.0".into(), "service.address", "unspecified"),

@@ -294,7 +294,7 @@ fn mirrors() {
         PbObject::Mirror,
         &[
             (|m| m.id = 0, "mirror.id", "1 or more"),
-            (|m| m.name = "x".repeat(64), "mirror.name", "63"),
+            (|m| m.name = "x".repeat(256), "mirror.name", "at most 255"),
             (|m| m.next_hop = 0, "mirror.next_hop", "1 or more"),
             (|m| m.filter[0].protocol = 1, "mirror.filter.first_port", "no ports"),
             (|m| m.filter[0].last_port = 1, "mirror.filter.last_port", "comes before"),
@@ -371,7 +371,7 @@ fn health_checks() {
             (
                 |c| c.timeout_ms = 9,
                 "health_check.timeout_ms",
-                "from 10 to 60000, or 0 for 1000",
+                "from 10 to 3600000, or 0 for 1000",
             ),
             (
                 |c| c.timeout_ms = 5001,

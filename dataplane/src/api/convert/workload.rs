@@ -11,7 +11,6 @@ use crate::{
         problem::Refusal,
     },
     tables::mirror::MAX_MIRRORS,
-    wire::IpPrefix,
 };
 
 /// Most addresses, and most MACs, of one guard.
@@ -39,15 +38,8 @@ pub(super) fn read_guard(guard: &pb::Guard) -> Result<GuardSpec, Refusal> {
 }
 
 pub(super) fn show_guard(guard: &GuardSpec) -> pb::Guard {
-    let claim = |prefix: &IpPrefix| {
-        if prefix.is_host() {
-            prefix.addr().to_string()
-        } else {
-            prefix.to_string()
-        }
-    };
     pb::Guard {
-        addresses: guard.addresses.iter().map(claim).collect(),
+        addresses: guard.addresses.iter().map(ToString::to_string).collect(),
         macs: guard.macs.iter().map(ToString::to_string).collect(),
         allow_router: guard.allow_router,
         allow_dhcp_server: guard.allow_dhcp_server,
