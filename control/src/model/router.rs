@@ -120,7 +120,8 @@ impl Spec for RouterSpec {
             let message = format!("{size}; a power of two from 8 to 4096 would be right, or 0 for 64");
             return Err(Invalid::new("router.port_block_size", message));
         }
-        let most = Self::PORTS / size;
+        // No dataplane gives one source more blocks; larger ones give it more ports.
+        let most = (Self::PORTS / size).min(256);
         if !(1..=most).contains(&self.port_blocks_per_endpoint) {
             let message = format!(
                 "{}; 1 to {most} blocks of {size} ports would be right, or 0 for {}",

@@ -221,8 +221,8 @@ impl HealthCheck {
                 return Err(Invalid::new(at("kind"), message));
             }
         };
-        if check.target.len() > 1024 || check.target.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            let message = "is to be up to 1024 bytes without white space or control characters";
+        if check.target.len() > 1024 || check.target.chars().any(|c| !c.is_ascii_graphic()) {
+            let message = "is to be up to 1024 letters, digits and signs of ASCII, without white space";
             return Err(Invalid::new(at("target"), message));
         }
         match kind {

@@ -12,7 +12,7 @@ use crate::program::{
 };
 
 /// Longest path, or name of a service, bytes.
-const TARGET_MAX: usize = 255;
+const TARGET_MAX: usize = 1024;
 
 /// Milliseconds between questions: no workload is asked more than ten times a second.
 const INTERVAL: (u64, u64) = (100, 3_600_000);

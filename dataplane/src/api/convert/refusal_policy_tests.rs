@@ -361,7 +361,7 @@ fn health_checks() {
                 "health_check.target",
                 "'\\r' may not be",
             ),
-            (|c| c.target = "/".repeat(256), "health_check.target", "at most 255"),
+            (|c| c.target = "/".repeat(1025), "health_check.target", "at most 1024"),
             (|c| c.kind = 1, "health_check.target", "no target"),
             (
                 |c| c.interval_ms = 99,
