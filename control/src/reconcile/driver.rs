@@ -131,6 +131,8 @@ impl Driver {
             // A comparison cannot be answered now.
             while self.audits.try_recv().is_ok() {}
             tokio::time::sleep(pause).await;
+            // Nobody else may be connected to do it.
+            self.board.health().expire(Instant::now());
             pause = (pause * 2).min(timing.reconnect_most);
         }
     }
@@ -141,7 +143,7 @@ impl Driver {
         self.meet(&info).await?;
         let mut states = self.store.follow();
         let mut refused = RefusedSteps::new(self.timing.retry_least, self.timing.retry_most);
-        let mut health = self.board.health().follow();
+        let (mut health, mut doubts) = (self.board.health().follow(), self.board.health().due());
         let mut mirror = session.dump().await?;
         compiler.update(&states.borrow().clone(), &self.board.health().health());
         self.believe(compiler, &mirror);
@@ -171,12 +173,13 @@ impl Driver {
             self.tell(compiler, &refused, state.revision());
             (everything, retry) = (false, false);
 
-            let (due, doubt) = (refused.due(), self.board.health().due());
+            let (due, doubt) = (refused.due(), *doubts.borrow_and_update());
             let wake = tokio::select! {
                 changed = states.changed() => if changed.is_ok() { Wake::Changed } else { Wake::Closed },
                 () = at(due) => Wake::Retry,
                 () = at(recheck) => Wake::Recheck,
                 changed = health.changed() => if changed.is_ok() { Wake::Changed } else { Wake::Closed },
+                changed = doubts.changed() => if changed.is_ok() { Wake::Doubt } else { Wake::Closed },
                 () = at(doubt) => Wake::Doubt,
                 news = session.news() => Wake::News(news?),
                 Some(request) = self.audits.recv() => Wake::Audit(request),

@@ -34,6 +34,8 @@ struct Source {
 pub struct HealthBoard {
     sources: Arc<Mutex<BTreeMap<Probe, Source>>>,
     health: watch::Sender<Health>,
+    /// When the next one is not believed any more.
+    due: watch::Sender<Option<Instant>>,
 }
 
 impl Default for HealthBoard {
@@ -41,6 +43,7 @@ impl Default for HealthBoard {
         Self {
             sources: Arc::default(),
             health: watch::Sender::new(Health::default()),
+            due: watch::Sender::new(None),
         }
     }
 }
@@ -123,10 +126,10 @@ impl HealthBoard {
         });
     }
 
-    /// When the next one is not believed any more.
-    pub(super) fn due(&self) -> Option<Instant> {
-        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.values().filter_map(|source| source.until).min()
+    /// When the next one is not believed any more: [`HealthBoard::expire`] is to be called then. Whoever waits for that has to hear when it changes,
+    /// because another driver may have lost its dataplane.
+    pub(super) fn due(&self) -> watch::Receiver<Option<Instant>> {
+        self.due.subscribe()
     }
 
     /// Ends belief in what nobody confirmed until `now`.
@@ -151,6 +154,8 @@ impl HealthBoard {
     fn change(&self, work: impl FnOnce(&mut BTreeMap<Probe, Source>, &mut Health) -> bool) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         self.health.send_if_modified(|health| work(&mut sources, health));
+        let due = sources.values().filter_map(|source| source.until).min();
+        self.due.send_if_modified(|known| std::mem::replace(known, due) != due);
     }
 }
 
@@ -189,7 +194,7 @@ mod tests {
         assert!(!board.health().healthy(&probe(1)));
         board.report(&node, probe(1), &state(true, 1, 0), now, GRACE);
         assert!(board.health().healthy(&probe(1)));
-        assert_eq!(board.due(), None);
+        assert_eq!(*board.due().borrow(), None);
         board.report(&node, probe(1), &state(false, 1, 3), now, GRACE);
         assert!(!board.health().healthy(&probe(1)));
     }
@@ -199,19 +204,22 @@ mod tests {
         let (board, node, now) = (HealthBoard::default(), name("a"), Instant::now());
         board.report(&node, probe(1), &state(true, 1, 0), now, GRACE);
         board.report(&name("b"), probe(2), &state(true, 1, 0), now, GRACE);
+        let mut due = board.due();
         board.lost(&node, now, GRACE);
+        assert!(due.has_changed().unwrap(), "whoever waits hears of it");
+        assert_eq!(*due.borrow_and_update(), Some(now + GRACE));
         board.expire(now + GRACE / 2);
         assert!(board.health().healthy(&probe(1)));
         // Back, but it has not asked yet: that is no confirmation.
         board.report(&node, probe(1), &state(false, 0, 0), now + GRACE / 2, GRACE);
-        assert_eq!(board.due(), Some(now + GRACE));
+        assert_eq!(*board.due().borrow(), Some(now + GRACE));
         board.expire(now + GRACE);
         assert!(!board.health().healthy(&probe(1)));
         assert!(board.health().get(&probe(1)).unwrap().detail.contains("node a"));
         assert!(board.health().healthy(&probe(2)), "others are not concerned");
         board.report(&node, probe(1), &state(true, 1, 0), now + GRACE, GRACE);
         assert!(board.health().healthy(&probe(1)));
-        assert_eq!(board.due(), None);
+        assert_eq!(*board.due().borrow(), None);
     }
 
     #[test]

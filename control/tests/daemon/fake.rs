@@ -35,6 +35,8 @@ pub(crate) struct Tables {
     pub(crate) hang_up: Option<(usize, bool)>,
     /// Only says which operation was at fault in every such batch, or in none.
     pub(crate) silent: bool,
+    /// What health checks found. It outlives what is programmed, as the workloads do.
+    pub(crate) health: BTreeMap<u32, pb::HealthState>,
 }
 
 /// One start of the process.
@@ -43,7 +45,7 @@ pub(crate) struct Fake {
     path: PathBuf,
     node: String,
     runtime: Option<Runtime>,
-    events: broadcast::Sender<u64>,
+    events: broadcast::Sender<pb::Event>,
 }
 
 #[derive(Clone)]
@@ -52,7 +54,7 @@ struct Server {
     node: String,
     instance: String,
     vtep: String,
-    events: broadcast::Sender<u64>,
+    events: broadcast::Sender<pb::Event>,
 }
 
 impl Fake {
@@ -132,7 +134,45 @@ impl Fake {
         let mut tables = self.tables();
         change(&mut tables.objects);
         tables.revision += 1;
-        let _ = self.events.send(tables.revision);
+        let _ = self.events.send(revision(tables.revision));
+    }
+
+    /// A workload answers its health checks, or not.
+    pub(crate) fn workload(&self, address: &str, healthy: bool) {
+        let mut tables = self.tables();
+        let asked = |o: &pb::Object| match &o.object {
+            Some(Object::HealthCheck(check)) if check.address == address => Some(check.id),
+            _ => None,
+        };
+        let checks: Vec<u32> = tables.objects.values().filter_map(asked).collect();
+        assert!(!checks.is_empty(), "nobody asks {address}");
+        for id in checks {
+            let state = pb::HealthState {
+                healthy,
+                detail: if healthy {
+                    String::new()
+                } else {
+                    "connection refused".into()
+                },
+                successes: u64::from(healthy),
+                failures: u64::from(!healthy),
+            };
+            tables.health.insert(id, state.clone());
+            let _ = self.events.send(found(id, state));
+        }
+    }
+}
+
+fn found(health_check: u32, state: pb::HealthState) -> pb::Event {
+    let state = Some(state);
+    pb::Event {
+        event: Some(pb::event::Event::Health(pb::HealthChanged { health_check, state })),
+    }
+}
+
+fn revision(revision: u64) -> pb::Event {
+    pb::Event {
+        event: Some(pb::event::Event::Revision(pb::RevisionChanged { revision })),
     }
 }
 
@@ -168,7 +208,11 @@ fn apply(objects: &mut Objects, missing: &BTreeSet<String>, operation: &pb::Oper
                     ));
                 }
             }
+            only_once(objects, &key, object)?;
             if let Some(Object::Port(port)) = &object.object {
+                if port.mirrors.len() > 4 {
+                    return Err((Code::Invalid, format!("{} mirrors", port.mirrors.len())));
+                }
                 if missing.contains(&port.interface) {
                     return Err((Code::Refused, format!("no interface {}", port.interface)));
                 }
@@ -199,6 +243,24 @@ fn apply(objects: &mut Objects, missing: &BTreeSet<String>, operation: &pb::Oper
         }
     }
     Ok(())
+}
+
+/// What may be there only once, whatever its identifier.
+fn only_once(objects: &Objects, key: &ObjectKey, object: &pb::Object) -> Result<(), (Code, String)> {
+    let claim = |object: &pb::Object| match object.object.as_ref()? {
+        Object::Vrf(vrf) if vrf.underlay => Some("the underlay".to_owned()),
+        Object::Service(s) => Some(format!("service {} {} {} {}", s.vrf, s.address, s.protocol, s.port)),
+        Object::SourceNat(s) => Some(format!("translation {} {} {}", s.inside, s.outside, s.prefix)),
+        _ => None,
+    };
+    let Some(wanted) = claim(object) else { return Ok(()) };
+    match objects
+        .iter()
+        .find(|((other, _), o)| other != key && claim(o).as_ref() == Some(&wanted))
+    {
+        Some(((other, _), _)) => Err((Code::InUse, format!("{wanted} is {other}'s"))),
+        None => Ok(()),
+    }
 }
 
 fn unkey(key: &pb::Key) -> (ObjectKey, u32) {
@@ -272,7 +334,19 @@ impl Server {
             tables.objects = objects;
             tables.revision += 1;
             tables.applied.push(request.operations.len());
-            let _ = self.events.send(tables.revision);
+            let _ = self.events.send(revision(tables.revision));
+            // Whom a new check asks answers as ever.
+            let put = request.operations.iter().filter_map(|o| match o.operation.as_ref()? {
+                pb::operation::Operation::Put(object) => object.object.as_ref(),
+                pb::operation::Operation::Delete(_) => None,
+            });
+            for object in put {
+                if let Object::HealthCheck(check) = object
+                    && let Some(state) = tables.health.get(&check.id)
+                {
+                    let _ = self.events.send(found(check.id, state.clone()));
+                }
+            }
         } else {
             tables.refused += 1;
         }
@@ -329,7 +403,11 @@ impl Dataplane for Server {
     type DumpStream = Answers<pb::DumpResponse>;
     async fn dump(&self, _: Request<pb::DumpRequest>) -> Result<Response<Self::DumpStream>, Status> {
         let tables = self.tables.lock().unwrap();
-        let mut objects: Vec<pb::Object> = tables.objects.values().cloned().map(as_dumped).collect();
+        let mut objects: Vec<pb::Object> = tables
+            .objects
+            .values()
+            .map(|object| as_dumped(object.clone(), &tables.health))
+            .collect();
         objects.extend(foreign());
         let revision = tables.revision;
         let chunks: Vec<_> = objects
@@ -352,12 +430,7 @@ impl Dataplane for Server {
     type WatchStream = Answers<pb::Event>;
     async fn watch(&self, _: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let events = tokio_stream::wrappers::BroadcastStream::new(self.events.subscribe());
-        let events = events.map(|revision| {
-            let revision = revision.map_err(|_| Status::data_loss("too slow"))?;
-            Ok(pb::Event {
-                event: Some(pb::event::Event::Revision(pb::RevisionChanged { revision })),
-            })
-        });
+        let events = events.map(|event| event.map_err(|_| Status::data_loss("too slow")));
         Ok(Response::new(Box::pin(events)))
     }
 
@@ -369,10 +442,31 @@ impl Dataplane for Server {
     }
 }
 
-/// With all that only dumps say.
-fn as_dumped(mut object: pb::Object) -> pb::Object {
+/// With all that only dumps say, and some things said in other words.
+fn as_dumped(mut object: pb::Object, health: &BTreeMap<u32, pb::HealthState>) -> pb::Object {
     match &mut object.object {
+        Some(Object::HealthCheck(check)) => {
+            let unknown = || pb::HealthState {
+                detail: "not asked yet".into(),
+                ..Default::default()
+            };
+            check.state = Some(health.get(&check.id).cloned().unwrap_or_else(unknown));
+        }
+        Some(Object::Service(service)) => {
+            for backend in service.backends.iter_mut().filter(|b| b.vrf == service.vrf) {
+                backend.vrf = 0;
+            }
+        }
+        Some(Object::Mirror(mirror)) if mirror.from_workload && mirror.to_workload => {
+            (mirror.from_workload, mirror.to_workload) = (false, false);
+        }
         Some(Object::Port(port)) => {
+            if let Some(guard) = &mut port.guard {
+                guard.addresses.reverse();
+                for address in &mut guard.addresses {
+                    *address = address.trim_end_matches("/32").trim_end_matches("/128").to_owned();
+                }
+            }
             port.state = Some(pb::PortState {
                 up: true,
                 ..Default::default()

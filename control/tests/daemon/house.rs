@@ -61,12 +61,17 @@ impl Ground {
 
     /// Starts control on the store of this directory, driving the dataplanes of `nodes`.
     pub(crate) async fn control(&self, nodes: &[&str]) -> House {
+        self.patient(nodes, TIMING).await
+    }
+
+    /// The same with other patience.
+    pub(crate) async fn patient(&self, nodes: &[&str], timing: Timing) -> House {
         let store = Store::start(Redb::open(self.directory.path().join("control.redb")).unwrap()).unwrap();
         let board = Board::default();
         let mut tasks = JoinSet::new();
         for node in nodes {
             let address = Address::Unix(self.socket(node));
-            let driver = Driver::new(Name::new(node).unwrap(), address, store.clone(), board.clone(), TIMING);
+            let driver = Driver::new(Name::new(node).unwrap(), address, store.clone(), board.clone(), timing);
             tasks.spawn(driver.run());
         }
         let address = Address::Unix(self.directory.path().join("control.sock"));

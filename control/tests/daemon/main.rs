@@ -10,4 +10,5 @@ mod full;
 mod house;
 mod kill;
 mod refuse;
+mod rules;
 mod scale;
