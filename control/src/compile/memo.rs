@@ -23,7 +23,7 @@ use super::{
     objects::{self, Local},
     outside,
     plan::{Claims, Made, Owner, Shift, Strength, Unit},
-    services,
+    services::{self, Programmed},
     view::{Memory, View},
 };
 use crate::{
@@ -222,17 +222,25 @@ impl Compiler {
             own(owner, outside::source_nat(source_nat));
         }
 
-        let floating = outside.services.into_iter().map(|(owner, s)| (owner, Vec::new(), s));
-        let every: Vec<_> = floating.chain(services.services).collect();
-        let texts = every.iter().map(|(_, _, s)| outside::service_text(s)).collect();
+        let floating = outside.services.into_iter().map(|(owner, service)| Programmed {
+            owner,
+            service,
+            asked: Vec::new(),
+        });
+        let every: Vec<Programmed> = floating.chain(services.services).collect();
+        let texts = every.iter().map(|p| outside::service_text(&p.service)).collect();
         let ids = numbers(&texts, 1, u32::MAX - 1);
         self.backends.clear();
-        for (owner, probes, mut service) in every {
-            service.id = ids.get(&outside::service_text(&service)).copied().unwrap_or(0);
-            if !probes.is_empty() {
-                self.backends.insert(service.id, probes);
+        for mut programmed in every {
+            let id = ids
+                .get(&outside::service_text(&programmed.service))
+                .copied()
+                .unwrap_or(0);
+            programmed.service.id = id;
+            if !programmed.asked.is_empty() {
+                self.backends.insert(id, programmed.asked);
             }
-            own(owner, outside::service(service));
+            own(programmed.owner, outside::service(programmed.service));
         }
 
         let texts = services

@@ -41,7 +41,7 @@ pub(super) fn compile(state: &State, here: &Name, hosted: &BTreeSet<Name>, reach
             && let Some(to) = state.network(&way.network)
         {
             external.insert(to.name.clone());
-            outside.ways(state, here, network, way, to);
+            outside.ways(state, here, network, way, (to, reach.blocks(&to.name)));
         }
     }
     for floating in state.floating_ips() {
@@ -116,7 +116,14 @@ fn inside<'a>(state: &'a State, name: &EndpointRef) -> Option<Inside<'a>> {
 
 impl Outside {
     /// The way out of one network: default routes, and translation behind the node's addresses.
-    fn ways(&mut self, state: &State, here: &Name, network: &Network, way: &WayOut, to: &Network) {
+    fn ways(
+        &mut self,
+        state: &State,
+        here: &Name,
+        network: &Network,
+        way: &WayOut,
+        (to, (block_size, blocks)): (&Network, (u32, u32)),
+    ) {
         let mut made = Made::default();
         let owner = || Owner::Outside(network.name.clone());
         let id = ids::to_vrf(to.number);
@@ -150,8 +157,8 @@ impl Outside {
                     addresses,
                     first_port: PORTS.0,
                     last_port: PORTS.1,
-                    block_size: way.block_size,
-                    blocks_per_source: way.blocks,
+                    block_size,
+                    blocks_per_source: blocks,
                 };
                 self.source_nats.push((owner(), source_nat));
             }

@@ -9,7 +9,7 @@ use std::{
 
 use vrouter_proto::dataplane as pb;
 
-use super::ObjectKey;
+use super::{ObjectKey, label};
 use crate::{model::Name, state::Scoped};
 
 /// Whose wish an object comes of. The order decides between claims of equal strength.
@@ -96,7 +96,8 @@ pub type Plan = BTreeMap<ObjectKey, Planned>;
 pub(super) struct Made(Vec<(Strength, pb::Object)>);
 
 impl Made {
-    pub(super) fn add(&mut self, strength: Strength, object: pb::Object) {
+    pub(super) fn add(&mut self, strength: Strength, mut object: pb::Object) {
+        label::shorten(&mut object);
         self.0.push((strength, object));
     }
 
@@ -112,7 +113,9 @@ impl Made {
 
 impl FromIterator<pb::Object> for Made {
     fn from_iter<I: IntoIterator<Item = pb::Object>>(objects: I) -> Self {
-        Self(objects.into_iter().map(|o| (Strength::Network, o)).collect())
+        let mut made = Self::default();
+        objects.into_iter().for_each(|object| made.own(object));
+        made
     }
 }
 

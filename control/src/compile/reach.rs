@@ -90,6 +90,16 @@ impl Reach {
         self.seen.get(by)?.get(of)
     }
 
+    /// Ports per block, and blocks of one source, for all sources that are translated on the way to an external network. A node's translations have the same
+    /// addresses, so they share their ports, and have to agree on blocks: the smallest block that a router asks for, and as many of them as give everybody
+    /// what their router promises.
+    pub(super) fn blocks(&self, external: &Name) -> (u32, u32) {
+        let ways = || self.ways_out.values().filter(|w| w.translate && w.network == *external);
+        let size = ways().map(|w| w.block_size).min().unwrap_or(0);
+        let ports = ways().map(|w| w.block_size.saturating_mul(w.blocks)).max().unwrap_or(0);
+        (size, ports.checked_div(size).unwrap_or(0))
+    }
+
     /// How endpoints of a network get out.
     pub(super) fn way_out(&self, network: &Name) -> Option<&WayOut> {
         self.ways_out.get(network)

@@ -102,12 +102,25 @@ fn endpoint_at<'a>(state: &'a State, network: &Name, address: IpAddr) -> Option<
     }
 }
 
+/// Most backends that a dataplane takes for one service; more are left out, the last by name.
+const MAX_BACKENDS: usize = 4096;
+
 /// What services are compiled into on one node.
 #[derive(Debug, Default)]
 pub(super) struct Services {
     pub(super) made: Vec<(Owner, Made)>,
-    pub(super) services: Vec<(Owner, Vec<(IpAddr, Probe)>, pb::Service)>,
+    /// Whose identifiers are to be given.
+    pub(super) services: Vec<Programmed>,
     pub(super) checks: Vec<(Owner, Probe, pb::HealthCheck)>,
+}
+
+/// One address and port of a service in one VRF.
+#[derive(Debug)]
+pub(super) struct Programmed {
+    pub(super) owner: Owner,
+    pub(super) service: pb::Service,
+    /// All who could serve there and are asked, whether or not they are well.
+    pub(super) asked: Vec<(IpAddr, Probe)>,
 }
 
 /// Everything that services are compiled with.
@@ -190,7 +203,11 @@ impl Services {
                     affinity_seconds: service.spec.affinity_seconds,
                 };
                 let probes = seen.iter().filter_map(|b| Some((b.address, b.probe?))).collect();
-                self.services.push((owner(service), probes, object));
+                self.services.push(Programmed {
+                    owner: owner(service),
+                    service: object,
+                    asked: probes,
+                });
             }
         }
         self.made.push((owner(service), routes));
@@ -262,6 +279,10 @@ fn usable<'a>(given: Given, service: &Service, candidates: &[&'a Candidate<'a>])
         .collect();
     // In an order that does not depend on who was named first.
     well.sort_by(|a, b| (&a.backend.name, a.address).cmp(&(&b.backend.name, b.address)));
+    // One that is named twice, as an endpoint and by its address, is one.
+    let mut seen = BTreeSet::new();
+    well.retain(|c| seen.insert(c.address));
+    well.truncate(MAX_BACKENDS);
     let own_ones = service.spec.prefer_local && well.iter().any(|c| here(c) && !c.backend.draining);
     well.into_iter()
         .map(|c| (c, c.backend.draining || (own_ones && !here(c))))

@@ -172,3 +172,112 @@ fn with_length(text: &mut String) {
         *text = format!("{address}/{length}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelt(object: Object) -> Object {
+        let mut object = pb::Object { object: Some(object) };
+        spell(&mut object);
+        let once = object.clone();
+        spell(&mut object);
+        assert_eq!(object, once, "spelling again changes nothing");
+        object.object.unwrap()
+    }
+
+    #[test]
+    fn what_a_dataplane_fills_in_or_writes_otherwise_is_the_same() {
+        let nat = |prefix: &str, ports: (u32, u32), blocks: (u32, u32)| {
+            Object::SourceNat(pb::SourceNat {
+                prefix: prefix.into(),
+                addresses: vec!["2001:DB8::1".into()],
+                first_port: ports.0,
+                last_port: ports.1,
+                block_size: blocks.0,
+                blocks_per_source: blocks.1,
+                ..Default::default()
+            })
+        };
+        assert_eq!(
+            spelt(nat("::/0", (0, 0), (0, 0))),
+            spelt(nat("::/0", (1024, 65535), (64, 16)))
+        );
+        assert_eq!(
+            spelt(nat("fd00::7", (1024, 65535), (64, 16))),
+            spelt(nat("fd00::7/128", (0, 0), (0, 0)))
+        );
+        let service = |vrf, weight| {
+            let backend = pb::Backend {
+                address: "fd00:0::5".into(),
+                vrf,
+                weight,
+                ..Default::default()
+            };
+            Object::Service(pb::Service {
+                vrf: 7,
+                address: "10.0.0.9".into(),
+                backends: vec![backend],
+                ..Default::default()
+            })
+        };
+        assert_eq!(spelt(service(0, 0)), spelt(service(7, 1)));
+        assert_ne!(spelt(service(8, 1)), spelt(service(7, 1)));
+        let check = |interval_ms, target: &str, state| {
+            Object::HealthCheck(pb::HealthCheck {
+                kind: pb::health_check::Kind::Http.into(),
+                interval_ms,
+                target: target.into(),
+                state,
+                ..Default::default()
+            })
+        };
+        assert_eq!(
+            spelt(check(0, "", Some(pb::HealthState::default()))),
+            spelt(check(5000, "/", None))
+        );
+        let port = |addresses: &[&str], mirrors: Vec<u32>, qos| {
+            let guard = pb::Guard {
+                addresses: addresses.iter().map(ToString::to_string).collect(),
+                macs: vec!["02:AA:00:00:00:01".into()],
+                ..Default::default()
+            };
+            Object::Port(pb::Port {
+                guard: Some(guard),
+                mirrors,
+                qos,
+                state: Some(pb::PortState::default()),
+                ..Default::default()
+            })
+        };
+        assert_eq!(
+            spelt(port(&["10.0.0.7", "FD00::1"], vec![3, 1], Some(pb::Qos::default()))),
+            spelt(port(&["fd00::1/128", "10.0.0.7/32"], vec![1, 3], None))
+        );
+        let policy = |verdict: pb::Verdict, groups: &[u32]| {
+            let rule = pb::Rule {
+                groups: groups.to_vec(),
+                ..Default::default()
+            };
+            Object::Policy(pb::Policy {
+                ingress: vec![rule],
+                ingress_default: verdict.into(),
+                ..Default::default()
+            })
+        };
+        assert_eq!(
+            spelt(policy(pb::Verdict::Unspecified, &[2, 1])),
+            spelt(policy(pb::Verdict::Deny, &[1, 2]))
+        );
+        let both = |from_workload, to_workload| {
+            Object::Mirror(pb::Mirror {
+                from_workload,
+                to_workload,
+                prefixes: vec!["10.0.0.1".into()],
+                ..Default::default()
+            })
+        };
+        assert_eq!(spelt(both(false, false)), spelt(both(true, true)));
+        assert_ne!(spelt(both(true, false)), spelt(both(true, true)));
+    }
+}

@@ -4,6 +4,7 @@ pub(crate) mod laws;
 mod oracle;
 mod rules;
 pub(crate) mod steps;
+mod wishes;
 mod worlds;
 
 use vrouter_proto::{

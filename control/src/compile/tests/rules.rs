@@ -329,6 +329,68 @@ fn ways_out_floating_addresses_and_forwards() {
     assert!(only(&plan(&world, "node-b"), &["service"]).contains("floating web"));
 }
 
+#[test]
+fn translations_behind_the_same_addresses_share_their_ports() {
+    let mut world = blue();
+    with_red(&mut world);
+    with_outside(&mut world);
+    for (network, size, blocks) in [("blue", 64, 16), ("red", 256, 8)] {
+        world.router(intent_pb::Router {
+            name: network.into(),
+            networks: vec![network.into()],
+            external_network: "outside".into(),
+            translate_sources: true,
+            port_block_size: size,
+            port_blocks_per_endpoint: blocks,
+            ..Default::default()
+        });
+    }
+    let node = intent_pb::Node {
+        name: "node-b".into(),
+        nat_addresses: vec!["198.51.100.200".into()],
+        ..Default::default()
+    };
+    let mask = Mask::Fields(vec!["nat_addresses".into()]);
+    world
+        .apply(|t| intent::update_node(t, NodeWish::from_proto(Some(node))?, &mask))
+        .unwrap();
+    let text = only(&plan(&world, "node-b"), &["source"]);
+    // Red's 2,048 ports, in blue's blocks.
+    assert_eq!(text.matches("blocks 32 x 64").count(), 2, "{text}");
+}
+
+#[test]
+fn names_are_never_too_long_for_a_dataplane() {
+    let (network, name) = ("n".repeat(63), "e".repeat(63));
+    let mut world = World::default();
+    world.node("node-a", &["192.0.2.1"], false);
+    world.network(intent_pb::Network {
+        name: network.clone(),
+        default_ingress: intent_pb::DefaultVerdict::DefaultDeny.into(),
+        ..Default::default()
+    });
+    world.subnet(&network, "v4", "10.1.0.0/24");
+    world.endpoint(&network, &name, "node-a", "veth");
+    let text = describe(&plan(&world, "node-a"));
+    assert!(!text.contains(&"n".repeat(64)) && !text.contains("/e"), "{text}");
+    assert!(text.contains(&format!("port 1 {}...: veth", &network[..60])), "{text}");
+}
+
+#[test]
+fn a_backend_that_is_named_twice_is_one() {
+    let mut world = blue();
+    world.service(intent_pb::Service {
+        backends: vec![intent_pb::ServiceBackend {
+            backend: Some(intent_pb::service_backend::Backend::Address("10.1.0.2".into())),
+            ..Default::default()
+        }],
+        health_check: None,
+        ..service(&[80])
+    });
+    let text = only(&plan(&world, "node-c"), &["service"]);
+    assert_eq!(text.matches(" 10.1.0.2:8080").count(), 1, "{text}");
+}
+
 fn service(ports: &[u32]) -> intent_pb::Service {
     intent_pb::Service {
         network: "blue".into(),
