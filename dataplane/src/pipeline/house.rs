@@ -71,11 +71,7 @@ fn ended(tables: &Tables, shared: &Shared, counters: &Counters, flow: &EndedFlow
         EndReason::Idle | EndReason::Removed => counters.flows_expired.add(1),
     }
     give_back_port(tables, flow);
-    let action = FlowAction::unpack(flow.action);
-    let service = action.service.filter(|_| flow.action != [0; 3]);
-    if let Some(service) = service.and_then(|slot| tables.service(slot)) {
-        service.ended(flow.key.src(), action.backend, now_ms);
-    }
+    remember_client(tables, flow, now_ms);
     shared.events.tell(|| FlowEvent {
         change: FlowChange::Ended,
         at: now_ms * 1_000_000,
@@ -104,5 +100,17 @@ fn give_back_port(tables: &Tables, flow: &EndedFlow) {
     });
     if let Some(pool) = pool {
         pool.release(flow.key.src(), answers.dst(), answers.dst_port());
+    }
+}
+
+/// Tells the service that chose the flow's destination that the client's flow is over: so long is a client remembered beyond it. The backend is told by its
+/// address: its position may be another one by now.
+fn remember_client(tables: &Tables, flow: &EndedFlow, now_ms: u64) {
+    let Some(answers) = flow.reverse_key else { return };
+    let action = FlowAction::unpack(flow.action);
+    // A direction that no packet took has zeros.
+    let service = action.service.filter(|_| flow.action != [0; 3] && !action.is_denied());
+    if let Some(service) = service.and_then(|slot| tables.service(slot)) {
+        service.ended(flow.key.src(), answers.src(), answers.src_port(), now_ms);
     }
 }

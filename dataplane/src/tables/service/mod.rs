@@ -203,9 +203,11 @@ impl Service {
         remembered.or_else(|| self.pick(hash))
     }
 
-    /// A flow of a client on this backend ended: from now on the time runs that the client is remembered.
-    pub fn ended(&self, client: IpAddr, position: u16, now_ms: u64) {
-        if let Some(clients) = &self.clients {
+    /// A flow of a client ended that was answered by this address and port: from now on the time runs that the client is remembered.
+    pub fn ended(&self, client: IpAddr, backend: IpAddr, port: u16, now_ms: u64) {
+        if let Some(clients) = &self.clients
+            && let Some(position) = self.position(backend, port).or_else(|| self.position(backend, 0))
+        {
             self.note(clients, client_hash(client), position, now_ms);
         }
     }

@@ -164,7 +164,8 @@ fn a_client_stays_for_its_time_even_when_backends_change() {
         let ten = remembering((0..10).rev().map(|n| backend(v6, n)).collect(), Some(&first));
         let old = |client| name(ten.would_choose(&at(client), 60_000)).as_deref() == Some("backend-0");
         assert!((0..100).all(old));
-        ten.ended(at(1).src(), 9, 50_000);
+        ten.ended(at(1).src(), address(v6, 0), 8080, 50_000);
+        ten.ended(at(2).src(), address(v6, 0), 8081, 50_000);
         assert_eq!(name(ten.would_choose(&at(1), 110_000)).as_deref(), Some("backend-0"));
         let moved =
             (0..100).filter(|client| name(ten.would_choose(&at(*client), 120_000)).as_deref() != Some("backend-0"));
@@ -190,7 +191,9 @@ fn a_client_stays_for_its_time_even_when_backends_change() {
 #[test]
 fn counters_and_tables_stay_with_what_stays() {
     let first = service(false, (0..3).map(|n| backend(false, n)));
-    [0, 1, 1, 2, 2, 2, 9].map(|position| first.count(position));
+    [0, 1, 1, 2, 2, 2, 9]
+        .into_iter()
+        .for_each(|position| first.count(position));
     assert!(first.flows().eq([1, 2, 3]));
     let renamed = ServiceParts {
         name: "other".into(),

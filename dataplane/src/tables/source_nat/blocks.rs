@@ -14,6 +14,7 @@ use super::{
         memory::{Slab, TableError},
         sync::{AtomicU32, AtomicU64, Ordering},
     },
+    free::FreeBlocks,
     pool::{Exhausted, PoolSpec},
     sources::{Source, Sources},
 };
@@ -24,11 +25,12 @@ const WINDOW: usize = 32;
 /// Most flows on one port.
 const MOST: u32 = u16::MAX as u32;
 
-/// A place in a list of blocks that is about to be filled.
-const RESERVED: u32 = u32::MAX;
+/// A place in a source's list of blocks: the block's number plus one, 0 for none, below a count of its uses, so that no worker mistakes a place filled
+/// anew for the one it saw before.
+const IN_PLACE: u32 = (1 << 22) - 1;
 
-/// How often a source that seems to have used all that it may have is looked at before it is refused.
-const LOOKS: u32 = 4;
+/// How often a source's blocks are looked through before it is refused.
+const LOOKS: u32 = 32;
 
 /// All that is given out: ports of some addresses.
 pub(super) struct Blocks {
@@ -44,10 +46,7 @@ pub(super) struct Blocks {
     states: Slab<AtomicU64>,
     /// Port of the source | flows. 0: free.
     ports: Slab<AtomicU32>,
-    /// A bit for each block that is taken, in whole words per address.
-    taken: Slab<AtomicU64>,
-    /// The block of each address to begin to look at: the one behind that given last, so that blocks rest before they are used again.
-    cursors: Box<[AtomicU32]>,
+    free: FreeBlocks,
     used: AtomicU64,
     sources: Sources,
     seed: u64,
@@ -70,6 +69,18 @@ struct Wanted {
     attempt: u32,
 }
 
+/// What there is for a port in a source's blocks.
+enum Look {
+    /// What it has already; taken once more.
+    Taken(usize),
+    /// Something free.
+    Free {
+        block: usize,
+        port: usize,
+    },
+    Nothing,
+}
+
 impl Blocks {
     /// Over a spec that was checked.
     pub(super) fn new(spec: &PoolSpec) -> Result<Self, TableError> {
@@ -89,8 +100,7 @@ impl Blocks {
             per_address,
             states: Slab::new(all)?,
             ports: Slab::new(all * size)?,
-            taken: Slab::new(per_address.div_ceil(64) * addresses.len())?,
-            cursors: addresses.iter().map(|_| AtomicU32::new(0)).collect(),
+            free: FreeBlocks::new(addresses.len(), per_address)?,
             used: AtomicU64::new(0),
             sources: Sources::new(all, list, seed)?,
             seed,
@@ -117,13 +127,7 @@ impl Blocks {
             port: port.unwrap_or(0),
             attempt,
         };
-        let mut found = self.choose(&wanted, port.is_some());
-        for _ in 1..LOOKS {
-            // A block that goes at this very moment may still be in the list, in the way of another: look again.
-            if found == Err(Exhausted::Source) {
-                found = self.choose(&wanted, port.is_some());
-            }
-        }
+        let found = self.choose(&wanted, port.is_some());
         self.sources.drop(entry);
         let (address, outside) = self.outside(found?);
         Ok((address, if port.is_some() { outside } else { 0 }))
@@ -138,65 +142,91 @@ impl Blocks {
 
     /// Takes a port: the one the source's port has already, else a free one, else one of a new block, else one that is used.
     fn choose(&self, wanted: &Wanted, may_share: bool) -> Result<usize, Exhausted> {
-        if wanted.attempt == 0
-            && let Some(port) = self
-                .owned(wanted.entry)
-                .find_map(|block| self.take_mapped(block, wanted))
-        {
-            return Ok(port);
+        // Another worker may take what was found: then it is worth to look again.
+        for _ in 0..LOOKS {
+            match self.look(wanted) {
+                Look::Taken(port) => return Ok(port),
+                Look::Free { block, port } => {
+                    let found = |word: u32| (word == 0).then(|| first(wanted.port));
+                    match self.take(block, port, wanted.entry, found) {
+                        Some(port) => return Ok(port),
+                        None => continue,
+                    }
+                }
+                Look::Nothing => {}
+            }
+            let why = match self.grow(wanted) {
+                Ok(port) => return Ok(port),
+                Err(why) => why,
+            };
+            if may_share && let Some(port) = self.share(wanted) {
+                return Ok(port);
+            }
+            if why == Exhausted::Blocks || !may_share {
+                return Err(why);
+            }
         }
-        // What was free at an earlier attempt and is free again did not fit then.
-        let mut skip = wanted.attempt;
-        let free = self
-            .owned(wanted.entry)
-            .find_map(|block| self.take_free(block, wanted, &mut skip));
-        if let Some(port) = free {
-            return Ok(port);
-        }
-        let why = match self.grow(wanted) {
-            Ok(port) => return Ok(port),
-            Err(why) => why,
-        };
-        let shared = may_share.then(|| self.share(wanted)).flatten();
-        shared.ok_or(why)
+        Err(Exhausted::Source)
     }
 
-    /// The blocks in a source's list: those that it owned a moment ago.
+    /// Looks through the source's blocks: for what its port has already, if this is the first attempt, and for a free port. What was free at an earlier attempt and
+    /// is free again did not fit then.
+    fn look(&self, wanted: &Wanted) -> Look {
+        let (mut skip, mut found) = (wanted.attempt, Look::Nothing);
+        let mine = |word: u32| (word >> 16 == u32::from(wanted.port) && word & MOST > 0).then(|| word + 1);
+        for block in self.owned(wanted.entry) {
+            for (step, word) in self.window(block, wanted.port).enumerate() {
+                let word = word.load(Ordering::Relaxed);
+                if word == 0 {
+                    if skip > 0 {
+                        skip -= 1;
+                    } else if matches!(found, Look::Nothing) {
+                        let port = self.at(block, wanted.port, step);
+                        found = Look::Free { block, port };
+                    }
+                } else if wanted.attempt == 0
+                    && mine(word).is_some()
+                    && let Some(port) = self.take(block, self.at(block, wanted.port, step), wanted.entry, mine)
+                {
+                    return Look::Taken(port);
+                }
+            }
+        }
+        found
+    }
+
+    /// The blocks of a source.
     fn owned(&self, entry: u32) -> impl Iterator<Item = usize> {
         let places = self
             .sources
             .list(entry)
             .iter()
             .map(|place| place.load(Ordering::Acquire));
-        places.filter_map(|block| (block != 0 && block != RESERVED).then(|| block as usize - 1))
+        places.filter_map(move |word| self.in_place(word, entry))
     }
 
-    /// The ports of a block that a port of a source may have, best first. Low bits are kept where they can be.
-    fn window(&self, block: usize, port: u16) -> impl Iterator<Item = usize> + use<> {
-        let (size, home) = (self.size, usize::from(port.wrapping_sub(self.first_port)));
-        (0..size.min(WINDOW)).map(move |step| block * size + (home + step) % size)
+    /// The block in a place of a source's list, if it is the source's. It is another's, or nobody's, while it goes.
+    fn in_place(&self, word: u32, entry: u32) -> Option<usize> {
+        let block = (word & IN_PLACE).checked_sub(1)? as usize;
+        let state = self.states[block].load(Ordering::Acquire);
+        (owner(state) == Some(entry)).then_some(block)
     }
 
-    fn take_mapped(&self, block: usize, wanted: &Wanted) -> Option<usize> {
-        let mine = |word: u32| (word >> 16 == u32::from(wanted.port) && word & MOST > 0).then_some(word);
-        let is_mine = |at: &usize| mine(self.ports[*at].load(Ordering::Relaxed)).is_some();
-        let port = self.window(block, wanted.port).find(is_mine)?;
-        self.take(block, port, wanted.entry, |word| mine(word).map(|word| word + 1))
+    /// Where in a block a port of a source would best be: where low bits are kept.
+    fn home(&self, port: u16) -> usize {
+        usize::from(port.wrapping_sub(self.first_port)) & (self.size - 1)
     }
 
-    fn take_free(&self, block: usize, wanted: &Wanted, skip: &mut u32) -> Option<usize> {
-        self.window(block, wanted.port).find_map(|port| {
-            if self.ports[port].load(Ordering::Relaxed) != 0 {
-                return None;
-            }
-            if *skip > 0 {
-                *skip -= 1;
-                return None;
-            }
-            self.take(block, port, wanted.entry, |word| {
-                (word == 0).then(|| first(wanted.port))
-            })
-        })
+    /// The port of a block so many steps behind the best.
+    fn at(&self, block: usize, port: u16, steps: usize) -> usize {
+        block * self.size + ((self.home(port) + steps) & (self.size - 1))
+    }
+
+    /// The words of the ports of a block that a port of a source may have, best first.
+    fn window(&self, block: usize, port: u16) -> impl Iterator<Item = &AtomicU32> {
+        let ports = &self.ports[block * self.size..(block + 1) * self.size];
+        let (before, from) = ports.split_at(self.home(port));
+        from.iter().chain(before).take(WINDOW)
     }
 
     /// A port that others of the source use, another one with each attempt.
@@ -205,8 +235,7 @@ impl Blocks {
         // Ports of the source begin at different blocks; attempts go round.
         let turn = usize::from(wanted.port) / self.size + wanted.attempt as usize;
         let block = self.owned(wanted.entry).nth(turn.checked_rem(count)?)?;
-        let home = usize::from(wanted.port.wrapping_sub(self.first_port));
-        let port = block * self.size + (home + wanted.attempt as usize / count) % self.size;
+        let port = self.at(block, wanted.port, wanted.attempt as usize / count);
         self.take(block, port, wanted.entry, |word| match word {
             0 => Some(first(wanted.port)),
             _ => Some(word + 1),
@@ -248,37 +277,35 @@ impl Blocks {
         let Some(entry) = before.ok().filter(|state| *state as u32 == 1).and_then(owner) else {
             return;
         };
-        let in_list = block as u32 + 1;
         for place in self.sources.list(entry) {
-            if place
-                .compare_exchange(in_list, 0, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-            {
+            let word = place.load(Ordering::Acquire);
+            // Another worker that needed the place may have put its own block there already.
+            if word & IN_PLACE == block as u32 + 1 {
+                let empty = word & !IN_PLACE;
+                let _ = place.compare_exchange(word, empty, Ordering::AcqRel, Ordering::Relaxed);
                 break;
             }
         }
         self.sources.drop(entry);
         self.used.fetch_sub(1, Ordering::Relaxed);
         // Last: from here on it may be given again.
-        let (word, bit) = self.bit(block);
-        self.taken[word].fetch_and(!bit, Ordering::AcqRel);
+        self.free.give(block);
     }
 
     /// A port of a block that the source did not own before.
     fn grow(&self, wanted: &Wanted) -> Result<usize, Exhausted> {
-        let place = self.reserve(wanted.entry).ok_or(Exhausted::Source)?;
+        self.free_place(wanted.entry).ok_or(Exhausted::Source)?;
         // Where the source is already, or where its hash says.
         let at_home = self.owned(wanted.entry).next().map(|block| block / self.per_address);
         let home = at_home.unwrap_or_else(|| wanted.source.hash(!self.seed) as usize % self.addresses.len());
         let count = self.addresses.len();
-        let Some(block) = (0..count).find_map(|step| self.take_block((home + step) % count)) else {
-            place.store(0, Ordering::Release);
-            return Err(Exhausted::Blocks);
-        };
-        self.settle(block, wanted.entry, place);
+        let block = (0..count).find_map(|step| self.free.take((home + step) % count));
+        let block = block.ok_or(Exhausted::Blocks)?;
+        if !self.settle(block, wanted.entry) {
+            return Err(Exhausted::Source);
+        }
         // Held once, for the port that is taken now. Other workers that found it in the list may take ports, too.
-        let start = usize::from(wanted.port.wrapping_sub(self.first_port)) + wanted.attempt as usize;
-        let mut ports = (0..self.size).map(|step| block * self.size + (start + step) % self.size);
+        let mut ports = (0..self.size).map(|step| self.at(block, wanted.port, step + wanted.attempt as usize));
         let taken = ports.find(|port| {
             let word = &self.ports[*port];
             let new = first(wanted.port);
@@ -291,62 +318,34 @@ impl Blocks {
         })
     }
 
-    fn reserve(&self, entry: u32) -> Option<&AtomicU32> {
-        self.sources.list(entry).iter().find(|place| {
-            let word = place.load(Ordering::Relaxed);
-            word == 0
-                && place
-                    .compare_exchange(0, RESERVED, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
-        })
+    /// A place in a source's list that can be filled, and what is in it now.
+    fn free_place(&self, entry: u32) -> Option<(&AtomicU32, u32)> {
+        let words = self
+            .sources
+            .list(entry)
+            .iter()
+            .map(|place| (place, place.load(Ordering::Acquire)));
+        { words }.find(|(_, word)| self.in_place(*word, entry).is_none())
     }
 
-    /// Gives a block that was taken to an owner, with one holder.
-    fn settle(&self, block: usize, entry: u32, place: &AtomicU32) {
+    /// Gives a block that was taken to an owner, with one holder, if the owner may have one more. The block is free again otherwise.
+    fn settle(&self, block: usize, entry: u32) -> bool {
         self.sources.hold(entry);
         self.used.fetch_add(1, Ordering::Relaxed);
+        // Before it is in the list: a block in a list that is not its owner's is always one that goes.
         self.states[block].store((u64::from(entry) + 1) << 32 | 1, Ordering::Release);
-        place.store(block as u32 + 1, Ordering::Release);
-    }
-
-    /// A block of an address that was free.
-    fn take_block(&self, address: usize) -> Option<usize> {
-        let words = self.per_address.div_ceil(64);
-        let cursor = self.cursors.get(address)?;
-        let start = cursor.load(Ordering::Relaxed) as usize % self.per_address;
-        // The first word twice: from the start on, and at the end what is before it.
-        for step in 0..=words {
-            let word = (start / 64 + step) % words;
-            let there = match word {
-                last if last == words - 1 => u64::MAX >> (words * 64 - self.per_address),
-                _ => u64::MAX,
-            };
-            let wanted = if step == 0 {
-                there & u64::MAX << (start % 64)
-            } else {
-                there
-            };
-            let bits = &self.taken[address * words + word];
-            loop {
-                let free = !bits.load(Ordering::Relaxed) & wanted;
-                if free == 0 {
-                    break;
-                }
-                let bit = free & free.wrapping_neg();
-                if bits.fetch_or(bit, Ordering::AcqRel) & bit == 0 {
-                    let block = word * 64 + bit.trailing_zeros() as usize;
-                    cursor.store(block as u32 + 1, Ordering::Relaxed);
-                    return Some(address * self.per_address + block);
-                }
+        while let Some((place, word)) = self.free_place(entry) {
+            let next_use = (word & !IN_PLACE).wrapping_add(IN_PLACE + 1);
+            let new = next_use | (block as u32 + 1);
+            if place
+                .compare_exchange(word, new, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
+                return true;
             }
         }
-        None
-    }
-
-    /// Where a block's bit is: word and bit.
-    fn bit(&self, block: usize) -> (usize, u64) {
-        let (address, block) = (block / self.per_address, block % self.per_address);
-        (address * self.per_address.div_ceil(64) + block / 64, 1 << (block % 64))
+        self.let_go(block);
+        false
     }
 
     /// Takes back a port, or with port 0 what a flow without ports was given.
@@ -362,10 +361,10 @@ impl Blocks {
         }
         let Some(entry) = self.sources.find(source) else { return };
         let at_address = |block: &usize| self.addresses.get(block / self.per_address) == Some(&outside);
-        let is_used = |port: &usize| matches!(self.ports[*port].load(Ordering::Acquire), 1..=MOST);
+        let is_used = |word: &AtomicU32| matches!(word.load(Ordering::Acquire), 1..=MOST);
         let mut used = self.owned(entry).filter(at_address).filter_map(|block| {
-            let port = self.window(block, 0).find(is_used)?;
-            Some((block, port))
+            let step = self.window(block, 0).position(is_used)?;
+            Some((block, self.at(block, 0, step)))
         });
         if let Some((block, port)) = used.next() {
             self.give_up(block, port);
@@ -425,15 +424,7 @@ impl Blocks {
 
     /// Takes this very block for an owner, with one holder, if it is free and the owner may have it.
     fn take_this(&self, block: usize, entry: u32) -> bool {
-        let Some(place) = self.reserve(entry) else { return false };
-        let (word, bit) = self.bit(block);
-        let free = self.taken[word].fetch_or(bit, Ordering::AcqRel) & bit == 0;
-        if free {
-            self.settle(block, entry, place);
-        } else {
-            place.store(0, Ordering::Release);
-        }
-        free
+        self.free_place(entry).is_some() && self.free.take_this(block) && self.settle(block, entry)
     }
 
     /// Block and port for an outside address and port.

@@ -5,6 +5,7 @@
 //! pipeline's business.
 
 mod blocks;
+mod free;
 mod pool;
 mod sources;
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl State {
 /// The table.
 pub(super) struct Sources {
     words: Slab<AtomicU64>,
-    /// Blocks of each entry: their numbers plus one.
+    /// Places for the blocks of each entry.
     lists: Slab<AtomicU32>,
     list: usize,
     mask: usize,
@@ -230,7 +230,7 @@ impl Sources {
         }
     }
 
-    /// The places for blocks of an entry: 0 is empty.
+    /// The places for blocks of an entry.
     pub(super) fn list(&self, entry: u32) -> &[AtomicU32] {
         let at = (entry as usize & self.mask) * self.list;
         &self.lists[at..at + self.list]
