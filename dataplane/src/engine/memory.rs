@@ -10,6 +10,7 @@ use std::{
 
 use super::{AssembleError, Settings, assemble, clock::Manual};
 use crate::{
+    health::Line,
     packet::{FrameCache, FramePool, pool::PoolError},
     pipeline::Shared,
     port::memory::{self, MemoryPeer},
@@ -66,6 +67,8 @@ pub struct MemoryDataplane {
     pub clock: Manual,
     /// Packet memory.
     pub pool: Arc<FramePool>,
+    /// For a prober of health.
+    pub line: Option<Line>,
     workers: Vec<Worker>,
     peers: Peers,
     frames: FrameCache,
@@ -127,6 +130,7 @@ impl MemoryDataplane {
             programmer: assembly.programmer,
             shared: assembly.shared,
             workers: assembly.workers,
+            line: Some(assembly.line),
             clock,
             pool,
             peers,

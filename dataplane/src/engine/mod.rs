@@ -15,6 +15,7 @@ pub mod threads;
 use std::sync::Arc;
 
 use crate::{
+    health::Line,
     packet::FramePool,
     pipeline::{Shared, counters::Counters},
     program::{Foundation, Limits, OpenedUplink, Opener, OuterOptions, Parts, Programmer, problem::Refusal},
@@ -102,6 +103,8 @@ pub struct Assembly {
     pub workers: Vec<Worker>,
     /// Counters, flows and learned MACs.
     pub shared: Arc<Shared>,
+    /// For a prober of health.
+    pub line: Line,
 }
 
 /// Puts a dataplane together. `now` is the time of the clock that workers will be given.
@@ -141,6 +144,7 @@ pub fn assemble(
         })
         .collect::<Result<Vec<_>, TooManyReaders>>()?;
     let (fleet, workers) = Fleet::new(seats, &shared, pool)?;
+    let line = Line::new(foundation.reader()?, fleet.sender(), shared.clone(), pool.cache());
     let parts = Parts {
         limits,
         outer: settings.outer,
@@ -153,5 +157,6 @@ pub fn assemble(
         programmer,
         workers,
         shared,
+        line,
     })
 }

@@ -1,5 +1,5 @@
-//! The threads of the daemon: one pinned thread per worker, one for the programmer, one per uplink that listens for
-//! neighbours.
+//! The threads of the daemon: one pinned thread per worker, one for the programmer, one that asks workloads whether they are well, one
+//! per uplink that listens for neighbours.
 
 use std::{
     sync::{
@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use tracing::{debug, info, warn};
 
 use super::{Assembly, clock::Monotonic};
 use crate::{
     api::{Desk, Request},
+    health::{Finding, Orders, Prober},
     port::af_xdp::UplinkControl,
     program::Programmer,
     tables::slots::PortSlot,
@@ -38,6 +39,8 @@ pub enum Message {
     Request(Request),
     /// A frame of the underlay's ARP or neighbour discovery.
     Underlay(PortSlot, Box<[u8]>),
+    /// What workloads answered when asked whether they are well.
+    Health(Vec<Finding>),
     /// Stop workers, then end.
     Stop,
 }
@@ -57,6 +60,7 @@ pub struct Running {
     /// To the programmer's thread.
     pub messages: Sender<Message>,
     programmer: JoinHandle<()>,
+    prober: JoinHandle<()>,
     workers: Vec<JoinHandle<Worker>>,
     listeners: Vec<JoinHandle<()>>,
     stopping: Arc<AtomicBool>,
@@ -80,7 +84,10 @@ pub fn start(
     desk: Desk,
 ) -> std::io::Result<Running> {
     let Assembly {
-        programmer, workers, ..
+        programmer,
+        workers,
+        line,
+        ..
     } = assembly;
     let workers = workers
         .into_iter()
@@ -105,12 +112,22 @@ pub fn start(
                 .spawn(listen)
         })
         .collect::<Result<Vec<_>, _>>()?;
+    let (prober, orders) = {
+        let messages = messages.clone();
+        Prober::new(line, move |findings| tell(&messages, findings))
+    };
+    let prober = thread::Builder::new().name("health".into()).spawn(move || {
+        if let Err(error) = prober.run() {
+            warn!(%error, "health checks cannot be run: workloads with one stay unwell");
+        }
+    })?;
     let programmer = thread::Builder::new()
         .name("programmer".into())
-        .spawn(move || attend(programmer, &inbox, clock, desk))?;
+        .spawn(move || attend(programmer, &inbox, clock, desk, &orders))?;
     Ok(Running {
         messages,
         programmer,
+        prober,
         workers,
         listeners,
         stopping,
@@ -135,6 +152,19 @@ impl Running {
         if self.programmer.join().is_err() {
             warn!("the programmer ended by a panic");
         }
+        // It ends with the programmer, who gives its orders.
+        if self.prober.join().is_err() {
+            warn!("the prober of health ended by a panic");
+        }
+    }
+}
+
+/// Leaves findings with the programmer; gives them back while it is too busy.
+fn tell(messages: &Sender<Message>, findings: Vec<Finding>) -> Result<(), Vec<Finding>> {
+    match messages.try_send(Message::Health(findings)) {
+        Err(TrySendError::Full(Message::Health(findings))) => Err(findings),
+        // At the end nobody wants them.
+        _ => Ok(()),
     }
 }
 
@@ -151,7 +181,7 @@ fn pin(cpu: Option<usize>) {
 }
 
 /// The programmer's thread: does what it is told, and looks after the rest in between.
-fn attend(mut programmer: Programmer, inbox: &Receiver<Message>, clock: Monotonic, mut desk: Desk) {
+fn attend(mut programmer: Programmer, inbox: &Receiver<Message>, clock: Monotonic, mut desk: Desk, orders: &Orders) {
     loop {
         let due = programmer.next_deadline().map_or(ATTENTION, |deadline| {
             Duration::from_nanos(deadline.saturating_sub(clock.now())).min(ATTENTION)
@@ -159,11 +189,22 @@ fn attend(mut programmer: Programmer, inbox: &Receiver<Message>, clock: Monotoni
         match inbox.recv_timeout(due) {
             Ok(Message::Request(request)) => desk.answer(request, &mut programmer, clock.now()),
             Ok(Message::Underlay(port, frame)) => programmer.on_underlay_frame(port, &frame, clock.now()),
+            Ok(Message::Health(findings)) => {
+                for Finding { spec, status } in findings {
+                    // What was found out about another workload meanwhile says nothing of this one.
+                    if programmer.is_asked(&spec) {
+                        programmer.note_health(spec.id, status);
+                    }
+                }
+            }
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {}
         }
         programmer.attend(clock.now());
         desk.tell(&mut programmer);
+        for (id, asked) in programmer.health_changes() {
+            orders.give(id, asked);
+        }
     }
     programmer.fleet().stop();
 }

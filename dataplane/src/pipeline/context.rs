@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::atomic::AtomicU64};
 use crossbeam::queue::ArrayQueue;
 
 use super::{
+    answers::Answers,
     counters::{Counter, Counters},
     events::FlowEvents,
     output::{LIST, Outputs, Refused},
@@ -72,7 +73,9 @@ pub struct Shared {
     /// Neighbours of the underlay that packets in the clear wait for: the control side resolves them. When it is full, the next
     /// packet asks again.
     pub wanted: ArrayQueue<IpAddr>,
-    /// Frames that the control side left with workers to send: the underlay's ARP and neighbour discovery.
+    /// Answers of workloads that this node asks whether they are well.
+    pub answers: Answers,
+    /// Frames that the control side left with workers to send: the underlay's ARP and neighbour discovery, questions to workloads.
     pub injected: AtomicU64,
     /// What becomes of flows, for those who watch.
     pub events: FlowEvents,
@@ -102,6 +105,7 @@ impl Shared {
             counters,
             punts: ArrayQueue::new(PUNT_DEPTH),
             wanted: ArrayQueue::new(WANTED_DEPTH),
+            answers: Answers::default(),
             injected: AtomicU64::new(0),
             events: FlowEvents::default(),
             seed,

@@ -223,7 +223,7 @@ fn is_own(context: &Context<'_>, port: PortSlot, vrf: VrfSlot, address: IpAddr) 
     matches!(next_hop.map(|n| &n.action), Some(Action::Port(hop)) if hop.port == port)
 }
 
-/// A packet for the router itself: ping is answered, all else is refused.
+/// A packet for the router itself: ping is answered, answers go to whoever asked, all else is refused.
 pub(super) fn deliver(context: &mut Context<'_>, mut packet: Packet) {
     if packet.origin == Origin::Router {
         context.drop_packet(packet, DropReason::LocalUnhandled);
@@ -239,6 +239,13 @@ pub(super) fn deliver(context: &mut Context<'_>, mut packet: Packet) {
         }
         return;
     }
+    if packet.parsed.proto == proto::TCP
+        && packet.origin == Origin::Port
+        && context.shared.answers.expects(packet.key.dst_port(), packet.port)
+    {
+        hand_over(context, packet);
+        return;
+    }
     let error = match packet.parsed.proto {
         proto::ICMP | proto::ICMPV6 => {
             context.drop_packet(packet, DropReason::LocalUnhandled);
@@ -248,6 +255,15 @@ pub(super) fn deliver(context: &mut Context<'_>, mut packet: Packet) {
         _ => IcmpError::ProtocolUnreachable,
     };
     fail(context, packet, DropReason::LocalUnhandled, error);
+}
+
+/// Leaves an answer to whoever asked.
+fn hand_over(context: &mut Context<'_>, packet: Packet) {
+    let (port, vrf, local_port) = (packet.port, packet.vrf, packet.key.dst_port());
+    match context.shared.answers.put(local_port, port, packet.frame) {
+        Ok(()) => context.count(|c| &c.punted),
+        Err(frame) => context.drop_frame(port, Some(vrf), frame, DropReason::HandoffQueueFull),
+    }
 }
 
 /// A packet to an address of ours in the underlay behind which nothing wanted it: an address that sources are translated to, and no flow of

@@ -8,6 +8,7 @@
 //!
 //! Nothing here allocates, locks, blocks, logs or asks for the time: the worker brings everything in a [`Context`].
 
+pub mod answers;
 mod arrival;
 mod bridged;
 mod clear;
@@ -37,6 +38,7 @@ mod switch;
 mod track;
 mod translate;
 
+pub use answers::{Answer, Answers};
 pub use context::{Context, Punt, Shared, State};
 pub use events::{FlowChange, FlowEvent, FlowEvents};
 pub use flow_action::{FlowAction, FlowFlags};

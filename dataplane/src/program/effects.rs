@@ -39,6 +39,8 @@ pub(super) struct Effects {
     pub(super) services: HashMap<u16, Option<u32>>,
     /// Slots of source translations that were changed (with their identifier) or removed, and the last operation that did so.
     pub(super) source_nats: HashMap<u16, (Option<u32>, usize)>,
+    /// Health checks that were changed or removed.
+    pub(super) health_checks: BTreeSet<u32>,
     /// Mirrors that were changed.
     pub(super) mirrors: HashSet<u32>,
     /// What may have got several owners, and the last operation that may have done so.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::{
+    effects::Effects,
     object::HealthCheckSpec,
     problem::Refusal,
     state::{State, check_id},
 };
+use crate::tables::slots::VrfSlot;
 
 /// Whether a workload is well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +35,25 @@ impl Default for HealthStatus {
     }
 }
 
-pub(super) fn put(state: &mut State, spec: HealthCheckSpec) -> Result<(), Refusal> {
+/// What is to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// By whom and how.
+    pub spec: Arc<HealthCheckSpec>,
+    /// Slot of its VRF, which stays as long as the check does.
+    pub vrf: VrfSlot,
+}
+
+pub(super) fn asked(state: &State, id: u32) -> Option<Asked> {
+    let (spec, _) = state.health_checks.get(&id)?;
+    let vrf = state.vrf("health_check.vrf", spec.vrf).ok()?;
+    Some(Asked {
+        spec: spec.clone(),
+        vrf,
+    })
+}
+
+pub(super) fn put(state: &mut State, effects: &mut Effects, spec: HealthCheckSpec) -> Result<(), Refusal> {
     check_id("health_check.id", spec.id.into())?;
     let vrf = state.vrf("health_check.vrf", spec.vrf)?;
     let before = state.health_checks.get(&spec.id).cloned();
@@ -42,6 +62,7 @@ pub(super) fn put(state: &mut State, spec: HealthCheckSpec) -> Result<(), Refusa
         Some((old, status)) if **old == spec => status.clone(),
         _ => HealthStatus::default(),
     };
+    effects.health_checks.insert(spec.id);
     state.vrf_uses.add(vrf.index());
     if let Some((old, _)) = before {
         forget(state, &old);
@@ -50,7 +71,8 @@ pub(super) fn put(state: &mut State, spec: HealthCheckSpec) -> Result<(), Refusa
     Ok(())
 }
 
-pub(super) fn delete(state: &mut State, id: u32) {
+pub(super) fn delete(state: &mut State, effects: &mut Effects, id: u32) {
+    effects.health_checks.insert(id);
     if let Some((old, _)) = state.health_checks.remove(&id) {
         forget(state, &old);
     }

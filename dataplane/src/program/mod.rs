@@ -30,13 +30,13 @@ mod state;
 mod underlay;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     net::IpAddr,
     sync::{Arc, atomic::Ordering},
 };
 
 pub use dump::{Dumped, NeighborState, NextHopStatus, Snapshot};
-pub use health::HealthStatus;
+pub use health::{Asked, HealthStatus};
 pub use host::PortStatus;
 pub use ports::{Attached, FIRST_UPLINK_ID, Hold, MTU, Opened, Opener};
 pub use state::Limits;
@@ -46,7 +46,7 @@ use self::{
     effects::Effects,
     host::Hosted,
     neighbors::Neighbors,
-    object::{Key, Object, Operation},
+    object::{HealthCheckSpec, Key, Object, Operation},
     problem::{Problem, Refusal},
     state::State,
 };
@@ -129,6 +129,8 @@ pub struct Programmer {
     shared: Arc<Shared>,
     frames: FrameCache,
     changes: Vec<Change>,
+    /// Health checks that were changed since they were last told.
+    asked: BTreeSet<u32>,
 }
 
 impl std::fmt::Debug for Programmer {
@@ -239,6 +241,7 @@ impl Programmer {
             shared,
             frames: pool.cache(),
             changes: Vec::new(),
+            asked: BTreeSet::new(),
         };
         programmer.publish();
         programmer.resolver.announce();
@@ -302,7 +305,7 @@ impl Programmer {
             Operation::Put(Object::SourceNat(spec)) => source_nats::put(state, effects, spec.clone()),
             Operation::Put(Object::Service(spec)) => services::put(state, effects, spec.clone()),
             Operation::Put(Object::Mirror(spec)) => mirrors::put(state, effects, spec.clone()),
-            Operation::Put(Object::HealthCheck(spec)) => health::put(state, spec.clone()),
+            Operation::Put(Object::HealthCheck(spec)) => health::put(state, effects, spec.clone()),
             Operation::Delete(Key::Port(id)) => ports::delete(state, effects, *id),
             Operation::Delete(Key::Vrf(id)) => forwarding::delete_vrf(state, effects, *id),
             Operation::Delete(Key::Bridge(id)) => forwarding::delete_bridge(state, effects, *id),
@@ -336,7 +339,7 @@ impl Programmer {
             }
             Operation::Delete(Key::Mirror(id)) => mirrors::delete(state, *id),
             Operation::Delete(Key::HealthCheck(id)) => {
-                health::delete(state, *id);
+                health::delete(state, effects, *id);
                 Ok(())
             }
         }
@@ -395,6 +398,7 @@ impl Programmer {
             // Slots are within the table's bounds: both come from the same limits.
             let _ = self.shared.flows.set_port_limit(slot.raw(), limit);
         }
+        self.asked.extend(effects.health_checks);
         self.changes.push(Change::Revision(self.revision));
         self.attend(now);
     }
@@ -502,6 +506,18 @@ impl Programmer {
     /// What changed since the last call.
     pub fn changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Health checks that were changed since the last call: what is to be asked now, or `None` for what is gone.
+    pub fn health_changes(&mut self) -> Vec<(u32, Option<Asked>)> {
+        let changed = std::mem::take(&mut self.asked).into_iter();
+        changed.map(|id| (id, health::asked(&self.state, id))).collect()
+    }
+
+    /// A health check is still the same.
+    pub fn is_asked(&self, spec: &HealthCheckSpec) -> bool {
+        let current = self.state.health_checks.get(&spec.id);
+        current.is_some_and(|(current, _)| **current == *spec)
     }
 
     /// Notes what a health check found out. Nothing, where it has gone meanwhile.

@@ -20,7 +20,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The greatest number of readers of one publisher.
-pub const MAX_READERS: usize = if cfg!(vrouter_loom) { 2 } else { 64 };
+pub const MAX_READERS: usize = if cfg!(vrouter_loom) { 2 } else { 65 };
 
 /// All places for readers are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -33,6 +33,27 @@ pub struct Fleet {
     owners: Vec<(PortSlot, usize)>,
 }
 
+/// Leaves frames with workers, from any thread.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    mailboxes: Arc<[Arc<Mailbox>]>,
+}
+
+impl Sender {
+    /// Leaves a frame to be sent by a port that the worker owns.
+    ///
+    /// # Errors
+    /// Gives the frame back when there is no such worker or it does not keep up.
+    pub fn send(&self, worker: usize, port: PortSlot, frame: Frame) -> Result<(), Frame> {
+        let Some(mailbox) = self.mailboxes.get(worker) else {
+            return Err(frame);
+        };
+        mailbox.hand_off(port, frame)?;
+        mailbox.knock();
+        Ok(())
+    }
+}
+
 /// What a new worker is made from.
 #[derive(Debug)]
 pub struct Seat {
@@ -160,12 +181,14 @@ impl Fleet {
     /// # Errors
     /// Gives the frame back when there is no such worker or it does not keep up.
     pub fn send(&self, worker: usize, port: PortSlot, frame: Frame) -> Result<(), Frame> {
-        let Some(mailbox) = self.mailboxes.get(worker) else {
-            return Err(frame);
-        };
-        mailbox.hand_off(port, frame)?;
-        mailbox.knock();
-        Ok(())
+        self.sender().send(worker, port, frame)
+    }
+
+    /// For others who have frames to send.
+    pub fn sender(&self) -> Sender {
+        Sender {
+            mailboxes: self.mailboxes.clone(),
+        }
     }
 
     /// Tells all workers to leave their loops.

@@ -10,7 +10,7 @@ mod run;
 
 use std::sync::{Arc, atomic::Ordering};
 
-pub use fleet::Fleet;
+pub use fleet::{Fleet, Sender};
 pub use mailbox::{Mailbox, Returned};
 pub use run::{Polling, run};
 
