@@ -266,7 +266,7 @@ mod loom_tests {
             let others = thread.join().unwrap();
             assert!(own.is_some() && own == others);
             assert_eq!(sources.count(), 1);
-            own.into_iter().chain(others).for_each(|entry| sources.drop(entry));
+            own.into_iter().chain(others).for_each(|entry| (*sources).drop(entry));
             assert_eq!(sources.count(), 0);
         });
     }
@@ -281,7 +281,7 @@ mod loom_tests {
             let gone = sources.find_or_make(source(2)).unwrap();
             let other = sources.clone();
             let thread = thread::spawn(move || other.find_or_make(source(1)));
-            sources.drop(gone);
+            (*sources).drop(gone);
             let own = sources.find_or_make(source(1));
             let others = thread.join().unwrap();
             if let (Some(own), Some(others)) = (own, others) {
