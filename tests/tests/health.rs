@@ -14,6 +14,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use tokio::runtime::Runtime;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::{
+    ServingStatus,
+    server::{HealthReporter, health_reporter},
+};
 use vrouter_proto::dataplane::{
     Bridge, GetInfoRequest, HealthCheck, HealthState, Kind, NextHop, Policy, Port, Route, Verdict, Vrf, WatchRequest,
     event, health_check,
@@ -102,6 +108,33 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.stop();
+    }
+}
+
+/// A gRPC server with a health service in a namespace, which knows the service "web". Ends with its runtime.
+struct GrpcServer {
+    reporter: HealthReporter,
+    runtime: Runtime,
+}
+
+impl GrpcServer {
+    fn start(netns: &Netns, at: SocketAddr) -> Result<Self> {
+        let listener = netns.enter(|| TcpListener::bind(at))??;
+        listener.set_nonblocking(true)?;
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build()?;
+        let (reporter, service) = health_reporter();
+        {
+            let _runtime = runtime.enter();
+            let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
+            let server = tonic::transport::Server::builder().add_service(service);
+            runtime.spawn(server.serve_with_incoming(incoming));
+        }
+        Ok(Self { reporter, runtime })
+    }
+
+    fn set(&self, status: ServingStatus) {
+        self.runtime.block_on(self.reporter.set_service_status("web", status));
     }
 }
 
@@ -332,6 +365,37 @@ fn workloads_are_asked_by_tcp_and_http_from_their_gateway() -> Result<()> {
             ensure!(state.detail == "no connection within 200 ms", "{state:?}");
             Ok(())
         })?;
+        Ok(())
+    })
+}
+
+#[test]
+fn workloads_are_asked_by_grpc() -> Result<()> {
+    require!(Root, Daemons);
+    Topology::run("health by gRPC", |t| {
+        let scene = Scene::new(t)?;
+        let mut servers = Vec::new();
+        for (id, (_, one, ..)) in (1..).zip(SCENE) {
+            let server = GrpcServer::start(&scene.routed.netns, at(one, 50051)?)?;
+            let grpc = HealthCheck {
+                target: "web".to_owned(),
+                ..check(id, one, 50051, health_check::Kind::Grpc)
+            };
+            scene.dataplane.put([Object::HealthCheck(grpc)])?;
+            let detail = |words: &str| {
+                wait::until(words, || {
+                    let state = scene.state(id)?;
+                    ensure!(!state.healthy && state.detail == words, "{state:?}");
+                    Ok(())
+                })
+            };
+            detail("gRPC: health of service \"web\" is not known there")?;
+            server.set(ServingStatus::Serving);
+            scene.wait(id, true)?;
+            server.set(ServingStatus::NotServing);
+            detail("gRPC health NOT_SERVING")?;
+            servers.push(server);
+        }
         Ok(())
     })
 }

@@ -23,13 +23,13 @@ impl Rhythm {
         }
     }
 
-    /// The pause before the next question: before the first a part of a second; before the second at least half an interval, drawn so
+    /// The pause before the next question: before the first a part of a second; before the second an interval, give or take a half, drawn so
     /// that checks that began together do not stay together; then the interval, give or take a twentieth.
     pub(super) fn next_pause(&mut self) -> Duration {
         let share = self.draw();
         let pause = match self.asked {
             0 => self.interval.min(FIRST).mul_f64(share),
-            1 => self.interval.mul_f64(0.5 + share / 2.0),
+            1 => self.interval.mul_f64(0.5 + share),
             _ => self.interval.mul_f64(0.95 + share / 10.0),
         };
         self.asked = self.asked.saturating_add(1);
@@ -61,7 +61,7 @@ mod tests {
             assert!(at <= FIRST);
             first[(at.as_millis() / 100).min(9) as usize] += 1;
             let second = rhythm.next_pause();
-            assert!((INTERVAL / 2..=INTERVAL).contains(&second), "{second:?}");
+            assert!((INTERVAL / 2..=INTERVAL * 3 / 2).contains(&second), "{second:?}");
             at += second;
             for _ in 0..20 {
                 let pause = rhythm.next_pause();
