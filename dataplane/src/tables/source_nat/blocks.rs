@@ -128,7 +128,7 @@ impl Blocks {
             attempt,
         };
         let found = self.choose(&wanted, port.is_some());
-        self.sources.drop(entry);
+        self.sources.let_go(entry);
         let (address, outside) = self.outside(found?);
         Ok((address, if port.is_some() { outside } else { 0 }))
     }
@@ -286,7 +286,7 @@ impl Blocks {
                 break;
             }
         }
-        self.sources.drop(entry);
+        self.sources.let_go(entry);
         self.used.fetch_sub(1, Ordering::Relaxed);
         // Last: from here on it may be given again.
         self.free.give(block);
@@ -369,7 +369,7 @@ impl Blocks {
         if let Some((block, port)) = used.next() {
             self.give_up(block, port);
         }
-        self.sources.drop(entry);
+        self.sources.let_go(entry);
     }
 
     /// One flow less on a port.
@@ -418,7 +418,7 @@ impl Blocks {
             taken = self.take(block, port, entry, one_more).is_some();
             self.let_go(block);
         }
-        self.sources.drop(entry);
+        self.sources.let_go(entry);
         taken
     }
 

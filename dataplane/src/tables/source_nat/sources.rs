@@ -16,8 +16,9 @@ use crate::packet::FlowKey;
 /// Words of an entry: its state, and its source in three.
 const WORDS: usize = 4;
 
-/// Offers that may be withdrawn by others, one after the other, before a worker gives up. Two workers would have to keep step all the while.
-const OFFERS: u32 = 64;
+/// Offers that may be withdrawn by others, one after the other, before a worker gives up. Two workers would have to keep step all the while, which
+/// loom makes them do.
+const OFFERS: u32 = if cfg!(vrouter_loom) { 2 } else { 64 };
 
 /// A source: its address and the VRF it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +216,7 @@ impl Sources {
     }
 
     /// Gives a reference back. With the last one, the entry is free.
-    pub(super) fn drop(&self, entry: u32) {
+    pub(super) fn let_go(&self, entry: u32) {
         let word = self.state(entry as usize);
         let mut state = State(word.load(Ordering::Acquire));
         while state.references() > 0 {
@@ -255,18 +256,29 @@ mod loom_tests {
         Source::new(0, IpAddr::from([10, 0, 0, n]))
     }
 
+    /// All orders of steps with up to three preemptions: without a bound it takes hours.
+    fn model() -> loom::model::Builder {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model
+    }
+
     /// Whatever the order of two workers' steps, a source has one entry.
     #[test]
     fn loom_two_who_make_a_source_make_one() {
-        loom::model(|| {
+        model().check(|| {
             let sources = Arc::new(Sources::new(1, 1, 1).unwrap());
             let other = sources.clone();
             let thread = thread::spawn(move || other.find_or_make(source(1)));
             let own = sources.find_or_make(source(1));
             let others = thread.join().unwrap();
-            assert!(own.is_some() && own == others);
-            assert_eq!(sources.count(), 1);
-            own.into_iter().chain(others).for_each(|entry| (*sources).drop(entry));
+            // Who gave up keeping step has none.
+            if let (Some(own), Some(others)) = (own, others) {
+                assert_eq!(own, others);
+            }
+            let made = own.is_some() || others.is_some();
+            assert_eq!(sources.count(), usize::from(made));
+            own.into_iter().chain(others).for_each(|entry| sources.let_go(entry));
             assert_eq!(sources.count(), 0);
         });
     }
@@ -274,14 +286,12 @@ mod loom_tests {
     /// The same while another source goes from the place in front, which makes the two choose different places.
     #[test]
     fn loom_a_place_that_comes_free_makes_no_second_entry() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3);
-        model.check(|| {
+        model().check(|| {
             let sources = Arc::new(Sources::new(1, 1, 1).unwrap());
             let gone = sources.find_or_make(source(2)).unwrap();
             let other = sources.clone();
             let thread = thread::spawn(move || other.find_or_make(source(1)));
-            (*sources).drop(gone);
+            sources.let_go(gone);
             let own = sources.find_or_make(source(1));
             let others = thread.join().unwrap();
             if let (Some(own), Some(others)) = (own, others) {
