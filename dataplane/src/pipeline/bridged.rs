@@ -177,7 +177,11 @@ impl Judged<'_> {
             }),
             port: self.pays().raw(),
         };
-        match settle::insert(context, &flow) {
+        let mut made = settle::insert(context, &flow);
+        if matches!(made, Err(InsertError::ReverseTaken)) && settle::forget_denial(context, &back) {
+            made = settle::insert(context, &flow);
+        }
+        match made {
             Ok(made) => {
                 self.note(context, made);
                 self.pass(context, made, action)

@@ -351,6 +351,10 @@ impl Settling<'_> {
         decision.release();
         let stateful = decision.is_stateful(&packet.key);
         let reason = match error {
+            InsertError::ReverseTaken if forget_denial(context, &decision.answers) => {
+                self.hit = None;
+                return Step::Retry(packet);
+            }
             InsertError::ReverseTaken => {
                 let has_ports = matches!(packet.parsed.proto, proto::TCP | proto::UDP) && !packet.parsed.is_fragment();
                 if has_ports || decision.taken.is_some() {
@@ -642,6 +646,17 @@ pub(super) fn insert(context: &mut Context<'_>, flow: &NewFlow) -> Result<FlowHi
         context.count(|c| &c.flows_created);
     }
     made
+}
+
+/// If packets with this key are known only as refused, forgets it: who is asked may answer, whatever became of what he began himself.
+/// A refusal must not keep anybody from asking whom it was meant to protect him from.
+pub(super) fn forget_denial(context: &Context<'_>, key: &FlowKey) -> bool {
+    let flows = &context.shared.flows;
+    let Some(hit) = flows.lookup(key, flows.hash(key)) else {
+        return false;
+    };
+    let denied = hit.epoch != STALE && FlowAction::unpack(hit.action).is_denied();
+    denied && flows.sibling_key(hit.flow).is_none() && flows.remove(hit.flow)
 }
 
 fn touch(context: &Context<'_>, packet: &Packet, flow: FlowRef) {

@@ -105,6 +105,28 @@ fn egress_is_asked_of_the_first_packet_and_answers_pass() {
 }
 
 #[test]
+fn whoever_was_refused_is_asked_all_the_same_and_may_answer() {
+    for v6 in FAMILIES {
+        let mut node = town();
+        node.put([policy(1, &[allow(1, &[], &[])], &[]), port_with(1, 1)]);
+        let (there, back) = (ip(v6, 1, 2), ip(v6, 2, 1));
+        let (hop, hop_back) = (there.clone().hop_limit(63), back.clone().hop_limit(63));
+        let refused = DropReason::PolicyDeniedIngress;
+        // 2 speaks before it is asked, as if it answered.
+        node.dropped(&p(2), &out_of(2, &back.udp((53, 1000), b"!")), refused);
+        let question = there.udp((1000, 53), b"?");
+        passes(&mut node, (1, 2), &question, &hop.udp((1000, 53), b"?"));
+        let answer = back.udp((53, 1000), b"!");
+        passes(&mut node, (2, 1), &answer, &hop_back.udp((53, 1000), b"!"));
+        let (reply, rest) = (if v6 { 129 } else { 0 }, [0, 9, 0, 1]);
+        node.dropped(&p(2), &out_of(2, &back.icmp(reply, 0, &rest)), refused);
+        passes(&mut node, (1, 2), &there.ping(9, b""), &hop.ping(9, b""));
+        let reply = |ip: &Ip| ip.icmp(reply, 0, &rest);
+        passes(&mut node, (2, 1), &reply(&back), &reply(&hop_back));
+    }
+}
+
+#[test]
 fn ingress_is_asked_of_what_comes_from_this_node_and_from_others_by_vrf_or_by_label() {
     for v6 in FAMILIES {
         let mut node = town();

@@ -254,3 +254,20 @@ fn fragments_pass_behind_a_head_that_passed() {
     node.dropped(&p(1), &piece(81, 2, 0x2000), DropReason::PolicyDeniedIngress);
     node.dropped(&p(1), &piece(81, 2, 3), DropReason::PolicyDeniedIngress);
 }
+
+#[test]
+fn whoever_was_refused_is_asked_all_the_same_and_may_answer() {
+    for v6 in FAMILIES {
+        let mut node = bridge();
+        for id in [1, 2] {
+            reaches(&mut node, id, &between(v6, id, 9, |ip| ip.udp((1, 2), b"")));
+        }
+        node.put([policy(1, &[allow(80)], &[])]);
+        node.put([port(1, Some(1))]);
+        let answer = between(v6, 2, 1, |ip| ip.udp((80, 999), b"!"));
+        node.dropped(&p(2), &answer, DropReason::PolicyDeniedIngress);
+        let question = between(v6, 1, 2, |ip| ip.udp((999, 80), b"?"));
+        assert_eq!(node.one(&p(1), &question, &p(2)), question);
+        assert_eq!(node.one(&p(2), &answer, &p(1)), answer);
+    }
+}
