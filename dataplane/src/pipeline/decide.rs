@@ -5,7 +5,7 @@
 //! then ([`first`]). Packets of a flow that was decided before are judged by that flow's first packet again, and keep what was
 //! chosen for it as long as it is still there: the backend, the translated source, the member of a group.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use super::record::Recorder;
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         port::{Port, Role},
         service::{Backend, Service},
         slots::{NextHopSlot, PortSlot, VrfSlot},
-        source_nat::{Exhausted, Pool, SourceNat},
+        source_nat::{Exhausted, SourceNat},
     },
     wire::proto,
 };
@@ -83,13 +83,6 @@ pub(super) struct Kept {
     pub answers: FlowKey,
     /// Source translations, by slot and tag of their pool, in which its port is counted, as its two directions know it.
     pub pools: [Option<(u16, u8)>; 2],
-}
-
-/// What tells a pool from the one before it.
-pub(super) fn tag(pool: &Arc<Pool>) -> u8 {
-    (Arc::as_ptr(pool) as usize as u64)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        .to_be_bytes()[0]
 }
 
 /// What becomes of a packet.
@@ -438,7 +431,7 @@ impl<'a> Walk<'a, '_> {
         let kept = self.question.kept.and_then(|kept| {
             let had = kept.answers.reversed();
             let had = (had.src(), source_port(&had));
-            counted = !nat.pool.is_one_to_one() && kept.pools.contains(&Some((nat.slot, tag(&nat.pool))));
+            counted = !nat.pool.is_one_to_one() && kept.pools.contains(&Some((nat.slot, nat.pool.tag())));
             (counted || nat.pool.adopt(source, port, had.0, had.1)).then_some(had)
         });
         let (outside, given) = match kept {

@@ -5,7 +5,6 @@
 use super::{
     context::{Context, Shared},
     counters::Counters,
-    decide,
     events::{FlowChange, FlowEvent},
     flow_action::FlowAction,
 };
@@ -96,7 +95,7 @@ fn give_back_port(tables: &Tables, flow: &EndedFlow) {
     let pool = decided.find_map(|words| {
         let action = FlowAction::unpack(words);
         let pool = &tables.source_nat(action.source_nat?)?.pool;
-        (decide::tag(pool) == action.pool).then_some(pool)
+        (pool.tag() == action.pool).then_some(pool)
     });
     if let Some(pool) = pool {
         pool.release(flow.key.src(), answers.dst(), answers.dst_port());

@@ -512,7 +512,7 @@ fn action_of(decision: &Decision<'_>, first: &FlowKey, stateful: bool) -> FlowAc
         service: decision.service.map(|(service, _)| service.slot),
         source_nat: decision.source_nat.map(|nat| nat.slot),
         backend: decision.service.map_or(0, |(_, place)| place),
-        pool: decision.source_nat.map_or(0, |nat| decide::tag(&nat.pool)),
+        pool: decision.source_nat.map_or(0, |nat| nat.pool.tag()),
         ..FlowAction::plain(NextHopSlot::MAX, FlowAction::ANY_UPLINK, vrf)
     }
 }

@@ -314,3 +314,23 @@ fn large_packets_are_fragmented_after_translation_is_known_and_errors_speak_of_t
         }
     }
 }
+
+#[test]
+fn flows_leave_an_address_that_their_translation_has_no_more() {
+    for v6 in FAMILIES {
+        let mut node = town();
+        let question = out_of(1, &Ip::new(host(v6, 1), far(v6)).udp((5000, 53), b"?"));
+        for change in 0..200_u32 {
+            let address = floating(v6, 3 + change % 7);
+            node.put([Object::SourceNat(SourceNatSpec {
+                addresses: [address].into(),
+                ..small(v6, 1055)
+            })]);
+            // Sometimes several changes come between two packets.
+            if matches!(change % 5, 0 | 2) {
+                let (source, _) = ends(&node.one(&p(1), &question, &p(3)));
+                assert_eq!(source.0, address, "after {change} changes");
+            }
+        }
+    }
+}

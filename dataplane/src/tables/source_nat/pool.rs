@@ -138,9 +138,14 @@ pub struct Pool {
     blocks: Option<Arc<Blocks>>,
     /// Tells apart equal addresses of different VRFs.
     realm: u16,
+    /// Tells it from the pools before it.
+    tag: u8,
     refused_source: AtomicU64,
     refused_blocks: AtomicU64,
 }
+
+/// The tag of the pool that is made next.
+static NEXT_TAG: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
 
 impl Pool {
     /// A pool for sources of a VRF.
@@ -167,6 +172,7 @@ impl Pool {
             spec,
             blocks,
             realm: inside.raw(),
+            tag: NEXT_TAG.fetch_add(1, Ordering::Relaxed),
             refused_source: AtomicU64::new(0),
             refused_blocks: AtomicU64::new(0),
         }
@@ -175,6 +181,13 @@ impl Pool {
     /// What it was made from.
     pub fn spec(&self) -> &PoolSpec {
         &self.spec
+    }
+
+    /// Tells this pool from those that were in its place before: no two of any 256 that were made one after another have the same. (A
+    /// pool's place in memory does not tell: the next one may get the same.)
+    #[inline]
+    pub fn tag(&self) -> u8 {
+        self.tag
     }
 
     /// Ports are kept: packets may begin from outside, too, to the one source.
