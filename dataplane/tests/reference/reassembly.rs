@@ -130,6 +130,7 @@ impl Run<'_> {
     fn go(&mut self, packet: Packet, via: Option<u64>) {
         match via {
             Some(next_hop) => self.forward(packet, next_hop),
+            None if self.world.follows => self.judge(packet),
             None => self.route(packet),
         }
     }

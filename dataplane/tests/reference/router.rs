@@ -10,13 +10,16 @@ use vrouter_dataplane::{
 };
 
 use crate::{
-    headers::{self, Fragment, Frame, Ip},
+    connections::{Connection, Key},
+    headers::{self, Frame, Ip},
     lab::{
-        bytes::{eui64, fix_v4, framed, octets, sum},
+        bytes::{eui64, framed, octets},
         node::{UPLINK, UPLINK_MAC, VTEP4, VTEP6},
-        outer::{Outer, Shim, word},
+        outer::{Outer, Shim},
     },
+    nat, policy,
     reassembly::{Datagram, expire},
+    size,
     speech::{self, Trouble},
     world::World,
 };
@@ -39,6 +42,8 @@ pub struct Outcome {
     pub flows: Vec<Flow>,
     /// Each drop with its VRF, where that was known.
     pub drops: Vec<(&'static str, Option<u32>)>,
+    /// Connections as they are then.
+    pub connections: Vec<Connection>,
 }
 
 /// Where a packet came from.
@@ -84,10 +89,14 @@ pub struct Run<'a> {
     pub datagrams: Vec<Datagram>,
     /// Fragments that came so far.
     pub fragments_seen: u64,
+    /// Connections, as this run leaves them.
+    pub connections: Vec<Connection>,
+    /// Source of the packet that came out of the pipeline, where one did: shows which port it chose of those it may choose.
+    pub seen: Option<(IpAddr, u16)>,
 }
 
 /// All outcomes that are right for a frame: one unless groups are on its way.
-pub fn receive(world: &mut World, interface: &str, frame: &[u8]) -> Vec<Outcome> {
+pub fn receive(world: &mut World, interface: &str, frame: &[u8], seen: Option<(IpAddr, u16)>) -> Vec<Outcome> {
     crate::bridge::learn(world, interface, frame);
     expire(&mut world.datagrams, world.now_ns);
     let (mut outcomes, mut scripts) = (Vec::new(), vec![Vec::new()]);
@@ -100,8 +109,11 @@ pub fn receive(world: &mut World, interface: &str, frame: &[u8]) -> Vec<Outcome>
             choices: Vec::new(),
             datagrams: world.datagrams.clone(),
             fragments_seen: world.fragments_seen,
+            connections: world.connections.clone(),
+            seen,
         };
         run.receive(interface, frame);
+        run.outcome.connections = std::mem::take(&mut run.connections);
         // Whichever members are chosen, the same fragments wait.
         after = (std::mem::take(&mut run.datagrams), run.fragments_seen);
         if let Some(members) = run.choices.get(script.len()) {
@@ -141,12 +153,18 @@ impl Run<'_> {
             Ok(read) => read,
             Err(reason) => return self.drop(reason, Some(vrf)),
         };
+        if !policy::owns_mac(port, read.source) {
+            return self.drop(DropReason::SpoofedMac, Some(vrf));
+        }
         if read.vlan {
             return self.drop(DropReason::UnknownVlan, Some(vrf));
         }
         let Some(ip) = &read.ip else {
             if read.ethertype != 0x0806 {
                 return self.drop(DropReason::UnknownEthertype, Some(vrf));
+            }
+            if policy::arp_pretends(port, &frame[read.l3..]) {
+                return self.drop(DropReason::SpoofedArp, Some(vrf));
             }
             return match speech::arp_proxy(self.world, port, vrf, frame, read.l3) {
                 Some(answer) => self.out(port, answer),
@@ -225,27 +243,40 @@ impl Run<'_> {
         }
     }
 
+    /// One of so many, as the script says.
+    pub fn choose(&mut self, among: usize) -> usize {
+        let at = self.choices.len();
+        self.choices.push(among);
+        self.script.get(at).copied().unwrap_or(0)
+    }
+
     /// Sends a packet to a next hop.
     pub fn forward(&mut self, packet: Packet, next_hop: u64) {
+        self.forward_as(packet, next_hop, None);
+    }
+
+    /// Sends a packet to a next hop, translated. About what it was is spoken to its sender, if it cannot go.
+    pub fn forward_as(&mut self, packet: Packet, next_hop: u64, to: Option<Key>) {
         let world = self.world;
         let Some(spec) = world.next_hop(next_hop) else {
             return self.drop(DropReason::NextHopDrop, Some(packet.vrf));
         };
         match &spec.action {
-            ActionSpec::Drop | ActionSpec::Flood(_) => self.drop(DropReason::NextHopDrop, Some(packet.vrf)),
+            // What the router says stays in its VRF.
+            ActionSpec::Drop | ActionSpec::Flood(_) | ActionSpec::Vrf { .. } => {
+                self.drop(DropReason::NextHopDrop, Some(packet.vrf));
+            }
             ActionSpec::Local => self.deliver(packet),
-            ActionSpec::Vrf { .. } | ActionSpec::Underlay { .. } => unreachable!("none is generated"),
+            ActionSpec::Underlay { .. } => unreachable!("none is generated"),
             ActionSpec::Group(members) => {
-                let at = self.choices.len();
-                self.choices.push(members.len());
-                let member = self.script.get(at).copied().unwrap_or(0);
-                self.forward(packet, members[member].0);
+                let member = self.choose(members.len());
+                self.forward_as(packet, members[member].0, to);
             }
             ActionSpec::Port { port, mac } => {
                 let Some(port) = world.port(*port) else {
                     return self.drop(DropReason::PortDown, Some(packet.vrf));
                 };
-                for piece in self.hop(packet, world.mtu(port)) {
+                for piece in self.hop(packet, world.mtu(port), to) {
                     let source = self.gateway_mac(port.id);
                     self.out(port, framed(mac.unwrap_or(port.mac), source, &piece.bytes));
                 }
@@ -254,7 +285,7 @@ impl Run<'_> {
                 if !world.underlay.iter().any(|(address, _)| address == remote) {
                     return self.fail(packet, DropReason::UnderlayUnresolved, Trouble::AddressUnreachable);
                 }
-                for piece in self.hop(packet, tunnel_mtu(*remote, *encapsulation)) {
+                for piece in self.hop(packet, tunnel_mtu(*remote, *encapsulation), to) {
                     let ip = &piece.bytes;
                     let (tos, flow) = (headers::tos(ip), piece.flow());
                     match *encapsulation {
@@ -299,29 +330,27 @@ impl Run<'_> {
     }
 
     /// One routed hop: what goes on, whole or in fragments.
-    fn hop(&mut self, mut packet: Packet, mtu: usize) -> Vec<Packet> {
+    fn hop(&mut self, mut packet: Packet, mtu: usize, to: Option<Key>) -> Vec<Packet> {
         let own = packet.from == From::Router;
         if !own && headers::hop_limit(&packet.bytes) <= 1 {
             self.fail(packet, DropReason::HopLimitExceeded, Trouble::TimeExceeded);
             return Vec::new();
         }
         let mut pieces = Vec::new();
-        if packet.bytes.len() <= mtu {
-            clamp_mss(&mut packet, mtu);
+        let bytes = match &to {
+            Some(to) => nat::rewritten(&packet.bytes, &packet.ip, to),
+            None => packet.bytes.clone(),
+        };
+        if bytes.len() <= mtu {
+            packet.bytes = bytes;
+            size::clamp_mss(&mut packet, mtu);
             pieces.push(packet);
-        } else if let Some(fragments) = fragments(&packet.bytes, mtu) {
-            for bytes in fragments {
-                let Ok(mut ip) = headers::ip(&bytes) else {
-                    panic!("the reference made a bad fragment")
-                };
-                // All take the path of the whole.
-                ip.ports = packet.ip.ports;
-                pieces.push(Packet {
-                    bytes,
-                    ip,
-                    ..packet.clone()
-                });
-            }
+        } else if let Some(fragments) = size::fragments(&bytes, mtu) {
+            // All take the path of the whole, as it came.
+            pieces.extend(fragments.into_iter().map(|bytes| Packet {
+                bytes,
+                ..packet.clone()
+            }));
         } else {
             self.fail(packet, DropReason::TooBig, Trouble::TooBig(mtu as u16));
         }
@@ -332,7 +361,7 @@ impl Run<'_> {
     }
 
     /// A packet for the router itself.
-    fn deliver(&mut self, packet: Packet) {
+    pub fn deliver(&mut self, packet: Packet) {
         if packet.from == From::Router {
             return self.drop(DropReason::LocalUnhandled, Some(packet.vrf));
         }
@@ -354,7 +383,7 @@ impl Run<'_> {
     }
 
     /// Drops a packet and tells its sender.
-    fn fail(&mut self, packet: Packet, reason: DropReason, trouble: Trouble) {
+    pub fn fail(&mut self, packet: Packet, reason: DropReason, trouble: Trouble) {
         self.drop(reason, Some(packet.vrf));
         if packet.from == From::Router {
             return;
@@ -440,90 +469,4 @@ fn unroutable(source: IpAddr, destination: IpAddr) -> Option<DropReason> {
     } else {
         nobody(destination).then_some(DropReason::NoRoute)
     }
-}
-
-/// Lowers the segment size that a SYN offers to what the path carries.
-fn clamp_mss(packet: &mut Packet, mtu: usize) {
-    if packet.ip.proto != 6 || packet.ip.tcp_flags & 2 == 0 || packet.ip.fragment != Fragment::No {
-        return;
-    }
-    let most = (mtu - if packet.ip.source.is_ipv6() { 60 } else { 40 }) as u16;
-    let (l4, end) = (packet.ip.l4, packet.ip.end);
-    let header = l4 + usize::from(packet.bytes[l4 + 12] >> 4) * 4;
-    let mut at = l4 + 20;
-    while at + 1 < header {
-        let (kind, length) = (packet.bytes[at], usize::from(packet.bytes[at + 1]));
-        match kind {
-            0 => return,
-            1 => at += 1,
-            _ if length < 2 || at + length > header => return,
-            2 if length == 4 && word(&packet.bytes, at + 2) > most => {
-                // RFC 1624: by the words that change, so that a wrong checksum stays as wrong as it was.
-                let words = l4 + (at + 2 - l4) / 2 * 2..(l4 + (at + 4 - l4).div_ceil(2) * 2).min(end);
-                let before = !sum(&[&packet.bytes[words.clone()]]);
-                packet.bytes[at + 2..at + 4].copy_from_slice(&most.to_be_bytes());
-                let after = sum(&[&packet.bytes[words]]);
-                let check = !word(&packet.bytes, l4 + 16);
-                let parts = [before.to_be_bytes(), after.to_be_bytes(), check.to_be_bytes()].concat();
-                packet.bytes[l4 + 16..l4 + 18].copy_from_slice(&(!sum(&[&parts])).to_be_bytes());
-                return;
-            }
-            2 => return,
-            _ => at += length,
-        }
-    }
-}
-
-/// Cuts an IPv4 packet that may be cut (RFC 791, section 3.2).
-fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
-    let field = word(packet, 6);
-    if packet[0] >> 4 != 4 || field & 0x4000 != 0 {
-        return None;
-    }
-    let header_len = usize::from(packet[0] & 15) * 4;
-    let copied = copied_options(&packet[20..header_len])?;
-    let mut header = packet[..header_len].to_vec();
-    let (mut offset, more, mut rest) = (usize::from(field & 0x1fff), field & 0x2000, &packet[header_len..]);
-    let reserved = field & 0x8000;
-    let mut fragments = Vec::new();
-    loop {
-        let room = mtu - header.len();
-        let take = if rest.len() <= room { rest.len() } else { room / 8 * 8 };
-        let last = take == rest.len();
-        let mut fragment = [&header[..], &rest[..take]].concat();
-        let total = fragment.len() as u16;
-        fragment[0] = 0x40 | (header.len() / 4) as u8;
-        fragment[2..4].copy_from_slice(&total.to_be_bytes());
-        // The reserved bit is handed on as in a packet that stays whole.
-        let field = reserved | offset as u16 | if last { more } else { 0x2000 };
-        fragment[6..8].copy_from_slice(&field.to_be_bytes());
-        fix_v4(&mut fragment);
-        fragments.push(fragment);
-        if last {
-            return Some(fragments);
-        }
-        rest = &rest[take..];
-        offset += take / 8;
-        header.truncate(20);
-        header.extend(&copied);
-    }
-}
-
-/// The options that go into every fragment: those with the copy bit. `None`: they cannot be read.
-fn copied_options(mut options: &[u8]) -> Option<Vec<u8>> {
-    let mut copied = Vec::new();
-    while let Some(kind) = options.first().copied().filter(|kind| *kind != 0) {
-        let length = if kind == 1 {
-            1
-        } else {
-            usize::from(*options.get(1).filter(|l| **l >= 2)?)
-        };
-        let option = options.get(..length)?;
-        if kind & 0x80 != 0 {
-            copied.extend(option);
-        }
-        options = &options[length..];
-    }
-    copied.resize(copied.len().next_multiple_of(4), 0);
-    Some(copied)
 }

@@ -27,6 +27,7 @@ pub enum Trouble {
     TooBig(u16),
     PortUnreachable,
     ProtocolUnreachable,
+    Prohibited,
 }
 
 /// The error message about a packet, or none where there must be none (RFC 1122 section 3.2.2, RFC 4443 section 2.4).
@@ -48,6 +49,7 @@ pub fn error(packet: &Packet, own: IpAddr, trouble: Trouble) -> Option<Vec<u8>> 
     let (kind, code, rest) = if v6 {
         match trouble {
             Trouble::NoRoute => (1, 0, 0),
+            Trouble::Prohibited => (1, 1, 0),
             Trouble::AddressUnreachable => (1, 3, 0),
             Trouble::PortUnreachable => (1, 4, 0),
             Trouble::TooBig(mtu) => (2, 0, u32::from(mtu)),
@@ -61,6 +63,7 @@ pub fn error(packet: &Packet, own: IpAddr, trouble: Trouble) -> Option<Vec<u8>> 
             Trouble::ProtocolUnreachable => (3, 2, 0),
             Trouble::PortUnreachable => (3, 3, 0),
             Trouble::TooBig(mtu) => (3, 4, u32::from(mtu)),
+            Trouble::Prohibited => (3, 13, 0),
             Trouble::TimeExceeded => (11, 0, 0),
         }
     };

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use vrouter_dataplane::{
     program::object::{
-        Attachment, BridgeSpec, Key, LabelSpec, MacSpec, NeighborSpec, NextHopSpec, Object, Operation, PortSpec,
-        RouteSpec, VniSpec, VrfSpec,
+        Attachment, BridgeSpec, IdentitySpec, Key, LabelSpec, MacSpec, NeighborSpec, NextHopSpec, Object, Operation,
+        PolicySpec, PortSpec, RouteSpec, ServiceSpec, SourceNatSpec, VniSpec, VrfSpec,
     },
     wire::Mac,
 };
 
-use crate::reassembly::Datagram;
+use crate::{connections::Connection, reassembly::Datagram};
 
 /// Where a bridge saw a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,16 @@ pub struct World {
     pub neighbors: Vec<NeighborSpec>,
     pub vnis: Vec<VniSpec>,
     pub labels: Vec<LabelSpec>,
+    pub policies: Vec<PolicySpec>,
+    pub identities: Vec<IdentitySpec>,
+    pub services: Vec<ServiceSpec>,
+    /// Each with the number of changes it has seen.
+    pub source_nats: Vec<(SourceNatSpec, u64)>,
+    /// Changes of source translations so far.
+    nat_changes: u64,
+    /// Connections are followed. Without policies, services and translations there is nothing to follow them for.
+    pub follows: bool,
+    pub connections: Vec<Connection>,
     pub learned: Vec<Learned>,
     /// Addresses of the router, in the order in which each VRF was given them.
     pub gateways: Vec<(u32, IpAddr)>,
@@ -80,6 +90,16 @@ impl World {
             Object::Neighbor(spec) => put(&mut self.neighbors, spec, |n| (n.bridge, n.address)),
             Object::Vni(spec) => put(&mut self.vnis, spec, |v| v.vni),
             Object::Label(spec) => put(&mut self.labels, spec, |l| l.label),
+            Object::Policy(spec) => put(&mut self.policies, spec, |p| p.id),
+            Object::Identity(spec) => put(&mut self.identities, spec, |i| (i.vrf, i.prefix)),
+            Object::Service(spec) => put(&mut self.services, spec, |s| s.id),
+            Object::SourceNat(spec) => {
+                let same = self.source_nats.iter().any(|(nat, _)| *nat == spec);
+                if !same {
+                    self.nat_changes += 1;
+                    put(&mut self.source_nats, (spec, self.nat_changes), |(nat, _)| nat.id);
+                }
+            }
             other => unreachable!("none is generated: {other:?}"),
         }
     }
@@ -110,6 +130,10 @@ impl World {
             Key::Neighbor(bridge, address) => self.neighbors.retain(|n| (n.bridge, n.address) != (bridge, address)),
             Key::Vni(vni) => self.vnis.retain(|v| v.vni != vni),
             Key::Label(label) => self.labels.retain(|l| l.label != label),
+            Key::Policy(id) => self.policies.retain(|p| p.id != id),
+            Key::Identity(vrf, prefix) => self.identities.retain(|i| (i.vrf, i.prefix) != (vrf, prefix)),
+            Key::Service(id) => self.services.retain(|s| s.id != id),
+            Key::SourceNat(id) => self.source_nats.retain(|(nat, _)| nat.id != id),
             other => unreachable!("none is generated: {other:?}"),
         }
     }
