@@ -126,6 +126,8 @@ pub(super) struct Decision<'a> {
     pub taken: Option<Taken<'a>>,
     /// It rests on more than its own VRF.
     pub wide: bool,
+    /// The workload's port of this node that it is for, whether it may come there or not.
+    pub receiver: Option<PortSlot>,
 }
 
 impl Decision<'_> {
@@ -165,6 +167,7 @@ pub(super) fn first<'a>(tables: &'a Tables, question: &Question, recorder: &mut 
             source_nat: None,
             taken: None,
             wide: false,
+            receiver: None,
         },
     };
     walk.decision.fate = match walk.run(recorder) {
@@ -327,6 +330,7 @@ impl<'a> Walk<'a, '_> {
         let Some(port) = self.tables.port(to) else {
             return Ok(());
         };
+        self.decision.receiver = Some(to);
         if let Some(vrf) = vrf_of(self.tables, port) {
             self.answers_in = vrf;
         }

@@ -411,7 +411,7 @@ impl Settling<'_> {
                     action: denial(&packet, reason, &decision).pack(),
                 },
                 reverse: None,
-                port: packet.port.raw(),
+                port: refused_for(&packet, &decision).raw(),
             };
             if let Ok(made) = insert(context, &flow) {
                 touch(context, &packet, made.flow);
@@ -445,7 +445,8 @@ impl Settling<'_> {
             let stamp = self.stamp(context.tables, true);
             context.shared.flows.revalidate(hit.flow, stamp, &action.pack());
             touch(context, &packet, hit.flow);
-            tell(context, FlowChange::Denied, packet.key, None, action, packet.port.raw());
+            let account = refused_for(&packet, &decision).raw();
+            tell(context, FlowChange::Denied, packet.key, None, action, account);
         }
         finish(context, packet, decision.fate);
         Step::Done
@@ -610,6 +611,11 @@ fn denial(packet: &Packet, reason: DropReason, decision: &Decision<'_>) -> FlowA
         ingress_rule: rule(decision.ingress),
         ..FlowAction::plain(NextHopSlot::MAX, packet.way_in(), packet.vrf)
     }
+}
+
+/// The port that a refusal counts on: the workload's that sent the packet; of what comes from elsewhere, the one that it was for.
+fn refused_for(packet: &Packet, decision: &Decision<'_>) -> PortSlot {
+    packet.workload().or(decision.receiver).unwrap_or(packet.port)
 }
 
 /// A refusal by policy: remembered. All others are asked for again each time, because they may end without a change of tables, or
