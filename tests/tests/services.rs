@@ -8,7 +8,7 @@ use vrouter_proto::control::Encapsulation;
 use vrouter_tests::{
     cluster::{Cluster, Options},
     container::Container,
-    node::{Family, UPLINK},
+    node::Family,
     require,
     topology::Topology,
     traffic::{self, Connection, Echo},
@@ -143,6 +143,70 @@ fn a_service_spreads_connections_and_keeps_them_over_a_restart_of_control() -> R
 }
 
 #[test]
+fn a_service_uses_only_backends_that_answer() -> Result<()> {
+    require!(Root, Daemons);
+    Topology::run("health", |t| {
+        let cluster = Cluster::start(t, &Options::default())?;
+        cluster.routed_network("blue", 1, Encapsulation::Vxlan)?;
+        let client = cluster.attach(0, "blue", "client")?;
+        let backends = [cluster.attach(0, "blue", "b1")?, cluster.attach(1, "blue", "b2")?];
+        let check = "tcp:7,interval=200,timeout=200,fall=2";
+        let made = [
+            "service",
+            "create",
+            "blue/echo",
+            "--port",
+            "tcp/80=7",
+            "--backend",
+            "blue/b1",
+            "--backend",
+            "blue/b2",
+            "--health",
+            check,
+        ];
+        let vips = addresses(&cluster, &made)?;
+        cluster.settle()?;
+        let refused = |vip: &IpAddr| Connection::open_to(&client.netns, SocketAddr::new(*vip, 80), REFUSED).is_err();
+        ensure!(vips.iter().all(refused), "nobody was ever well");
+
+        // One becomes well: all go there.
+        let one = Echo::start(&backends[0].netns)?;
+        for vip in &vips {
+            wait::until("the first backend to be used", || {
+                connect(&client, *vip, 80)?.exchange(100)
+            })?;
+            for _ in 0..8 {
+                connect(&client, *vip, 80)?.exchange(100)?;
+            }
+        }
+        let healthy = |count: usize| {
+            let shown = cluster.vrctl(None, &["service", "show", "blue/echo", "-o", "json"])?;
+            let shown: serde_json::Value = serde_json::from_str(&shown)?;
+            let states = shown["status"].as_array().context("states")?;
+            let well = states.iter().filter(|state| state["healthy"] == true).count();
+            ensure!(well == count, "{well} are well: {shown}");
+            Ok(())
+        };
+        wait::until("one backend of each family to be shown as well", || healthy(2))?;
+
+        // The other takes over when it is gone.
+        let _other = Echo::start(&backends[1].netns)?;
+        wait::until("both to be shown as well", || healthy(4))?;
+        drop(one);
+        wait::until("the first to be missed", || healthy(2))?;
+        for vip in &vips {
+            wait::until("all to go to the other", || {
+                for _ in 0..8 {
+                    connect(&client, *vip, 80)?.exchange(100)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn a_router_joins_networks_and_only_those() -> Result<()> {
     require!(Root, Daemons);
     for encapsulation in [Encapsulation::Vxlan, Encapsulation::MplsUdp] {
@@ -203,11 +267,11 @@ fn containers_meet_the_underlay_by_floating_addresses_forwarded_ports_and_transl
             others: 1,
             ..Options::default()
         };
-        let cluster = Cluster::start(t, &options)?;
+        let mut cluster = Cluster::start(t, &options)?;
         cluster.routed_network("blue", 1, Encapsulation::Vxlan)?;
         cluster.vrctl(None, &["network", "create", "public", "--external"])?;
         // The host on the wire plays the underlay's router.
-        let host = &cluster.others[0];
+        let host = cluster.others.remove(0);
         for (name, cidr, family) in [
             ("v4", "192.0.2.0/24", Family::V4),
             ("v6", "2001:db8:2::/64", Family::V6),
@@ -324,7 +388,22 @@ fn containers_meet_the_underlay_by_floating_addresses_forwarded_ports_and_transl
         );
         // The host's own address on the uplink is still the host's.
         traffic::ping(&host.netns, cluster.compute(0)?.node.underlay(Family::V4), 1)?;
-        let _ = UPLINK;
+
+        // Translations live on while control is dead, and when it is back.
+        let outside = Family::BOTH.map(|family| host.underlay(family));
+        let mut living = Vec::new();
+        for (container, to) in outside.iter().flat_map(|to| [(&inner, to), (&shown, to)]) {
+            living.push(connect(container, *to, Echo::PORT)?);
+        }
+        cluster.control.kill9()?;
+        for connection in &mut living {
+            connection.exchange(1000).context("without control")?;
+        }
+        cluster.control.restart()?;
+        cluster.settle()?;
+        for connection in &mut living {
+            connection.exchange(1000).context("after control came back")?;
+        }
         Ok(())
     })
 }

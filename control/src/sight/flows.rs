@@ -170,7 +170,7 @@ fn show(store: &Store, node: &Name, event: dp::FlowEvent) -> Option<pb::FlowEven
     let decision = flow.decision.unwrap_or_default();
     let state = store.state();
     let network = names::network_of(&state, flow.vrf).cloned();
-    let named = |address: &str| names::endpoint_with(&state, network.as_ref(), address).unwrap_or_default();
+    let named = |address: &str| names::holder_of(&state, network.as_ref(), address).unwrap_or_default();
     Some(pb::FlowEvent {
         node: node.to_string(),
         r#type: kind.to_owned(),

@@ -2,22 +2,26 @@
 
 use std::net::IpAddr;
 
-use crate::{model::Name, state::State};
+use crate::{
+    model::Name,
+    state::{Holder, State},
+};
 
 /// The network that is this VRF on every node.
 pub(super) fn network_of(state: &State, vrf: u32) -> Option<&Name> {
     state.networks().find(|n| n.number == vrf).map(|n| &n.name)
 }
 
-/// The endpoint that has an address: of `network` if it has one, else of the only network that does.
-pub(super) fn endpoint_with(state: &State, network: Option<&Name>, address: &str) -> Option<String> {
+/// Who has an address, as people say it ("blue/web-1", "service blue/api"): in `network` if it is known there, else in the only network
+/// where it is.
+pub(super) fn holder_of(state: &State, network: Option<&Name>, address: &str) -> Option<String> {
     let address: IpAddr = address.parse().ok()?;
     let holder = |network: &Name| {
-        let allocation = state.allocation(network, address)?;
-        let endpoint = state
-            .endpoints_of(network)
-            .find(|e| e.addresses.contains(&allocation.address))?;
-        Some(format!("{network}/{}", endpoint.name))
+        Some(match &state.allocation(network, address)?.holder {
+            Holder::Endpoint(name) => format!("{network}/{name}"),
+            Holder::Service(name) => format!("service {network}/{name}"),
+            Holder::FloatingIp(name) => format!("floating address {name}"),
+        })
     };
     if let Some(found) = network.and_then(holder) {
         return Some(found);
