@@ -185,6 +185,14 @@ fn flow(source_port: u32, forward: bool) -> Flow {
         idle_seconds: 1,
         age_seconds: 60,
         forward,
+        state: "established".into(),
+        decision: Some(Decision {
+            verdict: Verdict::Allow.into(),
+            egress_rule: "web/https".into(),
+            ..Default::default()
+        }),
+        translated_destination: if forward { "10.1.0.9" } else { "" }.into(),
+        translated_destination_port: if forward { 8443 } else { 0 },
         ..Default::default()
     }
 }

@@ -135,7 +135,8 @@ fn a_flow_is_shown_whole() {
             "vrf": 7, "vrf_name": "blue", "source": "10.1.0.2", "destination": "10.1.0.3", "protocol": 6,
             "protocol_name": "tcp", "source_port": 40001, "destination_port": 443, "in_port": 3, "in_port_name": "web-1",
             "next_hop": 2, "next_hop_name": "to-node2", "action": "vxlan", "packets": 10, "bytes": 1500,
-            "idle_seconds": 1, "age_seconds": 60, "forward": true,
+            "idle_seconds": 1, "age_seconds": 60, "state": "established", "verdict": "allow", "egress_rule": "web/https", "ingress_rule": "", "drop_reason": "",
+            "translated_source": "", "translated_destination": "10.1.0.9:8443", "forward": true,
         }])
     );
 }

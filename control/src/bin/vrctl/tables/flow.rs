@@ -63,11 +63,36 @@ pub(crate) struct FlowView {
     idle_seconds: u32,
     age_seconds: u32,
     forward: bool,
+    state: String,
+    verdict: &'static str,
+    egress_rule: String,
+    ingress_rule: String,
+    drop_reason: String,
+    translated_source: String,
+    translated_destination: String,
 }
 
 impl FlowView {
     fn new(flow: api::Flow, names: &Names) -> Self {
+        let translated = |address: &str, port: u32| match (address, port) {
+            (_, 0) => address.to_owned(),
+            (address, port) if address.contains(':') => format!("[{address}]:{port}"),
+            (address, port) => format!("{address}:{port}"),
+        };
+        let decision = flow.decision.unwrap_or_default();
         Self {
+            translated_source: translated(&flow.translated_source, flow.translated_source_port),
+            translated_destination: translated(&flow.translated_destination, flow.translated_destination_port),
+            state: flow.state,
+            verdict: match decision.verdict() {
+                api::Verdict::Allow => "allow",
+                api::Verdict::Deny => "deny",
+                api::Verdict::Audit => "audit",
+                api::Verdict::Unspecified => "",
+            },
+            egress_rule: decision.egress_rule,
+            ingress_rule: decision.ingress_rule,
+            drop_reason: decision.drop_reason,
             vrf_name: names.vrf(flow.vrf),
             protocol_name: protocol::name(flow.protocol),
             in_port_name: names.port(flow.in_port),
@@ -125,10 +150,17 @@ impl Record for FlowView {
             };
             Cell::new(&it.action).style(style)
         }),
+        Column::text("STATE", |it| Cell::new(&it.state)),
         Column::number("PACKETS", |it| it.packets.into()),
         Column::number("BYTES", |it| it.bytes.into()),
         Column::number("IDLE", |it| format!("{} s", it.idle_seconds).into()),
         Column::number("AGE", |it| format!("{} s", it.age_seconds).into()),
+        Column::detail("VERDICT", |it| it.verdict.into()),
+        Column::detail("EGRESS RULE", |it| Cell::new(&it.egress_rule)),
+        Column::detail("INGRESS RULE", |it| Cell::new(&it.ingress_rule)),
+        Column::detail("DROP REASON", |it| Cell::new(&it.drop_reason)),
+        Column::detail("SOURCE BECOMES", |it| Cell::new(&it.translated_source)),
+        Column::detail("DESTINATION BECOMES", |it| Cell::new(&it.translated_destination)),
     ];
     const KEYS: &'static [Key<Self>] = &[
         Key::new("vrf", Kind::Reference, "VRF by name or number", |it, out| {
@@ -186,6 +218,20 @@ impl Record for FlowView {
         }),
         Key::new("action", Kind::Text, "what is done, like drop*", |it, out| {
             out.push(Value::Text(&it.action));
+        }),
+        Key::new(
+            "state",
+            Kind::Text,
+            "state of the connection, like established",
+            |it, out| {
+                out.push(Value::Text(&it.state));
+            },
+        ),
+        Key::new("verdict", Kind::Text, "allow, deny or audit", |it, out| {
+            out.push(Value::Text(it.verdict));
+        }),
+        Key::new("rule", Kind::Text, "a rule that decided, like web/*", |it, out| {
+            out.extend([Value::Text(&it.egress_rule), Value::Text(&it.ingress_rule)]);
         }),
         Key::new(
             "direction",
