@@ -294,7 +294,7 @@ fn check(spec: &PoolSpec) -> Result<(), BadPool> {
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(vrouter_loom)))]
 impl Pool {
     /// Sources that own something, and holders of blocks.
     pub(super) fn audit(&self) -> (usize, u64) {
