@@ -22,7 +22,7 @@ impl Rules for ServiceSpec {
     ) -> Result<Vec<IpAddr>, Refusal> {
         if transaction.network(&spec.network).is_some_and(|n| n.external) {
             let message = format!(
-                "{} is external; a service of an inner network would be right, with a floating address that forwards to it",
+                "{} is external; a service belongs to an inner network; for the outside, forward a port of a floating address to an endpoint",
                 spec.network
             );
             return Err(Refusal::invalid("service.network", message));
