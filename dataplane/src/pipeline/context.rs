@@ -217,6 +217,13 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// This is a trace: what outlives the packet and is shared with others (counters of services, remembered clients, tokens of limits,
+    /// numbers of copies) stays as it is.
+    #[inline]
+    pub(super) fn is_trace(&self) -> bool {
+        self.state.witness.is_some()
+    }
+
     /// Milliseconds, as flows count them.
     #[inline]
     pub(super) fn now_ms(&self) -> u64 {

@@ -72,8 +72,8 @@ pub(super) struct Question {
     pub attempt: u32,
     /// Now, in milliseconds.
     pub now_ms: u64,
-    /// Clients are remembered by services that do so. Not in a trace.
-    pub leaves_traces: bool,
+    /// Nothing is to be remembered of it: no service remembers its client.
+    pub is_trace: bool,
 }
 
 /// What a flow had before it is decided again.
@@ -238,9 +238,9 @@ impl<'a> Walk<'a, '_> {
         };
         self.decision.wide = true;
         let kept = self.kept_backend(service, &key);
-        let chosen = kept.or_else(|| match self.question.leaves_traces {
-            true => service.choose(&key, self.question.now_ms),
-            false => service.would_choose(&key, self.question.now_ms),
+        let chosen = kept.or_else(|| match self.question.is_trace {
+            false => service.choose(&key, self.question.now_ms),
+            true => service.would_choose(&key, self.question.now_ms),
         });
         let Some((place, backend)) = chosen else {
             recorder.step(

@@ -99,7 +99,11 @@ fn to_tunnel(
     }
     let fields = PerCopy {
         inner_len: copy.len(),
-        sequence: mirror.next_sequence(),
+        sequence: if context.is_trace() {
+            mirror.sequence()
+        } else {
+            mirror.next_sequence()
+        },
         truncated,
         tagged: is_tagged(copy.data()),
     };

@@ -173,7 +173,7 @@ impl Settling<'_> {
             before: None,
             attempt: 0,
             now_ms: context.now_ms(),
-            leaves_traces: true,
+            is_trace: context.is_trace(),
         };
         let decision = decide::first(tables, &question, &mut context.state.witness);
         if let Fate::Drop(DropReason::PolicyDeniedEgress | DropReason::PolicyDeniedIngress, _) = decision.fate {
@@ -243,7 +243,7 @@ impl Settling<'_> {
             before,
             attempt: self.attempt,
             now_ms: context.now_ms(),
-            leaves_traces: true,
+            is_trace: context.is_trace(),
         }
     }
 
@@ -303,7 +303,7 @@ impl Settling<'_> {
         };
         match insert(context, &flow) {
             Ok(made) => {
-                if let Some((service, place)) = decision.service {
+                if let Some((service, place)) = decision.service.filter(|_| !context.is_trace()) {
                     service.count(place);
                 }
                 self.note(context, &packet, made.flow, stateful);

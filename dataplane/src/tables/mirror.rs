@@ -152,7 +152,12 @@ impl Mirror {
                     .any(|p| p.contains(sight.source) || p.contains(sight.destination)))
     }
 
-    /// The number of the next copy.
+    /// The number that the next copy will have.
+    pub fn sequence(&self) -> u32 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// The number of the next copy, which is taken by this.
     #[inline]
     pub fn next_sequence(&self) -> u32 {
         self.sequence.fetch_add(1, Ordering::Relaxed)

@@ -1,8 +1,12 @@
 //! Traces: they say what packets meet, and leave nothing behind.
 
 use vrouter_dataplane::{
-    packet::DropReason,
-    program::object::Operation,
+    packet::{DropReason, FlowKey},
+    program::object::{ActionSpec, Object, Operation, PortSpec, ServiceSpec},
+    tables::{
+        next_hop::Encapsulation,
+        qos::{QosSpec, Rate},
+    },
     telemetry::{Given, PacketSpec, Traced, trace},
     wire::proto,
 };
@@ -10,10 +14,10 @@ use vrouter_dataplane::{
 use crate::{
     lab::{
         node::{Node, UPLINK},
-        objects::route_key,
+        objects::{backend, mirror, next_hop, route_key, service_spec},
         outer::decode,
     },
-    site::{FAMILIES, VRF, VXLAN4, all_of, behind, from_one, host, into, out_of, p, remote, site},
+    site::{FAMILIES, VRF, VXLAN4, all_of, attach, behind, from_one, host, into, out_of, p, remote, routed_port, site},
 };
 
 /// A TCP SYN from the workload of port 1, described.
@@ -125,5 +129,83 @@ fn a_described_packet_is_what_the_workload_would_send() {
             }
         }
         node.pump();
+    }
+}
+
+/// Everything that is shared with packets and that a trace could wear out: a service's counters and the clients it remembers, the tokens
+/// of a limit, the numbers of copies.
+#[test]
+fn a_trace_wears_nothing_out_that_packets_share() {
+    for v6 in FAMILIES {
+        let mut node = site();
+        let address = if v6 { "fd00:99::1" } else { "10.99.0.1" };
+        let backends = [backend(&host(v6, 2).to_string(), 0)];
+        node.put([
+            Object::Service(ServiceSpec {
+                client_affinity: true,
+                affinity_seconds: 60,
+                ..service_spec(7, VRF, address, (6, 443), &backends)
+            }),
+            next_hop(
+                70,
+                ActionSpec::Tunnel {
+                    remote: remote(false),
+                    encapsulation: Encapsulation::Erspan { session: 5 },
+                },
+            ),
+            mirror(8, 70),
+        ]);
+        let slow = Rate {
+            bits_per_second: 8_000,
+            burst_bytes: 200,
+            ..Rate::default()
+        };
+        node.put(attach(PortSpec {
+            mirrors: [8].into(),
+            qos: Some(QosSpec {
+                from_workload: Some(slow),
+                ..QosSpec::default()
+            }),
+            ..routed_port(1)
+        }));
+        node.take();
+        let packet = out_of(1, &from_one(v6, address.parse().unwrap()).tcp((4000, 443), 2, &[], b""));
+        let first = traced(&node, 1, &Given::Frame(&packet));
+        for _ in 0..50 {
+            assert_eq!(traced(&node, 1, &Given::Frame(&packet)), first, "each is as the first");
+        }
+        assert_eq!((first.drop, first.outputs.len()), (None, 2), "{first:?}");
+        let snapshot = node.dp.programmer.snapshot();
+        let service = snapshot.tables().service(0).unwrap().clone();
+        assert_eq!(service.flows().collect::<Vec<_>>(), [0]);
+        let sent = node.send(&p(1), &packet);
+        assert_eq!(sent.len(), 2, "the limit has all its tokens: {:?}", node.drops());
+    }
+}
+
+#[test]
+fn a_service_does_not_remember_who_was_only_traced() {
+    for v6 in FAMILIES {
+        let mut node = site();
+        let address = if v6 { "fd00:99::1" } else { "10.99.0.1" };
+        let with = |backends: u32| {
+            let backends: Vec<_> = (2..2 + backends)
+                .map(|id| backend(&host(v6, id).to_string(), 0))
+                .collect();
+            Object::Service(ServiceSpec {
+                client_affinity: true,
+                affinity_seconds: 60,
+                ..service_spec(7, VRF, address, (6, 443), &backends)
+            })
+        };
+        node.put([with(1)]);
+        let packet = out_of(1, &from_one(v6, address.parse().unwrap()).tcp((4000, 443), 2, &[], b""));
+        let _ = traced(&node, 1, &Given::Frame(&packet));
+        let now_ms = vrouter_dataplane::worker::Clock::now(&node.dp.clock) / 1_000_000;
+        node.put([with(8)]);
+        let snapshot = node.dp.programmer.snapshot();
+        let service = snapshot.tables().service(0).unwrap();
+        let key = FlowKey::between(0, host(v6, 1), address.parse().unwrap(), 6, (4000, 443)).unwrap();
+        assert_eq!(service.would_choose(&key, now_ms), service.pick(service.hash(&key)));
     }
 }
