@@ -7,12 +7,14 @@
 use std::net::IpAddr;
 
 use super::{
+    conclusion,
     context::Context,
-    decide,
+    decision,
     flow_action::{FlowAction, FlowFlags},
+    house,
     packet::{flow_key, reason},
     quote::Quote,
-    settle, track,
+    track,
 };
 use crate::{
     packet::{DropReason, FlowKey, Frame},
@@ -177,9 +179,9 @@ impl Judged<'_> {
             }),
             port: self.pays().raw(),
         };
-        let mut made = settle::insert(context, &flow);
-        if matches!(made, Err(InsertError::ReverseTaken)) && settle::forget_denial(context, &back) {
-            made = settle::insert(context, &flow);
+        let mut made = house::insert(context, &flow);
+        if matches!(made, Err(InsertError::ReverseTaken)) && house::forget_denial(context, &back) {
+            made = house::insert(context, &flow);
         }
         match made {
             Ok(made) => {
@@ -280,7 +282,7 @@ impl Judged<'_> {
             reverse: None,
             port: self.pays().raw(),
         };
-        if let Err(InsertError::AlreadyThere(there)) = settle::insert(context, &flow) {
+        if let Err(InsertError::AlreadyThere(there)) = house::insert(context, &flow) {
             context.shared.flows.revalidate(there.flow, stamp, &action);
         }
         Ok(())
@@ -304,16 +306,16 @@ impl Judged<'_> {
     fn judge(&self, context: &Context<'_>) -> (Result<(), DropReason>, Rulings) {
         let icmp = match self.parsed.fragment {
             Fragment::Later => Some((u8::MAX, u8::MAX)),
-            _ => decide::icmp_of(self.ip.get(usize::from(self.parsed.l4)..).unwrap_or_default()),
+            _ => decision::icmp_of(self.ip.get(usize::from(self.parsed.l4)..).unwrap_or_default()),
         };
         let Passage { from, to, .. } = *self.passage;
-        self.ask(context, &self.key, (from, to), decide::traffic(&self.key, icmp))
+        self.ask(context, &self.key, (from, to), decision::traffic(&self.key, icmp))
     }
 
     /// By policies, as the answer to a flow whose first packet has the key `first`: they are asked about that.
     fn judge_as_answer(&self, context: &Context<'_>, first: &FlowKey) -> (Result<(), DropReason>, Rulings) {
         let Passage { from, to, .. } = *self.passage;
-        self.ask(context, first, (to, from), decide::traffic(first, None))
+        self.ask(context, first, (to, from), decision::traffic(first, None))
     }
 
     fn ask(
@@ -344,7 +346,7 @@ impl Judged<'_> {
 
     fn action(&self, denied: Option<DropReason>, rulings: Rulings) -> FlowAction {
         let tracks = denied.is_none() && self.key.protocol() == proto::TCP;
-        let flags = settle::flags_of(rulings)
+        let flags = conclusion::flags_of(rulings)
             .or(FlowFlags::BRIDGED)
             .with_if(denied.is_none(), FlowFlags::STATEFUL)
             .with_if(denied.is_some(), FlowFlags::DENY)
@@ -352,8 +354,8 @@ impl Judged<'_> {
         FlowAction {
             flags,
             reason: denied,
-            egress_rule: settle::rule(rulings[0]),
-            ingress_rule: settle::rule(rulings[1]),
+            egress_rule: conclusion::rule(rulings[0]),
+            ingress_rule: conclusion::rule(rulings[1]),
             ..FlowAction::plain(
                 self.way_out(),
                 self.way_in(),

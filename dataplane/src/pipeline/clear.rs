@@ -15,7 +15,7 @@ use crate::{
         slots::{NextHopSlot, PortSlot},
         underlay::{UnderlayNeighbor, UnderlayPath},
     },
-    wire::Parsed,
+    wire::{Parsed, addresses},
 };
 
 /// A frame from the underlay that is no tunnel packet for this node, for the `reason` given. If it is for an address of ours, gives its packet to
@@ -34,7 +34,8 @@ pub(super) fn from_uplink(
     let destination = frame
         .data()
         .get(usize::from(parsed.l3)..)
-        .and_then(|ip| rewrite::destination(ip, parsed.kind));
+        .and_then(|ip| addresses::of(ip, parsed.kind))
+        .map(|(_, destination)| destination);
     let Some(vrf) = destination
         .filter(|_| elsewhere && parsed.vlan.is_none())
         .and_then(|destination| context.tables.owner(destination))

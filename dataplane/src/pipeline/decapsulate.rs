@@ -17,7 +17,7 @@ use crate::{
         port::Role,
         slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
     },
-    wire::{Ecn, Fragment, IpKind, Mac, Parsed, checksum, ecn, ethertype, parse, parse_ip, proto, udp},
+    wire::{Ecn, Fragment, IpKind, Mac, Parsed, addresses, checksum, ecn, ethertype, parse, parse_ip, proto, udp},
 };
 
 /// UDP port that old Tungsten Fabric releases use for MPLS over UDP; accepted, never sent to.
@@ -57,25 +57,13 @@ fn check_outer(context: &Context<'_>, frame: &Frame, parsed: &Parsed) -> Result<
     let data = frame.data();
     let (l3, l4) = (usize::from(parsed.l3), usize::from(parsed.l4));
     let ip = data.get(l3..).unwrap_or_default();
-    let (remote, ours) = match (parsed.kind, ip.first_chunk::<40>(), ip.first_chunk::<20>()) {
-        (IpKind::V4, _, Some(h)) => {
-            let [source, destination] = [[h[12], h[13], h[14], h[15]], [h[16], h[17], h[18], h[19]]];
-            (
-                IpAddr::from(source),
-                context.tables.vtep4.is_some_and(|v| v.octets() == destination),
-            )
-        }
-        (IpKind::V6, Some(h), _) => {
-            let (mut source, mut destination) = ([0; 16], [0; 16]);
-            source.copy_from_slice(&h[8..24]);
-            destination.copy_from_slice(&h[24..40]);
-            (
-                IpAddr::from(source),
-                context.tables.vtep6.is_some_and(|v| v.octets() == destination),
-            )
-        }
-        _ => return Err(DropReason::NotATunnel),
-    };
+    let tables = context.tables;
+    let (remote, ours) = match parsed.kind {
+        IpKind::V4 => addresses::v4(ip).map(|(from, to)| (IpAddr::from(from), tables.vtep4 == Some(to))),
+        IpKind::V6 => addresses::v6(ip).map(|(from, to)| (IpAddr::from(from), tables.vtep6 == Some(to))),
+        IpKind::None => None,
+    }
+    .ok_or(DropReason::NotATunnel)?;
     if parsed.vlan.is_some() {
         return Err(DropReason::UnknownVlan);
     }

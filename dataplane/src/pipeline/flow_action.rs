@@ -85,8 +85,6 @@ pub struct FlowAction {
     pub service: Option<u16>,
     /// What translated the source, by its slot.
     pub source_nat: Option<u16>,
-    /// Which of the service's backends.
-    pub backend: u16,
     /// Tells the pool that the translated source's port is counted in from one that came after it.
     pub pool: u8,
 }
@@ -116,7 +114,6 @@ impl FlowAction {
             vrf_out: vrf,
             service: None,
             source_nat: None,
-            backend: 0,
             pool: 0,
         }
     }
@@ -139,10 +136,7 @@ impl FlowAction {
                 | u64::from(reason) << 48
                 | u64::from(self.pool) << 56,
             u64::from(self.egress_rule) | u64::from(self.ingress_rule) << 32,
-            u64::from(self.vrf_out.raw())
-                | slot(self.service) << 16
-                | slot(self.source_nat) << 32
-                | u64::from(self.backend) << 48,
+            u64::from(self.vrf_out.raw()) | slot(self.service) << 16 | slot(self.source_nat) << 32,
         ]
     }
 
@@ -163,7 +157,6 @@ impl FlowAction {
             vrf_out: VrfSlot::from_raw(rest as u16),
             service: slot(16),
             source_nat: slot(32),
-            backend: (rest >> 48) as u16,
             pool: (first >> 56) as u8,
         }
     }
@@ -187,7 +180,7 @@ mod tests {
             (next_hop, flags, in_port, reason, pool) in
                 (0..=0x00ff_ffff_u32, any::<u8>(), any::<u16>(), 0..=DropReason::COUNT, any::<u8>()),
             (egress_rule, ingress_rule) in any::<(u32, u32)>(),
-            (vrf, service, source_nat, backend) in any::<(u16, u16, u16, u16)>(),
+            (vrf, service, source_nat) in any::<(u16, u16, u16)>(),
         ) {
             let slot = |slot: u16| Some(slot).filter(|slot| *slot != NO_SLOT);
             let action = FlowAction {
@@ -200,7 +193,6 @@ mod tests {
                 vrf_out: VrfSlot::from_raw(vrf),
                 service: slot(service),
                 source_nat: slot(source_nat),
-                backend,
                 pool,
             };
             prop_assert_eq!(FlowAction::unpack(action.pack()), action);

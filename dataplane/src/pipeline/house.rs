@@ -6,13 +6,16 @@ use super::{
     context::{Context, Shared},
     counters::Counters,
     events::{FlowChange, FlowEvent},
-    flow_action::FlowAction,
+    flow_action::{FlowAction, FlowFlags},
 };
-use crate::tables::{
-    Tables,
-    conntrack::{self, Phase, Timeouts},
-    flow::{EndReason, EndedFlow, FlowOwner, FlowView, Outlook},
-    slots::PortSlot,
+use crate::{
+    packet::FlowKey,
+    tables::{
+        Tables,
+        conntrack::{self, Phase, Timeouts},
+        flow::{EndReason, EndedFlow, FlowHit, FlowOwner, FlowView, InsertError, NewFlow, Outlook, STALE},
+        slots::PortSlot,
+    },
 };
 
 /// The phase of a flow, by its words.
@@ -61,6 +64,38 @@ pub fn make_room(context: &mut Context<'_>, port: PortSlot) -> bool {
         |flow| outlook(&shared.timeouts, flow),
         |flow| ended(tables, shared, counters, flow, now_ms),
     )
+}
+
+/// Makes a flow; a stateful one takes the place of another of its port where there is no other room.
+pub(super) fn insert(context: &mut Context<'_>, flow: &NewFlow) -> Result<FlowHit, InsertError> {
+    let now = context.now_ms();
+    let mut made = context.shared.flows.insert(&mut context.state.flows, flow, now);
+    let full = matches!(
+        made,
+        Err(InsertError::TableFull | InsertError::PortShareUsed { .. } | InsertError::VrfShareUsed { .. })
+    );
+    // What needs no state, or is refused, is not worth anybody's flow.
+    if full
+        && FlowAction::unpack(flow.forward.action).flags.has(FlowFlags::STATEFUL)
+        && make_room(context, PortSlot::from_raw(flow.port))
+    {
+        made = context.shared.flows.insert(&mut context.state.flows, flow, now);
+    }
+    if made.is_ok() {
+        context.count(|c| &c.flows_created);
+    }
+    made
+}
+
+/// If packets with this key are known only as refused, forgets it: who is asked may answer, whatever became of what he began himself.
+/// A refusal must not keep anybody from asking whom it was meant to protect him from.
+pub(super) fn forget_denial(context: &Context<'_>, key: &FlowKey) -> bool {
+    let flows = &context.shared.flows;
+    let Some(hit) = flows.lookup(key, flows.hash(key)) else {
+        return false;
+    };
+    let denied = hit.epoch != STALE && FlowAction::unpack(hit.action).is_denied();
+    denied && flows.sibling_key(hit.flow).is_none() && flows.remove(hit.flow)
 }
 
 /// A flow is over, and its memory free again: what it held elsewhere comes back.

@@ -9,7 +9,7 @@ use crate::{
         port::Port,
         slots::PortSlot,
     },
-    wire::{Flags, Fragment, IpKind, Parsed, erspan::PerCopy, ethertype, outer::PerPacket, parse, proto},
+    wire::{Flags, Fragment, Parsed, addresses, erspan::PerCopy, ethertype, outer::PerPacket, parse, proto},
 };
 
 /// Which way a frame goes.
@@ -130,17 +130,7 @@ fn is_tagged(frame: &[u8]) -> bool {
 /// What filters ask of a packet.
 fn sight(data: &[u8], parsed: &Parsed) -> Option<Sight> {
     let ip = data.get(usize::from(parsed.l3)..)?;
-    let (source, destination) = match parsed.kind {
-        IpKind::V4 => {
-            let (source, rest) = ip.get(12..)?.split_first_chunk::<4>()?;
-            ((*source).into(), (*rest.first_chunk::<4>()?).into())
-        }
-        IpKind::V6 => {
-            let (source, rest) = ip.get(8..)?.split_first_chunk::<16>()?;
-            ((*source).into(), (*rest.first_chunk::<16>()?).into())
-        }
-        IpKind::None => return None,
-    };
+    let (source, destination) = addresses::of(ip, parsed.kind)?;
     let is_icmp = matches!(parsed.proto, proto::ICMP | proto::ICMPV6);
     let has_header = parsed.fragment != Fragment::Later;
     let has_ports = has_header && matches!(parsed.proto, proto::TCP | proto::UDP | proto::SCTP);

@@ -1,12 +1,12 @@
 //! A packet between stages: the frame holds the IP packet and nothing else.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::{FlowAction, translate};
 use crate::{
     packet::{DropReason, FlowKey, Frame},
     tables::slots::{NextHopSlot, PortSlot, VrfSlot},
-    wire::{Flags, IpKind, ParseError, Parsed, proto},
+    wire::{Flags, IpKind, ParseError, Parsed, addresses, proto},
 };
 
 /// Where a packet was before it came to its VRF.
@@ -130,9 +130,7 @@ pub(super) fn flow_key(ip: &[u8], parsed: &Parsed, context: u32) -> Option<FlowK
     };
     match parsed.kind {
         IpKind::V4 => {
-            let h = ip.first_chunk::<20>()?;
-            let source = Ipv4Addr::new(h[12], h[13], h[14], h[15]);
-            let destination = Ipv4Addr::new(h[16], h[17], h[18], h[19]);
+            let (source, destination) = addresses::v4(ip)?;
             Some(FlowKey::v4(
                 context,
                 source,
@@ -143,8 +141,7 @@ pub(super) fn flow_key(ip: &[u8], parsed: &Parsed, context: u32) -> Option<FlowK
             ))
         }
         IpKind::V6 => {
-            let (source, rest) = ip.get(8..)?.split_first_chunk::<16>()?;
-            let (source, destination) = (Ipv6Addr::from(*source), Ipv6Addr::from(*rest.first_chunk::<16>()?));
+            let (source, destination) = addresses::v6(ip)?;
             Some(FlowKey::v6(
                 context,
                 source,

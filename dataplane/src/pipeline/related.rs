@@ -17,6 +17,7 @@ use crate::{
         flow::{FlowHit, FlowRef, STALE},
         forwarding::Vrf,
     },
+    wire::addresses,
 };
 
 /// Sends an ICMP packet other than an echo on its way.
@@ -104,7 +105,7 @@ pub(super) fn forward(context: &mut Context<'_>, mut packet: Packet, flow: FlowR
 /// The addresses of the error itself: to whoever sent the quoted packet; from where the flow's packets would seem to come, if their sender
 /// sent it, or if all of its side is hidden. A router on the way keeps its name.
 fn ends(packet: &Packet, out: &FlowKey, action: FlowAction, answers: bool) -> Option<FlowKey> {
-    let (source, _) = super::rewrite::addresses(packet.frame.data(), packet.parsed.kind)?;
+    let (source, _) = addresses::of(packet.frame.data(), packet.parsed.kind)?;
     let hidden = action.source_nat.is_some() && !answers;
     let source = if source == packet.key.src() || hidden {
         out.src()

@@ -1,7 +1,5 @@
 //! Small changes to a packet in place: hop limit, congestion marks, checksums, segment size.
 
-use std::net::IpAddr;
-
 use crate::{
     packet::Frame,
     wire::{Fragment, IpKind, Parsed, checksum, proto},
@@ -38,26 +36,6 @@ pub(super) fn pseudo_header(kind: IpKind, ip: &[u8], proto: u8, len: usize) -> c
     checksum::Sum::of(addresses.unwrap_or_default())
         .add_u32(len as u32)
         .add_u16(u16::from(proto))
-}
-
-/// The source and the destination address of an IP packet.
-pub(super) fn addresses(ip: &[u8], kind: IpKind) -> Option<(IpAddr, IpAddr)> {
-    let source = match kind {
-        IpKind::V4 => IpAddr::from(*ip.get(12..)?.first_chunk::<4>()?),
-        IpKind::V6 => IpAddr::from(*ip.get(8..)?.first_chunk::<16>()?),
-        IpKind::None => return None,
-    };
-    Some((source, destination(ip, kind)?))
-}
-
-/// The destination address of an IP packet.
-#[inline]
-pub(super) fn destination(ip: &[u8], kind: IpKind) -> Option<IpAddr> {
-    match kind {
-        IpKind::V4 => ip.get(16..)?.first_chunk::<4>().map(|bytes| IpAddr::from(*bytes)),
-        IpKind::V6 => ip.get(24..)?.first_chunk::<16>().map(|bytes| IpAddr::from(*bytes)),
-        IpKind::None => None,
-    }
 }
 
 /// The TTL or hop limit of an IP packet.

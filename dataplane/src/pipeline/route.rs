@@ -53,7 +53,7 @@ fn one(context: &mut Context<'_>, packet: Packet, hint: FlowHint) {
                 .flows
                 .touch(hit.flow, context.now_ms(), packet.frame.len() as u64);
             if action.flags.has_any(FlowFlags::SPECIAL) {
-                settle::special(context, packet, hit, action);
+                settle::run(context, packet, hit.flow, action);
             } else {
                 forward::forward(context, packet, action.next_hop);
             }

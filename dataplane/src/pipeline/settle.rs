@@ -5,8 +5,10 @@
 
 use super::{
     clear,
+    conclusion::{action, action_of, before, chosen, denial, icmp_of, kept},
     context::Context,
-    decide::{self, Decision, Fate, Kept, Question},
+    decide,
+    decision::{self, Decision, Fate, Kept, Question},
     events::{FlowChange, FlowEvent},
     flow_action::{FlowAction, FlowFlags},
     forward, house, local,
@@ -21,23 +23,17 @@ use crate::{
         flow::{FlowHit, FlowRef, InsertError, NewDirection, NewFlow, STALE},
         forwarding::Vrf,
         next_hop::Action,
-        policy::{Ruling, Verdict},
         slots::{NextHopSlot, PortSlot, VrfSlot},
     },
-    wire::{Fragment, proto},
+    wire::proto,
 };
 
 /// Translations that are tried for a flow whose way back is taken, and races with other workers that are borne.
 const ATTEMPTS: u32 = 16;
 
-/// A packet of a known flow that does more than forward it.
-#[inline(never)]
-pub(super) fn special(context: &mut Context<'_>, packet: Packet, hit: FlowHit, action: FlowAction) {
-    run(context, packet, hit.flow, action);
-}
-
 /// Does with a packet what its flow's action says.
-fn run(context: &mut Context<'_>, packet: Packet, flow: FlowRef, action: FlowAction) {
+#[inline(never)]
+pub(super) fn run(context: &mut Context<'_>, packet: Packet, flow: FlowRef, action: FlowAction) {
     if packet.related {
         related::forward(context, packet, flow, action);
         return;
@@ -162,13 +158,13 @@ impl Settling<'_> {
     fn answer(&mut self, context: &mut Context<'_>, packet: Packet, hit: FlowHit, first: FlowKey) -> Step {
         let tables = context.tables;
         let home = VrfSlot::from_raw(first.context() as u16);
-        let back = way_back(tables, &packet, home, &first, before(&hit));
+        let back = decide::way_back(tables, &packet, home, &first, before(&hit));
         let question = Question {
             key: first,
             hash: context.shared.flows.hash(&first),
-            workload: back.and_then(|slot| port_behind(tables, slot)),
+            workload: back.and_then(|slot| decide::port_behind(tables, slot)),
             via: None,
-            traffic: decide::traffic(&first, None),
+            traffic: decision::traffic(&first, None),
             kept: Some(kept(context, &hit, packet.key)),
             before: None,
             attempt: 0,
@@ -221,8 +217,8 @@ impl Settling<'_> {
         let has_policy = |port: PortSlot| tables.port(port).is_some_and(|port| port.policy.is_some());
         *first == packet.key.reversed()
             && !packet.workload().is_some_and(has_policy)
-            && !way_back(tables, packet, packet.vrf, first, None)
-                .and_then(|slot| port_behind(tables, slot))
+            && !decide::way_back(tables, packet, packet.vrf, first, None)
+                .and_then(|slot| decide::port_behind(tables, slot))
                 .is_some_and(has_policy)
     }
 
@@ -238,7 +234,7 @@ impl Settling<'_> {
             hash: packet.hash,
             workload: packet.workload(),
             via: packet.via,
-            traffic: decide::traffic(&packet.key, icmp_of(packet)),
+            traffic: decision::traffic(&packet.key, icmp_of(packet)),
             kept,
             before,
             attempt: self.attempt,
@@ -301,7 +297,7 @@ impl Settling<'_> {
             }),
             port: charged_to(context.tables, &packet, next_hop).raw(),
         };
-        match insert(context, &flow) {
+        match house::insert(context, &flow) {
             Ok(made) => {
                 if let Some((service, place)) = decision.service.filter(|_| !context.is_trace()) {
                     service.count(place);
@@ -351,7 +347,7 @@ impl Settling<'_> {
         decision.release();
         let stateful = decision.is_stateful(&packet.key);
         let reason = match error {
-            InsertError::ReverseTaken if forget_denial(context, &decision.answers) => {
+            InsertError::ReverseTaken if house::forget_denial(context, &decision.answers) => {
                 self.hit = None;
                 return Step::Retry(packet);
             }
@@ -403,19 +399,19 @@ impl Settling<'_> {
             && !packet.related
         {
             // Remembered, so that refusing the rest is cheap.
+            let action = denial(&packet, reason, &decision);
             let flow = NewFlow {
                 forward: NewDirection {
                     key: packet.key,
                     hash: packet.hash,
                     epoch: self.stamp(context.tables, decision.wide),
-                    action: denial(&packet, reason, &decision).pack(),
+                    action: action.pack(),
                 },
                 reverse: None,
                 port: refused_for(&packet, &decision).raw(),
             };
-            if let Ok(made) = insert(context, &flow) {
+            if let Ok(made) = house::insert(context, &flow) {
                 touch(context, &packet, made.flow);
-                let action = denial(&packet, reason, &decision);
                 tell(context, FlowChange::Denied, packet.key, None, action, flow.port);
             }
         }
@@ -438,7 +434,6 @@ impl Settling<'_> {
             let action = FlowAction {
                 service: had.and_then(|had| had.service),
                 source_nat: had.and_then(|had| had.source_nat),
-                backend: had.map_or(0, |had| had.backend),
                 pool: had.map_or(0, |had| had.pool),
                 ..denial(&packet, reason, &decision)
             };
@@ -488,131 +483,6 @@ impl Settling<'_> {
     }
 }
 
-/// What a first packet's flow does.
-fn action(packet: &Packet, next_hop: NextHopSlot, decision: &Decision<'_>) -> FlowAction {
-    FlowAction {
-        next_hop,
-        in_port: packet.way_in(),
-        ..action_of(decision, &packet.key, decision.is_stateful(&packet.key))
-    }
-}
-
-/// What a decision about the first packet of a flow, with the key `first`, says of both directions.
-fn action_of(decision: &Decision<'_>, first: &FlowKey, stateful: bool) -> FlowAction {
-    let rulings = [decision.egress, decision.ingress];
-    let translates = decision.translates(first);
-    let flags = flags_of(rulings)
-        .with_if(translates, FlowFlags::TRANSLATE)
-        .with_if(stateful, FlowFlags::STATEFUL)
-        .with_if(stateful && first.protocol() == proto::TCP, FlowFlags::TRACK);
-    let vrf = VrfSlot::from_raw(decision.out.context() as u16);
-    FlowAction {
-        flags,
-        egress_rule: rule(decision.egress),
-        ingress_rule: rule(decision.ingress),
-        service: decision.service.map(|(service, _)| service.slot),
-        source_nat: decision.source_nat.map(|nat| nat.slot),
-        backend: decision.service.map_or(0, |(_, place)| place),
-        pool: decision.source_nat.map_or(0, |nat| nat.pool.tag()),
-        ..FlowAction::plain(NextHopSlot::MAX, FlowAction::ANY_UPLINK, vrf)
-    }
-}
-
-/// What was decided for a flow before, by either direction.
-fn chosen(context: &Context<'_>, hit: &FlowHit) -> Option<FlowAction> {
-    let ways = [Some(*hit), context.shared.flows.sibling(hit.flow)];
-    let mut decided = ways.into_iter().flatten().filter(|way| way.epoch != STALE);
-    decided.next().map(|way| FlowAction::unpack(way.action))
-}
-
-/// What a flow had before, as far as it may be kept.
-fn kept(context: &Context<'_>, hit: &FlowHit, answers: FlowKey) -> Kept {
-    let pool = |hit: FlowHit| {
-        let action = FlowAction::unpack(hit.action);
-        action
-            .source_nat
-            .filter(|_| hit.epoch != STALE)
-            .map(|slot| (slot, action.pool))
-    };
-    Kept {
-        answers,
-        pools: [pool(*hit), context.shared.flows.sibling(hit.flow).and_then(pool)],
-    }
-}
-
-/// The next hop that a direction had. One that no packet has taken yet has none.
-fn before(hit: &FlowHit) -> Option<NextHopSlot> {
-    (hit.epoch != STALE).then(|| FlowAction::unpack(hit.action).next_hop)
-}
-
-/// Type and code of an ICMP packet.
-fn icmp_of(packet: &Packet) -> Option<(u8, u8)> {
-    if !matches!(packet.parsed.proto, proto::ICMP | proto::ICMPV6) || packet.related {
-        return None;
-    }
-    match packet.parsed.fragment {
-        // Of an echo, the key tells; of all else, nothing does: no rule about a type matches it.
-        Fragment::Later => packet.is_signal().then_some((u8::MAX, u8::MAX)),
-        _ => decide::icmp_of(packet.frame.data().get(usize::from(packet.parsed.l4)..)?),
-    }
-}
-
-/// Where answers to `first` go: back to its source, in the VRF that it came from. From one VRF to the next nothing is translated
-/// any more.
-fn way_back(
-    tables: &Tables,
-    packet: &Packet,
-    mut home: VrfSlot,
-    first: &FlowKey,
-    before: Option<NextHopSlot>,
-) -> Option<NextHopSlot> {
-    let (address, hash) = (first.src(), packet.hash);
-    let mut slot = match packet.via.filter(|_| address == packet.destination()) {
-        Some(via) => decide::member(tables, via, hash, before),
-        None => decide::next_hop(tables, tables.vrf(home)?, address, hash, before)?,
-    };
-    for _ in 0..decide::MAX_CROSSINGS {
-        let Some(Action::Vrf { vrf, .. }) = tables.next_hop(slot).map(|n| &n.action) else {
-            break;
-        };
-        home = *vrf;
-        slot = decide::next_hop(tables, tables.vrf(home)?, address, hash, before)?;
-    }
-    Some(slot)
-}
-
-/// The workload's port that a next hop delivers to.
-fn port_behind(tables: &Tables, slot: NextHopSlot) -> Option<PortSlot> {
-    match &tables.next_hop(slot)?.action {
-        Action::Port(hop) => Some(hop.port),
-        _ => None,
-    }
-}
-
-pub(super) fn rule(ruling: Option<Ruling>) -> u32 {
-    ruling.map_or(0, |ruling| ruling.rule)
-}
-
-/// What rulings say of a flow.
-pub(super) fn flags_of(rulings: [Option<Ruling>; 2]) -> FlowFlags {
-    let any = |asked: fn(&Ruling) -> bool| rulings.iter().flatten().any(asked);
-    FlowFlags::NONE
-        .with_if(any(|ruling| ruling.verdict == Verdict::Audit), FlowFlags::AUDIT)
-        .with_if(any(|ruling| ruling.log), FlowFlags::LOG)
-}
-
-/// The action of a flow that is refused.
-fn denial(packet: &Packet, reason: DropReason, decision: &Decision<'_>) -> FlowAction {
-    let flags = flags_of([decision.egress, decision.ingress]);
-    FlowAction {
-        flags: flags.with_if(true, FlowFlags::DENY),
-        reason: Some(reason),
-        egress_rule: rule(decision.egress),
-        ingress_rule: rule(decision.ingress),
-        ..FlowAction::plain(NextHopSlot::MAX, packet.way_in(), packet.vrf)
-    }
-}
-
 /// The port that a refusal counts on: the workload's that sent the packet; of what comes from elsewhere, the one that it was for.
 fn refused_for(packet: &Packet, decision: &Decision<'_>) -> PortSlot {
     packet.workload().or(decision.receiver).unwrap_or(packet.port)
@@ -634,37 +504,6 @@ fn finish(context: &mut Context<'_>, packet: Packet, fate: Fate) {
     }
 }
 
-pub(super) fn insert(context: &mut Context<'_>, flow: &NewFlow) -> Result<FlowHit, InsertError> {
-    let now = context.now_ms();
-    let mut made = context.shared.flows.insert(&mut context.state.flows, flow, now);
-    let full = matches!(
-        made,
-        Err(InsertError::TableFull | InsertError::PortShareUsed { .. } | InsertError::VrfShareUsed { .. })
-    );
-    // What needs no state, or is refused, is not worth anybody's flow.
-    if full
-        && FlowAction::unpack(flow.forward.action).flags.has(FlowFlags::STATEFUL)
-        && house::make_room(context, PortSlot::from_raw(flow.port))
-    {
-        made = context.shared.flows.insert(&mut context.state.flows, flow, now);
-    }
-    if made.is_ok() {
-        context.count(|c| &c.flows_created);
-    }
-    made
-}
-
-/// If packets with this key are known only as refused, forgets it: who is asked may answer, whatever became of what he began himself.
-/// A refusal must not keep anybody from asking whom it was meant to protect him from.
-pub(super) fn forget_denial(context: &Context<'_>, key: &FlowKey) -> bool {
-    let flows = &context.shared.flows;
-    let Some(hit) = flows.lookup(key, flows.hash(key)) else {
-        return false;
-    };
-    let denied = hit.epoch != STALE && FlowAction::unpack(hit.action).is_denied();
-    denied && flows.sibling_key(hit.flow).is_none() && flows.remove(hit.flow)
-}
-
 fn touch(context: &Context<'_>, packet: &Packet, flow: FlowRef) {
     let bytes = packet.frame.len() as u64;
     context.shared.flows.touch(flow, context.now_ms(), bytes);
@@ -672,7 +511,7 @@ fn touch(context: &Context<'_>, packet: &Packet, flow: FlowRef) {
 
 /// The port whose share a flow counts on: the workload's, whichever side began.
 fn charged_to(tables: &Tables, packet: &Packet, next_hop: NextHopSlot) -> PortSlot {
-    match port_behind(tables, next_hop) {
+    match decide::port_behind(tables, next_hop) {
         Some(port) if packet.origin != Origin::Port => port,
         _ => packet.port,
     }

@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod arp;
 mod bytes;
 pub mod checksum;

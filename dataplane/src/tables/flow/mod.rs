@@ -15,6 +15,8 @@ mod attention;
 mod ended;
 mod expire;
 mod index;
+mod insert;
+mod limits;
 mod links;
 mod owner;
 mod record;
@@ -39,9 +41,10 @@ mod stress_tests;
 pub use super::memory::TableError;
 pub use ended::{EndReason, EndedFlow};
 pub use expire::Outlook;
+pub use insert::{NewDirection, NewFlow};
 pub use owner::FlowOwner;
 pub use record::{ACTION_WORDS, STALE};
-pub use table::{FlowHint, FlowTable, NewDirection, NewFlow};
+pub use table::{FlowHint, FlowTable};
 pub use view::{FlowEntry, FlowView};
 
 /// A direction of a flow, as long as that flow lives: afterwards it refers to nothing, though the memory be used again.

@@ -1,42 +1,15 @@
-//! The flow table itself: look up, count, insert, decide anew, remove.
+//! The flow table itself: look up, count, decide anew, remove.
 
 use super::super::memory::{Slab, TableError};
 use super::super::sync::{AtomicU32, Ordering};
 use super::attention::Attention;
-use super::index::{Claim, Entry, Index, MAX_DIRECTIONS};
+use super::index::{Entry, Index, MAX_DIRECTIONS};
 use super::owner::{FlowOwner, RegionCount};
-use super::record::{ACTION_WORDS, Content, Pair, Record, Seen, index_generation};
-use super::share::{Refused, Shares};
-use super::{FlowHit, FlowRef, InsertError};
+use super::record::{ACTION_WORDS, Pair, Record, Seen, index_generation};
+use super::share::Shares;
+use super::{FlowHit, FlowRef};
 use crate::packet::key::{FlowKey, KEY_WORDS, hash_words};
 use crossbeam::utils::CachePadded;
-
-/// How often an insertion begins again because the flow in its way vanished under its hands.
-const TRIES: usize = if cfg!(vrouter_loom) { 3 } else { 16 };
-
-/// One direction of a flow to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewDirection {
-    /// The key of its packets.
-    pub key: FlowKey,
-    /// The key's hash with the table's seed ([`FlowTable::hash`]).
-    pub hash: u64,
-    /// The epoch its decision was made in; not [`STALE`](super::STALE), unless it is to be decided by its first packet.
-    pub epoch: u64,
-    /// Its decision.
-    pub action: [u64; ACTION_WORDS],
-}
-
-/// A flow to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewFlow {
-    /// The direction of the packet at hand.
-    pub forward: NewDirection,
-    /// The direction of the answers, if they shall meet the same flow.
-    pub reverse: Option<NewDirection>,
-    /// The port whose share pays for the flow.
-    pub port: u16,
-}
 
 /// Where a lookup will likely end; only a hint, good for any later time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,12 +17,12 @@ pub struct FlowHint(Option<Entry>);
 
 /// The flow table; see the [room's page](super).
 pub struct FlowTable {
-    index: Index,
+    pub(super) index: Index,
     pairs: Slab<Pair>,
     pub(super) regions: Box<[CachePadded<RegionCount>]>,
     pub(super) per_region: u32,
-    ports: Shares,
-    vrfs: Shares,
+    pub(super) ports: Shares,
+    pub(super) vrfs: Shares,
     pub(super) attention: Attention,
     seed: u64,
 }
@@ -173,7 +146,7 @@ impl FlowTable {
         self.find(&words, hash)
     }
 
-    fn find(&self, words: &[u64; KEY_WORDS], hash: u64) -> Option<FlowHit> {
+    pub(super) fn find(&self, words: &[u64; KEY_WORDS], hash: u64) -> Option<FlowHit> {
         self.index.find(hash, |entry| {
             let seen = self.record(entry.direction()).read(words, entry)?;
             Some(hit(entry.direction(), seen))
@@ -195,167 +168,6 @@ impl FlowTable {
         record.packets.store(packets.wrapping_add(1), Ordering::Relaxed);
         let before = record.bytes.load(Ordering::Relaxed);
         record.bytes.store(before.wrapping_add(bytes), Ordering::Relaxed);
-    }
-
-    /// Makes a flow in the owner's region. Gives the forward direction.
-    ///
-    /// Of workers that insert the same key at once exactly one succeeds; the others get its flow with
-    /// [`InsertError::AlreadyThere`]. That is also so when one inserts the other's answers (the pair turned round): both
-    /// insert the lesser key first. After an error nothing of the new flow is left.
-    ///
-    /// # Errors
-    /// See [`InsertError`].
-    pub fn insert(&self, owner: &mut FlowOwner, flow: &NewFlow, now_ms: u64) -> Result<FlowHit, InsertError> {
-        debug_assert_eq!(
-            flow.forward.hash,
-            self.hash(&flow.forward.key),
-            "the hash is not this table's"
-        );
-        let vrf = self.vrf_of(&flow.forward.key);
-        self.take_shares(flow.port, vrf)?;
-        let Some(pair) = owner.allocate(self) else {
-            self.give_back_shares(flow.port, vrf);
-            return Err(InsertError::TableFull);
-        };
-        let fill = |side: u32, new: &NewDirection, words: &[u64; KEY_WORDS]| {
-            self.record(pair * 2 + side).fill(&Content {
-                key: words,
-                port: flow.port,
-                epoch: new.epoch,
-                action: &new.action,
-                now_ms,
-            })
-        };
-        let words = flow.forward.key.words();
-        let forward = Side {
-            hash: flow.forward.hash,
-            direction: pair * 2,
-            generation: fill(0, &flow.forward, &words),
-            words,
-        };
-        // A key that is its own reverse is one direction.
-        let reverse = flow
-            .reverse
-            .as_ref()
-            .filter(|new| new.key != flow.forward.key)
-            .map(|new| {
-                debug_assert_eq!(new.hash, self.hash(&new.key), "the hash is not this table's");
-                let words = new.key.words();
-                Side {
-                    hash: new.hash,
-                    direction: pair * 2 + 1,
-                    generation: fill(1, new, &words),
-                    words,
-                }
-            });
-        match self.link(&forward, reverse.as_ref()) {
-            Ok(()) => {
-                owner.born(pair, flow.port, now_ms);
-                Ok(FlowHit {
-                    flow: forward.flow(),
-                    epoch: flow.forward.epoch,
-                    action: flow.forward.action,
-                })
-            }
-            Err(error) => {
-                if !self.retire(owner, pair) {
-                    owner.stillborn(pair);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// The VRF that pays for flows with this forward key: none for contexts that are not VRF slots (bridges).
-    fn vrf_of(&self, key: &FlowKey) -> Option<u16> {
-        let vrf = u16::try_from(key.context()).ok()?;
-        (usize::from(vrf) < self.vrfs.len()).then_some(vrf)
-    }
-
-    fn take_shares(&self, port: u16, vrf: Option<u16>) -> Result<(), InsertError> {
-        self.ports.take(port.into()).map_err(|refused| match refused {
-            Refused::Unknown => self.no_such_port(port),
-            Refused::UsedUp { limit } => InsertError::PortShareUsed { port, limit },
-        })?;
-        if let Some(vrf) = vrf
-            && let Err(Refused::UsedUp { limit }) = self.vrfs.take(vrf.into())
-        {
-            self.ports.give_back(port.into());
-            return Err(InsertError::VrfShareUsed { vrf, limit });
-        }
-        Ok(())
-    }
-
-    fn give_back_shares(&self, port: u16, vrf: Option<u16>) {
-        self.ports.give_back(port.into());
-        if let Some(vrf) = vrf {
-            self.vrfs.give_back(vrf.into());
-        }
-    }
-
-    fn no_such_port(&self, port: u16) -> InsertError {
-        InsertError::NoSuchPort {
-            port,
-            ports: self.ports.len(),
-        }
-    }
-
-    /// Makes both directions findable, the lesser key first.
-    fn link(&self, forward: &Side, reverse: Option<&Side>) -> Result<(), InsertError> {
-        match reverse {
-            Some(reverse) if reverse.words < forward.words => {
-                self.link_side(reverse, forward)?;
-                self.link_side(forward, forward)
-            }
-            Some(reverse) => {
-                self.link_side(forward, forward)?;
-                self.link_side(reverse, forward)
-            }
-            None => self.link_side(forward, forward),
-        }
-    }
-
-    fn link_side(&self, side: &Side, forward: &Side) -> Result<(), InsertError> {
-        for _ in 0..TRIES {
-            let same = |entry: Entry| self.record(entry.direction()).is_same(&side.words, entry);
-            match self
-                .index
-                .claim(side.hash, side.direction, index_generation(side.generation), same)
-            {
-                Claim::Placed => return Ok(()),
-                Claim::Full => return Err(InsertError::TableFull),
-                Claim::Contended => {}
-                Claim::Exists(entry) => {
-                    let there = self.record(entry.direction());
-                    if there.doomed() {
-                        // Removed, but not yet out of the index: help, then try again.
-                        self.index.unlink_entry(side.hash, entry);
-                    } else if side.direction == forward.direction {
-                        if let Some(seen) = there.read(&side.words, entry) {
-                            return Err(InsertError::AlreadyThere(hit(entry.direction(), seen)));
-                        }
-                    } else if let Some(hit) = self.hit_beside(entry, forward) {
-                        return Err(InsertError::AlreadyThere(hit));
-                    } else if there.is_same(&side.words, entry) {
-                        return Err(InsertError::ReverseTaken);
-                    }
-                }
-            }
-        }
-        Err(InsertError::Contended)
-    }
-
-    /// The forward key's flow when the reverse key was found taken: the other direction of that entry's pair, if the same flow was
-    /// just inserted by another worker (perhaps not yet findable), else one findable by itself.
-    fn hit_beside(&self, entry: Entry, forward: &Side) -> Option<FlowHit> {
-        let sibling = entry.direction() ^ 1;
-        let (key, generation) = self.record(sibling).key()?;
-        if key == forward.words {
-            return Some(hit(sibling, self.record(sibling).read_generation(generation)?));
-        }
-        // Not ourselves, who may be in the index by now.
-        self.find(&forward.words, forward.hash)
-            .filter(|hit| hit.flow.direction != forward.direction)
     }
 
     /// Replaces the decision of a flow; counters, age and connection state stay. Any worker may. False if the flow is gone or
@@ -476,48 +288,6 @@ impl FlowTable {
         self.pairs.len()
     }
 
-    /// Bounds the flows of a port; flows beyond a lowered limit live on. There is no bound before.
-    ///
-    /// # Errors
-    /// [`InsertError::NoSuchPort`].
-    pub fn set_port_limit(&self, port: u16, limit: u32) -> Result<(), InsertError> {
-        if self.ports.set_limit(port.into(), limit) {
-            Ok(())
-        } else {
-            Err(self.no_such_port(port))
-        }
-    }
-
-    /// The limit of a port: `u32::MAX` if none was set, 0 for a port that the table does not know.
-    #[must_use]
-    pub fn port_limit(&self, port: u16) -> u32 {
-        self.ports.limit(port.into())
-    }
-
-    /// How many flows a port pays for.
-    #[must_use]
-    pub fn port_flows(&self, port: u16) -> u32 {
-        self.ports.used(port.into())
-    }
-
-    /// Bounds the flows whose forward direction begins in a VRF; flows beyond a lowered limit live on. There is no bound before. Gives
-    /// false for a slot that the table was not built for.
-    pub fn set_vrf_limit(&self, vrf: u16, limit: u32) -> bool {
-        self.vrfs.set_limit(vrf.into(), limit)
-    }
-
-    /// The limit of a VRF: `u32::MAX` if none was set, 0 for a slot that the table does not know.
-    #[must_use]
-    pub fn vrf_limit(&self, vrf: u16) -> u32 {
-        self.vrfs.limit(vrf.into())
-    }
-
-    /// How many flows a VRF pays for.
-    #[must_use]
-    pub fn vrf_flows(&self, vrf: u16) -> u32 {
-        self.vrfs.used(vrf.into())
-    }
-
     #[inline(always)]
     pub(super) fn pair(&self, pair: u32) -> &[Record; 2] {
         &self.pairs[pair as usize].0
@@ -539,25 +309,8 @@ impl FlowTable {
     }
 }
 
-/// A direction on its way into the index.
-struct Side {
-    hash: u64,
-    direction: u32,
-    generation: u32,
-    words: [u64; KEY_WORDS],
-}
-
-impl Side {
-    fn flow(&self) -> FlowRef {
-        FlowRef {
-            direction: self.direction,
-            generation: self.generation,
-        }
-    }
-}
-
 #[inline(always)]
-fn hit(direction: u32, seen: Seen) -> FlowHit {
+pub(super) fn hit(direction: u32, seen: Seen) -> FlowHit {
     FlowHit {
         flow: FlowRef {
             direction,

@@ -1,6 +1,6 @@
 //! The steps of a trace that are not decisions, in words.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::{Output, Step};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         slots::{PortSlot, VrfSlot},
     },
     telemetry::verdict,
-    wire::{IpKind, Parsed, ethertype, parse, proto, udp},
+    wire::{Parsed, addresses, ethertype, parse, proto, udp},
 };
 
 /// What comes in.
@@ -111,7 +111,7 @@ pub(super) fn dropped(reason: DropReason) -> Step {
 pub(super) fn remote_vtep(frame: &[u8]) -> Option<IpAddr> {
     let parsed = parse(frame).ok()?;
     let is_tunnel = parsed.proto == proto::UDP && matches!(parsed.dst_port, udp::PORT_VXLAN | udp::PORT_MPLS);
-    is_tunnel.then(|| addresses(frame, &parsed)).flatten().map(|(_, to)| to)
+    is_tunnel.then(|| ends(frame, &parsed)).flatten().map(|(_, to)| to)
 }
 
 /// Sender of a tunnel packet, and what it is: "VXLAN VNI 7".
@@ -119,7 +119,7 @@ fn tunnel(frame: &[u8], parsed: &Parsed) -> Option<(IpAddr, String)> {
     if parsed.proto != proto::UDP || parsed.is_fragment() {
         return None;
     }
-    let (from, _) = addresses(frame, parsed)?;
+    let (from, _) = ends(frame, parsed)?;
     let shim = frame.get(usize::from(parsed.l4) + 8..)?.first_chunk::<8>()?;
     let words = match parsed.dst_port {
         udp::PORT_VXLAN => format!("VXLAN VNI {}", u32::from_be_bytes([0, shim[4], shim[5], shim[6]])),
@@ -129,26 +129,13 @@ fn tunnel(frame: &[u8], parsed: &Parsed) -> Option<(IpAddr, String)> {
     Some((from, words))
 }
 
-fn addresses(frame: &[u8], parsed: &Parsed) -> Option<(IpAddr, IpAddr)> {
-    let ip = frame.get(usize::from(parsed.l3)..)?;
-    match parsed.kind {
-        IpKind::V4 => {
-            let h = ip.first_chunk::<20>()?;
-            let [from, to] = [[h[12], h[13], h[14], h[15]], [h[16], h[17], h[18], h[19]]];
-            Some((Ipv4Addr::from(from).into(), Ipv4Addr::from(to).into()))
-        }
-        IpKind::V6 => {
-            let (from, rest) = ip.get(8..)?.split_first_chunk::<16>()?;
-            let to = rest.first_chunk::<16>()?;
-            Some((Ipv6Addr::from(*from).into(), Ipv6Addr::from(*to).into()))
-        }
-        IpKind::None => None,
-    }
+fn ends(frame: &[u8], parsed: &Parsed) -> Option<(IpAddr, IpAddr)> {
+    addresses::of(frame.get(usize::from(parsed.l3)..)?, parsed.kind)
 }
 
 /// A frame in a few words: "tcp 10.1.0.2 port 4711 to 10.1.0.3 port 443".
 fn describe(frame: &[u8], parsed: &Parsed) -> String {
-    let Some((from, to)) = addresses(frame, parsed) else {
+    let Some((from, to)) = ends(frame, parsed) else {
         return match parsed.ethertype {
             ethertype::ARP => "ARP".to_owned(),
             other => format!("ethertype {other:#06x}"),

@@ -1,0 +1,181 @@
+//! How a flow comes into the table: its share is taken, a pair of the owner's region filled, and both keys made findable.
+
+use super::index::{Claim, Entry};
+use super::owner::FlowOwner;
+use super::record::{ACTION_WORDS, Content, index_generation};
+use super::table::{FlowTable, hit};
+use super::{FlowHit, FlowRef, InsertError};
+use crate::packet::key::{FlowKey, KEY_WORDS};
+
+/// How often an insertion begins again because the flow in its way vanished under its hands.
+const TRIES: usize = if cfg!(vrouter_loom) { 3 } else { 16 };
+
+/// One direction of a flow to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewDirection {
+    /// The key of its packets.
+    pub key: FlowKey,
+    /// The key's hash with the table's seed ([`FlowTable::hash`]).
+    pub hash: u64,
+    /// The epoch its decision was made in; not [`STALE`](super::STALE), unless it is to be decided by its first packet.
+    pub epoch: u64,
+    /// Its decision.
+    pub action: [u64; ACTION_WORDS],
+}
+
+/// A flow to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewFlow {
+    /// The direction of the packet at hand.
+    pub forward: NewDirection,
+    /// The direction of the answers, if they shall meet the same flow.
+    pub reverse: Option<NewDirection>,
+    /// The port whose share pays for the flow.
+    pub port: u16,
+}
+
+impl FlowTable {
+    /// Makes a flow in the owner's region. Gives the forward direction.
+    ///
+    /// Of workers that insert the same key at once exactly one succeeds; the others get its flow with
+    /// [`InsertError::AlreadyThere`]. That is also so when one inserts the other's answers (the pair turned round): both
+    /// insert the lesser key first. After an error nothing of the new flow is left.
+    ///
+    /// # Errors
+    /// See [`InsertError`].
+    pub fn insert(&self, owner: &mut FlowOwner, flow: &NewFlow, now_ms: u64) -> Result<FlowHit, InsertError> {
+        debug_assert_eq!(
+            flow.forward.hash,
+            self.hash(&flow.forward.key),
+            "the hash is not this table's"
+        );
+        let vrf = self.vrf_of(&flow.forward.key);
+        self.take_shares(flow.port, vrf)?;
+        let Some(pair) = owner.allocate(self) else {
+            self.give_back_shares(flow.port, vrf);
+            return Err(InsertError::TableFull);
+        };
+        let fill = |side: u32, new: &NewDirection, words: &[u64; KEY_WORDS]| {
+            self.record(pair * 2 + side).fill(&Content {
+                key: words,
+                port: flow.port,
+                epoch: new.epoch,
+                action: &new.action,
+                now_ms,
+            })
+        };
+        let words = flow.forward.key.words();
+        let forward = Side {
+            hash: flow.forward.hash,
+            direction: pair * 2,
+            generation: fill(0, &flow.forward, &words),
+            words,
+        };
+        // A key that is its own reverse is one direction.
+        let reverse = flow
+            .reverse
+            .as_ref()
+            .filter(|new| new.key != flow.forward.key)
+            .map(|new| {
+                debug_assert_eq!(new.hash, self.hash(&new.key), "the hash is not this table's");
+                let words = new.key.words();
+                Side {
+                    hash: new.hash,
+                    direction: pair * 2 + 1,
+                    generation: fill(1, new, &words),
+                    words,
+                }
+            });
+        match self.link(&forward, reverse.as_ref()) {
+            Ok(()) => {
+                owner.born(pair, flow.port, now_ms);
+                Ok(FlowHit {
+                    flow: forward.flow(),
+                    epoch: flow.forward.epoch,
+                    action: flow.forward.action,
+                })
+            }
+            Err(error) => {
+                if !self.retire(owner, pair) {
+                    owner.stillborn(pair);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes both directions findable, the lesser key first.
+    fn link(&self, forward: &Side, reverse: Option<&Side>) -> Result<(), InsertError> {
+        match reverse {
+            Some(reverse) if reverse.words < forward.words => {
+                self.link_side(reverse, forward)?;
+                self.link_side(forward, forward)
+            }
+            Some(reverse) => {
+                self.link_side(forward, forward)?;
+                self.link_side(reverse, forward)
+            }
+            None => self.link_side(forward, forward),
+        }
+    }
+
+    fn link_side(&self, side: &Side, forward: &Side) -> Result<(), InsertError> {
+        for _ in 0..TRIES {
+            let same = |entry: Entry| self.record(entry.direction()).is_same(&side.words, entry);
+            match self
+                .index
+                .claim(side.hash, side.direction, index_generation(side.generation), same)
+            {
+                Claim::Placed => return Ok(()),
+                Claim::Full => return Err(InsertError::TableFull),
+                Claim::Contended => {}
+                Claim::Exists(entry) => {
+                    let there = self.record(entry.direction());
+                    if there.doomed() {
+                        // Removed, but not yet out of the index: help, then try again.
+                        self.index.unlink_entry(side.hash, entry);
+                    } else if side.direction == forward.direction {
+                        if let Some(seen) = there.read(&side.words, entry) {
+                            return Err(InsertError::AlreadyThere(hit(entry.direction(), seen)));
+                        }
+                    } else if let Some(hit) = self.hit_beside(entry, forward) {
+                        return Err(InsertError::AlreadyThere(hit));
+                    } else if there.is_same(&side.words, entry) {
+                        return Err(InsertError::ReverseTaken);
+                    }
+                }
+            }
+        }
+        Err(InsertError::Contended)
+    }
+
+    /// The forward key's flow when the reverse key was found taken: the other direction of that entry's pair, if the same flow was
+    /// just inserted by another worker (perhaps not yet findable), else one findable by itself.
+    fn hit_beside(&self, entry: Entry, forward: &Side) -> Option<FlowHit> {
+        let sibling = entry.direction() ^ 1;
+        let (key, generation) = self.record(sibling).key()?;
+        if key == forward.words {
+            return Some(hit(sibling, self.record(sibling).read_generation(generation)?));
+        }
+        // Not ourselves, who may be in the index by now.
+        self.find(&forward.words, forward.hash)
+            .filter(|hit| hit.flow.direction != forward.direction)
+    }
+}
+
+/// A direction on its way into the index.
+struct Side {
+    hash: u64,
+    direction: u32,
+    generation: u32,
+    words: [u64; KEY_WORDS],
+}
+
+impl Side {
+    fn flow(&self) -> FlowRef {
+        FlowRef {
+            direction: self.direction,
+            generation: self.generation,
+        }
+    }
+}
