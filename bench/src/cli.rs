@@ -3,7 +3,12 @@
 use std::net::IpAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use vrouter_bench::{encap::EncapSpec, linux::XdpMode, rate::Rate};
+use vrouter_bench::{
+    encap::EncapSpec,
+    linux::XdpMode,
+    rate::Rate,
+    reflect::{ReflectPlan, Side},
+};
 use vrouter_dataplane::wire::Mac;
 
 /// A traffic generator and receiver on AF_XDP.
@@ -32,6 +37,74 @@ pub(crate) enum Command {
     Receive(ReceiveArgs),
     /// Send on one interface and receive on another, in one report.
     Run(RunArgs),
+    /// Move frames from one interface to the other and do nothing else: the floor that routers are compared with.
+    ///
+    /// One thread moves descriptors from a receive ring to a transmit ring over one shared memory; no payload is copied or looked
+    /// at in userspace. Both interfaces need the same MTU. Senders whose checksums are left to the interface must sum them
+    /// themselves (`ethtool -K IFACE tx off`), since nothing here completes them. Ends on SIGINT, SIGTERM or after --seconds.
+    #[command(after_help = REFLECT_EXAMPLES)]
+    Reflect(ReflectArgs),
+}
+
+const REFLECT_EXAMPLES: &str = "\
+Examples:
+  # Join two veth ends in both directions, in the driver, without ever sleeping
+  pktgen reflect --from v1 --to w1 --both --mode native --busy
+  # The ends are in other network namespaces; report as JSON after ten seconds
+  pktgen reflect --from v1 --from-netns a --to w1 --to-netns b --seconds 10 --output json
+  # Send everything back to where it came from
+  pktgen reflect --from eth1 --swap-macs";
+
+#[derive(Debug, Args)]
+pub(crate) struct ReflectArgs {
+    /// Interface to receive on.
+    #[arg(long)]
+    from: String,
+    /// Network namespace of that interface, as `ip netns` names it.
+    #[arg(long)]
+    from_netns: Option<String>,
+    /// Interface to send on [default: the same one; then --swap-macs is needed].
+    #[arg(long, required_unless_present = "swap_macs")]
+    to: Option<String>,
+    /// Network namespace of that interface.
+    #[arg(long, requires = "to")]
+    to_netns: Option<String>,
+    /// Move frames in the other direction too.
+    #[arg(long, requires = "to")]
+    both: bool,
+    /// Swap the Ethernet addresses of each frame, so that a switch or the sender takes it back.
+    #[arg(long)]
+    swap_macs: bool,
+    /// Where to take frames from the kernel.
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    pub(crate) mode: Mode,
+    /// Only this queue of each interface [default: all].
+    #[arg(long)]
+    queue: Option<u32>,
+    /// Never sleep: takes a whole CPU.
+    #[arg(long)]
+    pub(crate) busy: bool,
+    /// Stop after so many seconds [default: only when told to].
+    #[arg(long, value_parser = seconds)]
+    pub(crate) seconds: Option<f64>,
+}
+
+impl ReflectArgs {
+    pub(crate) fn plan(&self) -> ReflectPlan {
+        let side = |interface: &String, netns: &Option<String>| Side {
+            interface: interface.clone(),
+            netns: netns.clone(),
+        };
+        let from = side(&self.from, &self.from_netns);
+        let to = self.to.as_ref().map(|to| side(to, &self.to_netns));
+        ReflectPlan {
+            to: to.filter(|to| *to != from),
+            from,
+            both: self.both,
+            swap_macs: self.swap_macs,
+            queue: self.queue,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

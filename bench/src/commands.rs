@@ -13,14 +13,15 @@ use std::{
 use vrouter_bench::{
     Clock,
     encap::{EncapError, Tunnel, ends},
-    linux::{self, Interface, Monotonic, NamespaceError, OpenError, ReceivePort, TransmitPort},
+    linux::{self, Interface, Monotonic, NamespaceError, OpenError, ReceivePort, Reflector, TransmitPort, within},
     receive::{ReceivePlan, receive},
+    reflect::{ReflectReport, reflect},
     report::{ReceiveReport, RunReport, SendReport, Table},
     send::{SendPlan, send},
     template::{Template, TemplateError, TemplateSpec, least_size},
 };
 
-use crate::cli::{Cli, Command, Output, ReceiveArgs, ReceivePortArgs, RunArgs, SendArgs, TrafficArgs};
+use crate::cli::{Cli, Command, Output, ReceiveArgs, ReceivePortArgs, ReflectArgs, RunArgs, SendArgs, TrafficArgs};
 
 /// Exit status when expected packets did not come.
 const MISSING: u8 = 3;
@@ -42,6 +43,8 @@ enum Failure {
     Send(io::Error),
     #[error("receiving: {0}")]
     Receive(io::Error),
+    #[error("reflecting: {0}")]
+    Reflect(io::Error),
     #[error("a thread ended too early")]
     Thread,
     #[error("the report cannot be written: {0}")]
@@ -60,6 +63,7 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
             let missing = report.expected.is_some() && report.lost > 0;
             print(&report, cli.output, missing)
         }),
+        Command::Reflect(args) => run_reflect(args, stop).and_then(|report| print(&report, cli.output, false)),
         Command::Run(args) => run_both(args, stop).and_then(|report| {
             let missing = report.received.lost > 0;
             print(&report, cli.output, missing)
@@ -83,11 +87,20 @@ fn print(report: &impl Table, output: Output, missing: bool) -> Result<ExitCode,
     })
 }
 
-fn find(interface: &str, netns: Option<&str>) -> Result<Interface, Failure> {
-    if let Some(netns) = netns {
-        linux::enter(netns)?;
-    }
-    Ok(Interface::find(interface)?)
+/// Waits for nobody: SIGINT and SIGTERM end it in order.
+fn run_reflect(args: &ReflectArgs, stop: &AtomicBool) -> Result<ReflectReport, Failure> {
+    let plan = args.plan();
+    let mut reflector = Reflector::open(&plan, args.mode.into(), args.busy)?;
+    let mode = reflector.mode().to_string();
+    // Also tells whoever started us that frames may come now.
+    let to = plan.to.as_ref().unwrap_or(&plan.from);
+    let arrow = if plan.both { "<->" } else { "->" };
+    eprintln!(
+        "pktgen: reflecting {} {arrow} {}, {mode} mode",
+        plan.from.interface, to.interface
+    );
+    let duration = args.seconds.map(nanoseconds);
+    reflect(&mut reflector, &Monotonic, duration, mode, stop).map_err(Failure::Reflect)
 }
 
 /// Everything that a sender needs.
@@ -98,7 +111,6 @@ struct Outlet {
 }
 
 impl Outlet {
-    /// Opens the interface in the network namespace of this thread.
     fn open(interface: &Interface, args: &TrafficArgs) -> Result<Self, Failure> {
         let template = Template::new(&template_spec(interface, args)?)?;
         let port = TransmitPort::open(interface, args.queue, template.frame_len(), args.zero_copy)?;
@@ -112,7 +124,7 @@ impl Outlet {
         Ok(Self { port, template, plan })
     }
 
-    fn send(mut self, stop: &AtomicBool) -> Result<SendReport, Failure> {
+    fn send(&mut self, stop: &AtomicBool) -> Result<SendReport, Failure> {
         send(&mut self.port, &Monotonic, &self.template, &self.plan, stop).map_err(Failure::Send)
     }
 }
@@ -141,8 +153,11 @@ fn nanoseconds(seconds: f64) -> u64 {
 }
 
 fn run_send(args: &SendArgs, stop: &AtomicBool) -> Result<SendReport, Failure> {
-    let interface = find(&args.interface, args.netns.as_deref())?;
-    Outlet::open(&interface, &args.traffic)?.send(stop)
+    let netns = args.netns.as_deref();
+    within(netns, || {
+        Outlet::open(&Interface::find(&args.interface)?, &args.traffic)
+    })?
+    .send(stop)
 }
 
 fn open_receive(interface: &Interface, args: &ReceivePortArgs) -> Result<ReceivePort, Failure> {
@@ -158,14 +173,14 @@ fn open_receive(interface: &Interface, args: &ReceivePortArgs) -> Result<Receive
 }
 
 fn run_receive(args: &ReceiveArgs, stop: &AtomicBool) -> Result<ReceiveReport, Failure> {
-    let interface = find(&args.interface, args.netns.as_deref())?;
-    let mut port = open_receive(&interface, &args.port)?;
+    let netns = args.netns.as_deref();
+    let mut port = within(netns, || open_receive(&Interface::find(&args.interface)?, &args.port))?;
     let plan = ReceivePlan {
         duration: nanoseconds(args.seconds),
         expect: args.expect,
         stream: None,
     };
-    receive(&mut port, &Monotonic, &plan, stop).map_err(Failure::Receive)
+    receive(&mut *port, &Monotonic, &plan, stop).map_err(Failure::Receive)
 }
 
 /// Sender and receiver on a thread each, since each may be in a network namespace of its own.
@@ -176,8 +191,8 @@ fn run_both(args: &RunArgs, stop: &AtomicBool) -> Result<RunReport, Failure> {
         let (tell, told) = mpsc::channel::<u16>();
         let done = &done;
         let receiver = scope.spawn(move || {
-            let interface = find(&args.rx, args.rx_netns.as_deref())?;
-            let mut port = open_receive(&interface, &args.port)?;
+            let netns = args.rx_netns.as_deref();
+            let mut port = within(netns, || open_receive(&Interface::find(&args.rx)?, &args.port))?;
             let _ = open.send(());
             let stream = told.recv().map_err(|_| Failure::Thread)?;
             let plan = ReceivePlan {
@@ -185,15 +200,15 @@ fn run_both(args: &RunArgs, stop: &AtomicBool) -> Result<RunReport, Failure> {
                 expect: None,
                 stream: Some(stream),
             };
-            receive(&mut port, &Monotonic, &plan, done).map_err(Failure::Receive)
+            receive(&mut *port, &Monotonic, &plan, done).map_err(Failure::Receive)
         });
         let sender = scope.spawn(move || {
             // Whatever happens here, the receiver must not wait for ever.
             let result = (|| {
                 // No word: the receiver failed, and has its own error.
                 opened.recv().map_err(|_| Failure::Thread)?;
-                let interface = find(&args.tx, args.tx_netns.as_deref())?;
-                let outlet = Outlet::open(&interface, &args.traffic)?;
+                let netns = args.tx_netns.as_deref();
+                let mut outlet = within(netns, || Outlet::open(&Interface::find(&args.tx)?, &args.traffic))?;
                 let _ = tell.send(outlet.plan.stream);
                 outlet.send(stop)
             })();

@@ -13,6 +13,7 @@ pub mod linux;
 pub mod pace;
 pub mod rate;
 pub mod receive;
+pub mod reflect;
 pub mod report;
 pub mod send;
 pub mod sequence;

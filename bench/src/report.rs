@@ -125,7 +125,7 @@ pub fn per_second(count: u64, nanoseconds: u64) -> f64 {
 /// A report that people can read.
 pub trait Table: Serialize {
     /// Names with values.
-    fn rows(&self) -> Vec<(&'static str, String)>;
+    fn rows(&self) -> Vec<(String, String)>;
 
     /// The rows below each other.
     fn table(&self) -> String {
@@ -137,15 +137,20 @@ pub trait Table: Serialize {
     }
 }
 
-fn rate_rows(packets: f64, bits: f64) -> [(&'static str, String); 2] {
+fn rate_rows(packets: f64, bits: f64) -> [(String, String); 2] {
     [
-        ("rate", format!("{}packets/s", si(packets))),
-        ("throughput", format!("{}bit/s", si(bits))),
+        row("rate", format!("{}packets/s", si(packets))),
+        row("throughput", format!("{}bit/s", si(bits))),
     ]
 }
 
+/// A row of a table.
+pub(crate) fn row(name: &str, value: String) -> (String, String) {
+    (name.to_owned(), value)
+}
+
 /// A number with four significant digits and a prefix.
-fn si(value: f64) -> String {
+pub(crate) fn si(value: f64) -> String {
     let (value, prefix) = match value {
         v if v >= 1e9 => (v / 1e9, "G"),
         v if v >= 1e6 => (v / 1e6, "M"),
@@ -157,26 +162,26 @@ fn si(value: f64) -> String {
 }
 
 impl Table for SendReport {
-    fn rows(&self) -> Vec<(&'static str, String)> {
+    fn rows(&self) -> Vec<(String, String)> {
         let mut rows = vec![
-            ("sent", format!("{} packets, {} bytes", self.packets, self.bytes)),
-            ("time", format!("{:.3} s", self.seconds)),
+            row("sent", format!("{} packets, {} bytes", self.packets, self.bytes)),
+            row("time", format!("{:.3} s", self.seconds)),
         ];
         rows.extend(rate_rows(self.packets_per_second, self.bits_per_second));
         let asked = self
             .asked_packets_per_second
             .map_or_else(|| "max".to_owned(), |rate| format!("{}packets/s", si(rate as f64)));
-        rows.push(("rate asked", asked));
-        rows.push(("stream", self.stream.to_string()));
+        rows.push(row("rate asked", asked));
+        rows.push(row("stream", self.stream.to_string()));
         rows
     }
 }
 
 impl Table for ReceiveReport {
-    fn rows(&self) -> Vec<(&'static str, String)> {
+    fn rows(&self) -> Vec<(String, String)> {
         let mut rows = vec![
-            ("received", format!("{} packets, {} bytes", self.packets, self.bytes)),
-            ("time", format!("{:.3} s", self.seconds)),
+            row("received", format!("{} packets, {} bytes", self.packets, self.bytes)),
+            row("time", format!("{:.3} s", self.seconds)),
         ];
         rows.extend(rate_rows(self.packets_per_second, self.bits_per_second));
         let CarriedReport { plain, vxlan, mpls } = self.carried;
@@ -185,14 +190,14 @@ impl Table for ReceiveReport {
             None => format!("{} between first and last", self.lost),
         };
         rows.extend([
-            ("lost", lost),
-            ("duplicates", self.duplicates.to_string()),
-            ("reordered", self.reordered.to_string()),
-            ("damaged", self.damaged.to_string()),
-            ("other frames", self.other_frames.to_string()),
-            ("dropped by kernel", self.dropped_by_kernel.to_string()),
-            ("streams", self.streams.to_string()),
-            ("carried", format!("plain {plain}, VXLAN {vxlan}, MPLS {mpls}")),
+            row("lost", lost),
+            row("duplicates", self.duplicates.to_string()),
+            row("reordered", self.reordered.to_string()),
+            row("damaged", self.damaged.to_string()),
+            row("other frames", self.other_frames.to_string()),
+            row("dropped by kernel", self.dropped_by_kernel.to_string()),
+            row("streams", self.streams.to_string()),
+            row("carried", format!("plain {plain}, VXLAN {vxlan}, MPLS {mpls}")),
         ]);
         let latency = self.latency.map_or_else(
             || "unknown".to_owned(),
@@ -203,15 +208,15 @@ impl Table for ReceiveReport {
                 )
             },
         );
-        rows.push(("latency", latency));
+        rows.push(row("latency", latency));
         rows
     }
 }
 
 impl Table for RunReport {
-    fn rows(&self) -> Vec<(&'static str, String)> {
+    fn rows(&self) -> Vec<(String, String)> {
         let mut rows = self.sent.rows();
-        rows.push(("", String::new()));
+        rows.push(row("", String::new()));
         rows.extend(self.received.rows());
         rows
     }

@@ -1,156 +1,15 @@
 //! pktgen as it is built, between network namespaces that the tests make and remove.
-//!
-//! Needs root; without, tests are skipped and say so, or fail where `VROUTER_TESTS_REQUIRE=1` forbids to skip.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    process::{self, Child, Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    thread,
-};
+mod lab;
+
+use std::process::Command;
 
 use serde_json::Value;
 
+use lab::{Veth, all_is_well, ip, pktgen};
+
 const PACKETS: u64 = 10_000;
-
-fn ip(arguments: &str) -> Result<String, String> {
-    let output = Command::new("ip").args(arguments.split_whitespace()).output();
-    let output = output.map_err(|error| error.to_string())?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(format!("ip {arguments}: {}", String::from_utf8_lossy(&output.stderr)))
-    }
-}
-
-/// Two namespaces with a veth between them: `v0` in `left`, `v1` in `right`. Removed on drop.
-struct Veth {
-    left: String,
-    right: String,
-    /// Address of `v1`.
-    mac: String,
-}
-
-impl Veth {
-    /// None, and said so, where it is not permitted.
-    fn new(options: &str) -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = |side| format!("pktgen{}-{number}{side}", process::id());
-        let veth = Self {
-            left: name("l"),
-            right: name("r"),
-            mac: format!("02:00:00:00:01:{number:02x}"),
-        };
-        let Self { left, right, mac } = &veth;
-        if let Err(reason) = ip(&format!("netns add {left}")).and_then(|_| ip(&format!("netns add {right}"))) {
-            assert!(
-                std::env::var("VROUTER_TESTS_REQUIRE").as_deref() != Ok("1"),
-                "cannot run: {reason}"
-            );
-            let test = thread::current().name().unwrap_or("test").to_owned();
-            eprintln!("SKIPPED: {test} needs root and network namespaces: {reason}");
-            return None;
-        }
-        ip(&format!(
-            "-n {left} link add v0 {options} type veth peer name v1 address {mac} {options} netns {right}"
-        ))
-        .unwrap();
-        ip(&format!("-n {left} link set v0 up")).unwrap();
-        ip(&format!("-n {right} link set v1 up")).unwrap();
-        Some(veth)
-    }
-
-    /// Starts a receiver at the right end and waits until it receives.
-    fn receive(&self, arguments: &str) -> Receiver {
-        let mut child = pktgen(&format!("receive --interface v1 --netns {} {arguments}", self.right))
-            .spawn()
-            .unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        assert!(line.contains("receiving on v1"), "{line}");
-        // Nobody else reads it, and it must not fill up.
-        thread::spawn(move || {
-            let _ = stderr.read_to_end(&mut Vec::new());
-        });
-        Receiver {
-            child: Some(child),
-            ready: line,
-        }
-    }
-
-    /// Sends from the left end to the right one.
-    fn send(&self, arguments: &str) -> Value {
-        let to = format!("--interface v0 --netns {} --to-mac {}", self.left, self.mac);
-        let output = pktgen(&format!("send {to} {arguments}")).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-}
-
-impl Drop for Veth {
-    fn drop(&mut self) {
-        let _ = ip(&format!("netns delete {}", self.left));
-        let _ = ip(&format!("netns delete {}", self.right));
-    }
-}
-
-fn pktgen(arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pktgen"));
-    command
-        .args(arguments.split_whitespace())
-        .args(["--output", "json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-struct Receiver {
-    child: Option<Child>,
-    /// What it said when it was ready.
-    ready: String,
-}
-
-impl Receiver {
-    fn pid(&self) -> String {
-        self.child.as_ref().unwrap().id().to_string()
-    }
-
-    /// The report and the exit status.
-    fn report(mut self) -> (Value, i32) {
-        let output: Output = self.child.take().unwrap().wait_with_output().unwrap();
-        (
-            serde_json::from_slice(&output.stdout).unwrap(),
-            output.status.code().unwrap(),
-        )
-    }
-}
-
-/// A test that fails leaves no process behind.
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// Checks that all packets came, once each, in order and whole.
-fn all_is_well(report: &Value, packets: u64) {
-    assert_eq!(report["packets"], packets, "{report:#}");
-    for wrong in ["lost", "duplicates", "reordered", "damaged", "dropped_by_kernel"] {
-        assert_eq!(report[wrong], 0, "{wrong}: {report:#}");
-    }
-    let latency = |quantile| report["latency"][quantile].as_f64().unwrap();
-    assert!(
-        latency("min_us") > 0.0 && latency("p50_us") <= latency("p999_us"),
-        "{report:#}"
-    );
-}
 
 #[test]
 fn nothing_is_lost_on_a_veth_in_either_mode_and_family() {
@@ -221,7 +80,7 @@ fn all_queues_are_received_from_and_missing_packets_are_a_failure() {
 #[test]
 fn one_process_can_do_both_ends() {
     let Some(veth) = Veth::new("mtu 3000") else { return };
-    let Veth { left, right, mac } = &veth;
+    let Veth { left, right, mac, .. } = &veth;
     let output = pktgen(&format!(
         "run --tx v0 --tx-netns {left} --rx v1 --rx-netns {right} --to-mac {mac} --src 2001:db8::1 --dst 2001:db8::2 \
          --size 3014 --rate 5k --count 500"

@@ -74,6 +74,23 @@ pub enum OpenError {
         /// The kernel's word.
         source: io::Error,
     },
+    /// What one interface gives would not fit the other.
+    #[error(
+        "{from} has an MTU of {from_mtu} and {to} one of {to_mtu}: frames could come that cannot go on; give both the same"
+    )]
+    Mtus {
+        /// Where frames come from.
+        from: String,
+        /// Its MTU.
+        from_mtu: usize,
+        /// Where they go.
+        to: String,
+        /// Its MTU.
+        to_mtu: usize,
+    },
+    /// Its network namespace.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// Memory for frames.
     #[error("no memory for frames: {0}")]
     Memory(String),
@@ -100,6 +117,12 @@ pub enum NamespaceError {
     Refused {
         /// Its name.
         name: String,
+        /// The kernel's word.
+        source: io::Error,
+    },
+    /// There is no way back.
+    #[error("cannot come back from a network namespace: {source}")]
+    Back {
         /// The kernel's word.
         source: io::Error,
     },
