@@ -136,7 +136,7 @@ pub fn assemble(
     let seats = owners
         .into_iter()
         .map(|mut flows| {
-            flows.set_shortest_timeout(timeouts.shortest());
+            flows.set_first_look(timeouts.shortest());
             Ok(Seat {
                 reader: foundation.reader()?,
                 flows,

@@ -16,6 +16,7 @@ use crate::{
         flow::{EndReason, EndedFlow, FlowHit, FlowOwner, FlowView, InsertError, NewFlow, Outlook, STALE},
         slots::PortSlot,
     },
+    wire::proto,
 };
 
 /// The phase of a flow, by its words.
@@ -66,19 +67,31 @@ pub fn make_room(context: &mut Context<'_>, port: PortSlot) -> bool {
     )
 }
 
+/// How long a new flow may be idle if nothing follows its first packet.
+fn first_timeout(timeouts: &Timeouts, protocol: u8, flags: FlowFlags) -> u64 {
+    let phase = match protocol {
+        _ if flags.has(FlowFlags::DENY) => Phase::Denied,
+        _ if !flags.has(FlowFlags::STATEFUL) => Phase::Untracked,
+        // Or one that was picked up, which has longer: no less than a SYN, in any case.
+        proto::TCP => Phase::SynSent,
+        _ => Phase::Unreplied,
+    };
+    timeouts.of(phase, protocol)
+}
+
 /// Makes a flow; a stateful one takes the place of another of its port where there is no other room.
 pub(super) fn insert(context: &mut Context<'_>, flow: &NewFlow) -> Result<FlowHit, InsertError> {
     let now = context.now_ms();
+    let action = FlowAction::unpack(flow.forward.action);
+    let first_look = first_timeout(&context.shared.timeouts, flow.forward.key.protocol(), action.flags);
+    context.state.flows.set_first_look(first_look);
     let mut made = context.shared.flows.insert(&mut context.state.flows, flow, now);
     let full = matches!(
         made,
         Err(InsertError::TableFull | InsertError::PortShareUsed { .. } | InsertError::VrfShareUsed { .. })
     );
     // What needs no state, or is refused, is not worth anybody's flow.
-    if full
-        && FlowAction::unpack(flow.forward.action).flags.has(FlowFlags::STATEFUL)
-        && make_room(context, PortSlot::from_raw(flow.port))
-    {
+    if full && action.flags.has(FlowFlags::STATEFUL) && make_room(context, PortSlot::from_raw(flow.port)) {
         made = context.shared.flows.insert(&mut context.state.flows, flow, now);
     }
     if made.is_ok() {

@@ -16,11 +16,15 @@ use crate::{packet::DropReason, tables::flow::FlowHint};
 pub(super) fn run(context: &mut Context<'_>, batch: &mut Vec<Packet>) {
     let mut hints = std::mem::take(&mut context.state.hints);
     hints.clear();
-    hints.extend(
-        batch
-            .iter()
-            .map(|packet| context.shared.flows.prefetch_record(packet.hash)),
-    );
+    hints.extend(batch.iter().map(|packet| {
+        let flows = &context.shared.flows;
+        let hint = flows.prefetch_record(packet.hash);
+        if hint.is_none() {
+            // A new flow, which will want a place for its answers: most are not translated.
+            flows.prefetch_new(&packet.key.reversed());
+        }
+        hint
+    }));
     for (packet, hint) in batch.drain(..).zip(&hints) {
         one(context, packet, *hint);
     }

@@ -26,8 +26,8 @@ use crate::{
     },
 };
 
-/// Flows that are due looked at per turn, when there was traffic. Idle turns look at more.
-const DUE_BUSY: usize = 32;
+/// Flows that are due looked at per turn, besides one for each frame received: each may have made one. Idle turns look at more.
+const DUE_BUSY: usize = 16;
 const DUE_IDLE: usize = 256;
 
 /// Buckets of learned MACs looked at per turn for aged ones, likewise.
@@ -395,7 +395,7 @@ impl Core {
     /// A little of what must be done now and then.
     fn keep_house(&mut self, tables: &Tables, now: u64, turn: &Turn) {
         let (due, learned) = if turn.received > 0 {
-            (DUE_BUSY, LEARNED_BUSY)
+            (DUE_BUSY + turn.received, LEARNED_BUSY)
         } else {
             (DUE_IDLE, LEARNED_IDLE)
         };

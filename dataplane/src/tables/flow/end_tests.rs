@@ -149,7 +149,7 @@ fn removed_flows_come_back_with_the_next_look_whoever_removed_them() {
 fn a_shorter_timeout_counts_from_when_it_is_told_of() {
     let (table, mut owners) = table(8, 1);
     let owner = &mut owners[0];
-    owner.set_shortest_timeout(100);
+    owner.set_first_look(100);
     let hits = [1, 2].map(|n| table.insert(owner, &flow(&table, n, 0), 0).unwrap());
     for hit in hits {
         table.set_state(hit.flow, AGREED);
@@ -276,7 +276,7 @@ fn a_million_flows_from_one_port_cost_only_that_port() {
     const FLOODER: u16 = 1;
     let (table, mut owners) = table(20_000, 1);
     let owner = &mut owners[0];
-    owner.set_shortest_timeout(100);
+    owner.set_first_look(100);
     table.set_port_limit(FLOODER, 15_000).unwrap();
     let mut others = Vec::new();
     for n in 0..1000 {
@@ -388,7 +388,7 @@ proptest! {
     fn ends_are_exact_and_nothing_leaks(ops in proptest::collection::vec(op(), 1..400), shortest in prop::sample::select(vec![0u64, 100])) {
         let (table, mut owners) = table(24, 1);
         let owner = &mut owners[0];
-        owner.set_shortest_timeout(shortest);
+        owner.set_first_look(shortest);
         let mut map: BTreeMap<u32, Model> = BTreeMap::new();
         let mut now = 12_345;
         for op in ops {

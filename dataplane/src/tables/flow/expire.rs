@@ -17,6 +17,9 @@ const CANDIDATES: usize = 16;
 /// How many removed flows are reclaimed before a young one must go.
 const RECLAIM: usize = 8;
 
+/// Flows whose memory is asked for before the first of them is looked at.
+const AHEAD: usize = 16;
+
 /// What a flow may expect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outlook {
@@ -42,11 +45,24 @@ impl FlowTable {
         mut ended: impl FnMut(&EndedFlow),
     ) -> usize {
         let mut count = self.attend(owner, now_ms, budget, &outlook, &mut ended);
-        for _ in 0..budget {
-            let Some(pair) = owner.due(now_ms) else {
+        let mut left = budget;
+        while left > 0 {
+            let mut coming = [0; AHEAD];
+            let room = coming.len().min(left);
+            let found = owner.coming(now_ms, &mut coming[..room]);
+            if found == 0 {
                 break;
-            };
-            count += usize::from(self.look_at(owner, pair, now_ms, &outlook, &mut ended));
+            }
+            let coming = &coming[..found];
+            coming.iter().for_each(|pair| self.prefetch_pair(*pair));
+            coming.iter().for_each(|pair| self.prefetch_ways(*pair));
+            for _ in coming {
+                let Some(pair) = owner.due(now_ms) else {
+                    break;
+                };
+                count += usize::from(self.look_at(owner, pair, now_ms, &outlook, &mut ended));
+            }
+            left -= found;
         }
         self.bury_unborn(owner);
         count

@@ -9,7 +9,7 @@
 //! then the inserter looks at every other slot of both buckets for its own key. A *member* there: it withdraws. Another
 //! *inserting* one: it marks that one *collided*. At last it turns its own word from inserting to member, which fails if
 //! someone marked it collided: then it marks itself inserting and looks again. Of two inserters, each of which placed its word,
-//! passed a sequentially consistent fence and then looked, at least one saw the other; so both cannot become
+//! and then looked, all of it sequentially consistent, at least one saw the other; so both cannot become
 //! members. Nobody waits for anybody: a worker that sleeps while inserting is marked collided and passed by. An inserter that had to push aside one in
 //! an earlier slot too often gives way to it, so that two in lock step do not push each other for ever.
 //! (After Purcell and Harris, "Non-blocking hashtables with open addressing", 2005.)
@@ -18,7 +18,7 @@
 #![allow(unsafe_code)]
 
 use super::super::memory::{Slab, TableError, Zeroable, prefetch};
-use super::super::sync::{AtomicU64, Ordering, fence};
+use super::super::sync::{AtomicU64, Ordering};
 
 /// Words per bucket.
 pub(super) const SLOTS: usize = if cfg!(vrouter_loom) { 2 } else { 8 };
@@ -87,6 +87,30 @@ fn matching(words: &[AtomicU64; SLOTS], hash: u64) -> u32 {
     matching
 }
 
+/// Which of the words are empty, as bits. From the last word on, so that each costs a comparison and an addition with carry.
+#[inline(always)]
+fn free(words: &[AtomicU64; SLOTS]) -> u32 {
+    let bits = words.iter().rev().map(|word| word.load(Ordering::Relaxed) < 1);
+    bits.fold(0, |free, empty| free + free + u32::from(empty))
+}
+
+/// Which of the words have the tag of this one, whatever their state, as bits. Of empty ones, too, where the tag is zero.
+#[inline(always)]
+fn alike(words: &[AtomicU64; SLOTS], one: Entry) -> u32 {
+    let flip = one.0 >> TAG_SHIFT << TAG_SHIFT;
+    let bits = words
+        .iter()
+        .rev()
+        .map(|word| word.load(Ordering::SeqCst) ^ flip < 1 << TAG_SHIFT);
+    bits.fold(0, |alike, same| alike + alike + u32::from(same))
+}
+
+/// The bits but so many of the lowest.
+#[inline(always)]
+fn without_lowest(bits: u32, count: usize) -> u32 {
+    (0..count).fold(bits, |bits, _| bits & bits.wrapping_sub(1))
+}
+
 /// How an insertion into the index ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Claim {
@@ -145,6 +169,14 @@ impl Index {
         prefetch(&self.buckets[self.places(hash)[0]]);
     }
 
+    /// Asks for both buckets' cache lines.
+    #[inline]
+    pub(super) fn prefetch_both(&self, hash: u64) {
+        for place in self.places(hash) {
+            prefetch(&self.buckets[place]);
+        }
+    }
+
     /// The visible entries with the hash's tag, of the first bucket and then of the second, until `accept` answers.
     #[inline]
     pub(super) fn find<R>(&self, hash: u64, mut accept: impl FnMut(Entry) -> Option<R>) -> Option<R> {
@@ -189,15 +221,14 @@ impl Index {
         let mine = Entry::new(hash, INSERTING, direction, generation);
         let places = self.places(hash);
         let slot = loop {
-            if let Some(entry) = self.find(hash, |entry| same(entry).then_some(entry)) {
-                return Claim::Exists(entry);
-            }
             let Some(slot) = self.free_slot(places) else {
-                return Claim::Full;
+                let found = self.find(hash, |entry| same(entry).then_some(entry));
+                return found.map_or(Claim::Full, Claim::Exists);
             };
+            // Sequentially consistent, as the looks at the other slots are: of two inserters, at least one sees the other.
             if self
                 .slot(slot)
-                .compare_exchange(0, mine.0, Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange(0, mine.0, Ordering::SeqCst, Ordering::Relaxed)
                 .is_ok()
             {
                 break slot;
@@ -206,10 +237,18 @@ impl Index {
         let own = self.slot(slot);
         let mut pushed = 0;
         loop {
-            fence(Ordering::SeqCst);
+            // Loom knows sequential consistency of fences only.
+            #[cfg(vrouter_loom)]
+            super::super::sync::fence(Ordering::SeqCst);
             let mut pushed_earlier = false;
             for place in places {
-                for other in (0..SLOTS).map(|i| (place, i)).filter(|&other| other != slot) {
+                let mut alike = alike(&self.buckets[place].0, mine);
+                if place == slot.0 {
+                    alike &= !(1 << slot.1);
+                }
+                while alike != 0 {
+                    let other = (place, alike.trailing_zeros() as usize % SLOTS);
+                    alike &= alike - 1;
                     match self.push_aside(other, mine, &same) {
                         Rival::None => {}
                         Rival::Pushed => pushed_earlier |= other < slot,
@@ -232,14 +271,15 @@ impl Index {
                 own.store(0, Ordering::Release);
                 return Claim::Contended;
             }
-            own.store(mine.0, Ordering::Release);
+            // A swap, because a store could be overtaken by the looks that follow.
+            own.swap(mine.0, Ordering::SeqCst);
         }
     }
 
     /// Looks at another slot for the same key: a member is reported, an inserter is marked collided.
     fn push_aside(&self, other: (usize, usize), mine: Entry, same: impl Fn(Entry) -> bool) -> Rival {
         let word = self.slot(other);
-        let mut entry = Entry(word.load(Ordering::Acquire));
+        let mut entry = Entry(word.load(Ordering::SeqCst));
         loop {
             let state = entry.state();
             if entry.0 >> TAG_SHIFT != mine.0 >> TAG_SHIFT || state == 0 || state == COLLIDED || !same(entry) {
@@ -259,15 +299,18 @@ impl Index {
     /// Makes the direction unfindable. False if it was so before.
     pub(super) fn unlink(&self, hash: u64, direction: u32, generation: u32) -> bool {
         let member = Entry::new(hash, MEMBER, direction, generation);
-        self.places(hash)
-            .into_iter()
-            .flat_map(|place| &self.buckets[place].0)
-            .any(|word| {
-                word.load(Ordering::Relaxed) == member.0
-                    && word
-                        .compare_exchange(member.0, 0, Ordering::AcqRel, Ordering::Relaxed)
-                        .is_ok()
-            })
+        self.places(hash).into_iter().any(|place| {
+            let words = &self.buckets[place].0;
+            let bits = words
+                .iter()
+                .rev()
+                .map(|word| word.load(Ordering::Relaxed) ^ member.0 < 1);
+            let there = bits.fold(0, |there, this| there + there + u32::from(this));
+            there != 0
+                && words[there.trailing_zeros() as usize % SLOTS]
+                    .compare_exchange(member.0, 0, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+        })
     }
 
     /// Takes this very entry out.
@@ -281,20 +324,18 @@ impl Index {
     }
 
     /// A free slot in the first bucket while it has room to spare, else in the emptier one.
-    fn free_slot(&self, places: [usize; 2]) -> Option<(usize, usize)> {
-        let free = places.map(|place| {
-            let words = &self.buckets[place].0;
-            let empty = |slot: &usize| words[*slot].load(Ordering::Relaxed) == 0;
-            (
-                (0..SLOTS).filter(empty).count(),
-                (0..SLOTS).find(empty).map(|slot| (place, slot)),
-            )
-        });
-        let [(first_free, first), (second_free, second)] = free;
-        if first_free + CROWDED > SLOTS || first_free >= second_free {
-            first
+    #[inline(always)]
+    fn free_slot(&self, [first, second]: [usize; 2]) -> Option<(usize, usize)> {
+        let near = free(&self.buckets[first].0);
+        let slot = |free: u32| free.trailing_zeros() as usize % SLOTS;
+        if without_lowest(near, SLOTS - CROWDED) != 0 {
+            return Some((first, slot(near)));
+        }
+        let far = free(&self.buckets[second].0);
+        if near.count_ones() >= far.count_ones() {
+            (near != 0).then(|| (first, slot(near)))
         } else {
-            second
+            Some((second, slot(far)))
         }
     }
 

@@ -37,6 +37,13 @@ impl Lists {
         self.ends.get(list)?[0].checked_sub(1)
     }
 
+    /// The pair behind this one in its list.
+    #[inline]
+    pub(super) fn behind(&self, pair: u32) -> Option<u32> {
+        let behind = self.nodes.get(pair as usize)?[1];
+        (behind & LIST == 0).then(|| behind.checked_sub(1))?
+    }
+
     /// Whether the pair is in a list.
     #[inline]
     pub(super) fn contains(&self, pair: u32) -> bool {

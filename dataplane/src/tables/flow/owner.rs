@@ -25,8 +25,8 @@ pub struct FlowOwner {
     ports: usize,
     /// What others wanted looked at, and was not yet.
     pub(super) wanted: Wanted,
-    /// No flow ends earlier than so long after its last packet.
-    shortest_ms: u64,
+    /// New flows are looked at so long after they were made.
+    first_look_ms: u64,
 }
 
 /// What others may know of a region.
@@ -50,7 +50,7 @@ impl FlowOwner {
             young: Lists::new(pairs, ports + 1),
             ports,
             wanted: Wanted::default(),
-            shortest_ms: 0,
+            first_look_ms: 0,
         }
     }
 
@@ -66,10 +66,11 @@ impl FlowOwner {
         (self.end - self.first) as usize
     }
 
-    /// Says that no timeout is shorter than this: a new flow is looked at only so long after it was made. Before it is said, each new flow
-    /// is looked at by the next [`FlowTable::expire`].
-    pub fn set_shortest_timeout(&mut self, milliseconds: u64) {
-        self.shortest_ms = milliseconds;
+    /// Flows made from now on are first looked at so long after they were made: their timeout, if nothing is to become of them. Before it
+    /// is said, each new flow is looked at by the next [`FlowTable::expire`].
+    #[inline]
+    pub fn set_first_look(&mut self, milliseconds: u64) {
+        self.first_look_ms = milliseconds;
     }
 
     /// A free pair: one lately freed (still in cache), else one never used.
@@ -104,10 +105,10 @@ impl FlowOwner {
         used.store(used.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
 
-    /// A flow was made: it is young, and to be looked at when the shortest timeout is over.
+    /// A flow was made: it is young, and to be looked at when its first timeout is over.
     pub(super) fn born(&mut self, pair: u32, port: u16, now_ms: u64) {
         self.set_young(pair, port, true);
-        self.arm(pair, now_ms.saturating_add(self.shortest_ms), now_ms);
+        self.arm(pair, now_ms.saturating_add(self.first_look_ms), now_ms);
     }
 
     /// A flow was not made, and its pair could not be freed at once.
@@ -127,6 +128,13 @@ impl FlowOwner {
 
     pub(super) fn arm(&mut self, pair: u32, due_ms: u64, now_ms: u64) {
         self.wheel.arm(self.local(pair), due_ms, now_ms);
+    }
+
+    /// The flows that [`due`](Self::due) will likely give next; gives how many.
+    pub(super) fn coming(&mut self, now_ms: u64, pairs: &mut [u32]) -> usize {
+        let count = self.wheel.coming(now_ms, pairs);
+        pairs.iter_mut().take(count).for_each(|pair| *pair += self.first);
+        count
     }
 
     /// A flow that is due to be looked at.

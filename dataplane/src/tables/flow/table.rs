@@ -15,6 +15,15 @@ use crossbeam::utils::CachePadded;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FlowHint(Option<Entry>);
 
+impl FlowHint {
+    /// Nothing was found where most flows are.
+    #[inline]
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self.0.is_none()
+    }
+}
+
 /// The flow table; see the [room's page](super).
 pub struct FlowTable {
     pub(super) index: Index,
@@ -112,6 +121,26 @@ impl FlowTable {
     #[inline]
     pub fn prefetch(&self, hash: u64) {
         self.index.prefetch(hash);
+    }
+
+    /// Asks for all that [`FlowTable::insert`] will look at for this key.
+    #[inline]
+    pub fn prefetch_new(&self, key: &FlowKey) {
+        self.index.prefetch_both(self.hash(key));
+    }
+
+    /// Asks for a pair's memory.
+    #[inline]
+    pub(super) fn prefetch_pair(&self, pair: u32) {
+        self.pair(pair).iter().for_each(Record::prefetch);
+    }
+
+    /// Asks for the buckets that a pair's directions are in; reads the keys, which should have arrived.
+    #[inline]
+    pub(super) fn prefetch_ways(&self, pair: u32) {
+        for record in self.pair(pair) {
+            self.index.prefetch(hash_words(&record.peek_key(), self.seed));
+        }
     }
 
     /// Asks for the record that the lookup will likely find, and says which that is; reads the bucket, which should have arrived.

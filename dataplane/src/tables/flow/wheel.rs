@@ -47,6 +47,21 @@ impl Wheel {
         self.lists.push_back((tick % SLOTS) as usize, pair);
     }
 
+    /// The first pairs of those that are due, at most as many as there is room for; gives how many. They stay as they are.
+    pub(super) fn coming(&mut self, now_ms: u64, pairs: &mut [u32]) -> usize {
+        let mut next = self.due(now_ms);
+        let mut count = 0;
+        for (place, pair) in pairs.iter_mut().zip(std::iter::from_fn(|| {
+            let pair = next?;
+            next = self.lists.behind(pair);
+            Some(pair)
+        })) {
+            *place = pair;
+            count += 1;
+        }
+        count
+    }
+
     /// Forgets the pair.
     pub(super) fn disarm(&mut self, pair: u32) {
         if self.lists.contains(pair) {
