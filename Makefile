@@ -23,7 +23,7 @@ define step
 @printf '\n==== %s\n' "$(1)"; start=$$SECONDS; $(2); printf '==== %s: ok, %d s\n' "$(1)" $$((SECONDS - start))
 endef
 
-.PHONY: help deps build build-e2e demo demo-clean test lint unit loom e2e fuzz bench clean-test
+.PHONY: help deps build build-e2e demo demo-clean test lint unit loom e2e fuzz bench bench-rooms clean-test
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -89,8 +89,11 @@ endif
 fuzz: ## Run each fuzz target for FUZZ_SECONDS
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-bench: ## Benchmarks
-	cargo bench -p vrouter-bench
+bench: ## The pipeline in memory against its targets: target/bench.json, bench/RESULTS.md (some minutes; root for loading routes)
+	cargo bench -p vrouter-bench --bench pipeline
+
+bench-rooms: ## Single parts by themselves: headers, flow table, routes, policies
+	cargo bench -p vrouter-bench --bench wire --bench flow --bench lpm --bench policy --bench address
 
 clean-test: ## Remove what killed test runs and demos left behind
 	@$(SUDO) env VERBOSE=1 sh tests/sweep.sh

@@ -8,6 +8,7 @@
 
 pub mod classify;
 pub mod encap;
+pub mod figures;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod pace;

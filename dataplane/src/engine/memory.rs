@@ -205,6 +205,11 @@ impl MemoryDataplane {
         moved
     }
 
+    /// Takes all workers, each to be driven by a thread of its own. From then on nothing here drives them.
+    pub fn take_workers(&mut self) -> Vec<Worker> {
+        std::mem::take(&mut self.workers)
+    }
+
     /// One of the workers, to be driven by hand.
     pub fn worker(&mut self, index: usize) -> Option<&mut Worker> {
         self.workers.get_mut(index)
