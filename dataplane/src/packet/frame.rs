@@ -3,9 +3,14 @@
 //! A [`Frame`] is the only handle on its chunk: it is neither `Clone` nor `Copy`, so at any moment each chunk is in exactly one
 //! place. Chunks are never returned by dropping a frame (that would need a pointer to the pool in each): whoever holds a frame
 //! passes it on or frees it to a [`FrameCache`](crate::packet::pool::FrameCache), and tests count that none is missing.
+//!
+//! A packet is always whole in its chunk. Most chunks are as large as an ordinary link needs; *large* ones hold what a workload hands
+//! over unsegmented, up to 64 KiB.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
+
+use crate::wire::checksum;
 
 /// Bytes kept free in front of a received packet, for the outer headers of a tunnel. The kernel leaves the same in AF_XDP.
 pub const HEADROOM: u16 = 256;
@@ -16,10 +21,32 @@ pub const HEADROOM: u16 = 256;
 pub struct Frame {
     base: NonNull<u8>,
     index: u32,
+    len: u32,
     start: u16,
-    len: u16,
-    capacity: u16,
-    is_copy: bool,
+    /// Size of the chunk in units of [`UNIT`] bytes.
+    units: u16,
+    /// Where in the chunk the L4 header is whose checksum is not complete; 0: all is complete.
+    partial: u16,
+    marks: u8,
+}
+
+/// What sizes of chunks are multiples of, bytes.
+pub(super) const UNIT: usize = 64;
+
+/// Mark: the packet is a copy that a mirror made.
+const COPY: u8 = 1;
+/// Mark: the chunk is a large one.
+const LARGE: u8 = 2;
+/// Mark: the checksum that is not complete is at UDP's place, not at TCP's.
+const UDP: u8 = 4;
+
+/// Where a checksum is that a sender's kernel left for hardware to finish: only the pseudo header is summed (`CHECKSUM_PARTIAL`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// Where the L4 header starts, counted from the packet's first byte. All from here on is to be summed.
+    pub l4: usize,
+    /// Where in it the checksum is: 16 for TCP, 6 for UDP.
+    pub field: usize,
 }
 
 // SAFETY: a frame is the unique owner of its chunk, like a `Box<[u8]>`.
@@ -43,33 +70,88 @@ impl Frame {
     /// # Safety
     /// `base` must point to `capacity` readable and writable bytes that stay valid for as long as the frame lives, and no other
     /// `Frame`, reference or kernel ring may refer to them.
-    pub(crate) unsafe fn from_chunk(base: NonNull<u8>, index: u32, capacity: u16) -> Self {
+    pub(crate) unsafe fn from_chunk(base: NonNull<u8>, index: u32, capacity: usize, large: bool) -> Self {
         Self {
             base,
             index,
-            start: HEADROOM.min(capacity),
             len: 0,
-            capacity,
-            is_copy: false,
+            start: HEADROOM.min(u16::try_from(capacity).unwrap_or(u16::MAX)),
+            units: (capacity / UNIT).min(usize::from(u16::MAX)) as u16,
+            partial: 0,
+            marks: if large { LARGE } else { 0 },
         }
+    }
+
+    /// Bytes of the chunk.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        usize::from(self.units) * UNIT
+    }
+
+    /// The chunk is one of those for unsegmented packets, which the kernel knows nothing of.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        self.marks & LARGE != 0
     }
 
     /// The packet is a copy that a mirror made.
     #[inline]
     pub fn is_copy(&self) -> bool {
-        self.is_copy
+        self.marks & COPY != 0
     }
 
     /// Says that the packet is a copy that a mirror made, so that no mirror copies it again.
     #[inline]
     pub fn mark_copy(&mut self) {
-        self.is_copy = true;
+        self.marks |= COPY;
     }
 
-    /// Says that what will be in the frame is a packet like any other.
+    /// Says that what will be in the frame is a packet like any other, with nothing left to do.
     #[inline]
     pub(crate) fn unmark(&mut self) {
-        self.is_copy = false;
+        self.marks &= LARGE;
+        self.partial = 0;
+    }
+
+    /// The L4 checksum covers the pseudo header only.
+    #[inline]
+    pub fn is_partial(&self) -> bool {
+        self.partial != 0
+    }
+
+    /// Where the checksum is that covers the pseudo header only, if there is one.
+    #[inline]
+    pub fn partial(&self) -> Option<Partial> {
+        let l4 = self.partial.checked_sub(self.start).filter(|_| self.is_partial())?;
+        Some(Partial {
+            l4: usize::from(l4),
+            field: if self.marks & UDP != 0 { 6 } else { 16 },
+        })
+    }
+
+    /// Says that a checksum covers the pseudo header only. Its place is remembered by the chunk: headers may come and go in front. The
+    /// packet must end where what is to be summed ends.
+    #[inline]
+    pub fn set_partial(&mut self, partial: Partial) {
+        self.partial = self.start.saturating_add(partial.l4 as u16);
+        self.marks = self.marks & !UDP | if partial.field == 6 { UDP } else { 0 };
+    }
+
+    /// Says that no checksum is left to be completed.
+    #[inline]
+    pub fn clear_partial(&mut self) {
+        self.partial = 0;
+    }
+
+    /// Sums what a sender left to be summed.
+    #[inline]
+    pub fn complete(&mut self) {
+        if let Some(partial) = self.partial() {
+            if let Some(l4) = self.data_mut().get_mut(partial.l4..) {
+                checksum::complete_at(l4, partial.field);
+            }
+            self.partial = 0;
+        }
     }
 
     /// Number of the chunk within its region.
@@ -87,7 +169,7 @@ impl Frame {
     /// Length of the packet, bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        usize::from(self.len)
+        self.len as usize
     }
 
     /// No packet in it.
@@ -99,7 +181,7 @@ impl Frame {
     /// Free bytes behind the packet.
     #[inline]
     pub fn tailroom(&self) -> usize {
-        usize::from(self.capacity - self.start - self.len)
+        self.capacity() - usize::from(self.start) - self.len()
     }
 
     /// Says where in the chunk the packet lies.
@@ -107,15 +189,13 @@ impl Frame {
     /// # Errors
     /// [`NoRoom`] when it would reach beyond the chunk; the frame is unchanged then.
     #[inline]
-    pub fn place(&mut self, start: u16, len: u16) -> Result<(), NoRoom> {
-        if u32::from(start) + u32::from(len) > u32::from(self.capacity) {
-            return Err(NoRoom {
-                wanted: usize::from(len),
-                available: usize::from(self.capacity.saturating_sub(start)),
-            });
+    pub fn place(&mut self, start: u16, len: usize) -> Result<(), NoRoom> {
+        let available = self.capacity().saturating_sub(usize::from(start));
+        if len > available || usize::from(start) > self.capacity() {
+            return Err(NoRoom { wanted: len, available });
         }
         self.start = start;
-        self.len = len;
+        self.len = len as u32;
         Ok(())
     }
 
@@ -123,16 +203,14 @@ impl Frame {
     #[inline]
     pub fn data(&self) -> &[u8] {
         // SAFETY: `start + len <= capacity` always holds, and the chunk is ours alone (see `from_chunk`).
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(usize::from(self.start)), usize::from(self.len)) }
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(usize::from(self.start)), self.len as usize) }
     }
 
     /// The packet, to be changed.
     #[inline]
     pub fn data_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `data`; `&mut self` makes the access exclusive.
-        unsafe {
-            std::slice::from_raw_parts_mut(self.base.as_ptr().add(usize::from(self.start)), usize::from(self.len))
-        }
+        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr().add(usize::from(self.start)), self.len as usize) }
     }
 
     /// Grows the packet by `count` bytes in front and gives the whole packet. The new bytes hold what was there before.
@@ -148,23 +226,23 @@ impl Frame {
             });
         }
         self.start -= count;
-        self.len += count;
+        self.len += u32::from(count);
         Ok(self.data_mut())
     }
 
     /// Removes up to `count` bytes in front.
     #[inline]
     pub fn strip(&mut self, count: u16) {
-        let count = count.min(self.len);
+        let count = u32::from(count).min(self.len) as u16;
         self.start += count;
-        self.len -= count;
+        self.len -= u32::from(count);
     }
 
     /// Shortens the packet to at most `len` bytes.
     #[inline]
     pub fn truncate(&mut self, len: usize) {
-        if len < usize::from(self.len) {
-            self.len = len as u16;
+        if len < self.len as usize {
+            self.len = len as u32;
         }
     }
 
@@ -174,7 +252,7 @@ impl Frame {
     /// [`NoRoom`] when the chunk is too small; the frame is unchanged then.
     #[inline]
     pub fn copy_from(&mut self, packet: &[u8]) -> Result<(), NoRoom> {
-        let available = usize::from(self.capacity.saturating_sub(HEADROOM));
+        let available = self.capacity().saturating_sub(usize::from(HEADROOM));
         if packet.len() > available {
             return Err(NoRoom {
                 wanted: packet.len(),
@@ -182,7 +260,8 @@ impl Frame {
             });
         }
         self.start = HEADROOM;
-        self.len = packet.len() as u16;
+        self.len = packet.len() as u32;
+        self.partial = 0;
         self.data_mut().copy_from_slice(packet);
         Ok(())
     }
@@ -192,12 +271,13 @@ impl Frame {
     /// # Errors
     /// [`NoRoom`] when the chunk is too small; the frame is unchanged then.
     pub fn fill_zero(&mut self, len: usize) -> Result<&mut [u8], NoRoom> {
-        let available = usize::from(self.capacity.saturating_sub(HEADROOM));
+        let available = self.capacity().saturating_sub(usize::from(HEADROOM));
         if len > available {
             return Err(NoRoom { wanted: len, available });
         }
         self.start = HEADROOM;
-        self.len = len as u16;
+        self.len = len as u32;
+        self.partial = 0;
         let data = self.data_mut();
         data.fill(0);
         Ok(data)

@@ -2,6 +2,8 @@
 //!
 //! One [`FramePool`] is one region of equal chunks, made once. Each worker holds a [`FrameCache`]: taking and freeing a frame is
 //! a push or pop on its own list; only whole handfuls move between a cache and the pool's shared, lock-free depot.
+//!
+//! A pool may have some large frames besides, in a region of their own, for packets of up to 64 KiB.
 #![allow(unsafe_code)]
 
 use std::{
@@ -29,6 +31,13 @@ pub const MIN_CHUNK: u16 = 2048;
 /// Largest chunk size, bytes.
 pub const MAX_CHUNK: u16 = 32768;
 
+/// Bytes of a large chunk: the largest IP packet, an Ethernet header with its tags, and room for headers in front. Not a power of two,
+/// so that the packets' headers do not fall into the same cache sets.
+pub const LARGE_CHUNK: usize = 66 << 10;
+
+/// Large frames that a cache keeps.
+const LARGE_LOCAL: usize = 64;
+
 /// Why a pool cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
@@ -44,7 +53,7 @@ pub enum PoolError {
         /// Frames asked for.
         frames: u32,
         /// Bytes of each.
-        chunk: u16,
+        chunk: usize,
     },
 }
 
@@ -55,10 +64,47 @@ struct Region {
     layout: Layout,
 }
 
+impl Region {
+    /// `count` chunks of `chunk` bytes; not none.
+    fn new(count: u32, chunk: usize) -> Option<Self> {
+        let bytes = (count as usize).checked_mul(chunk).filter(|bytes| *bytes > 0)?;
+        let layout = Layout::from_size_align(bytes, REGION_ALIGN).ok()?;
+        // SAFETY: the layout's size is not zero.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some(Self { base, layout })
+    }
+}
+
 // SAFETY: the region is plain memory; access goes through frames, each the unique owner of its chunk.
 unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}
+
+/// The large frames of a pool.
+#[derive(Debug)]
+struct Large {
+    region: Region,
+    total: u32,
+    depot: ArrayQueue<Frame>,
+}
+
+impl Large {
+    /// Numbers its chunks from `first` up.
+    fn new(total: u32, first: u32) -> Option<Self> {
+        let region = Region::new(total, LARGE_CHUNK)?;
+        let depot = ArrayQueue::new(total as usize);
+        for number in 0..total {
+            // SAFETY: number < total, so the chunk lies within the region; each chunk is claimed once, here.
+            let frame = unsafe {
+                let base = region.base.add(number as usize * LARGE_CHUNK);
+                Frame::from_chunk(base, first.saturating_add(number), LARGE_CHUNK, true)
+            };
+            // The depot has room for every frame there is.
+            let _ = depot.push(frame);
+        }
+        Some(Self { region, total, depot })
+    }
+}
 
 /// Packet memory shared by all ports and workers of one dataplane.
 #[derive(Debug)]
@@ -67,6 +113,8 @@ pub struct FramePool {
     chunk: u16,
     total: u32,
     depot: ArrayQueue<Frame>,
+    /// Large frames, if there are any.
+    large: Option<Large>,
     /// Length of each cache's free list, as its owner last said.
     gauges: Mutex<Vec<Weak<AtomicUsize>>>,
 }
@@ -77,32 +125,42 @@ impl FramePool {
     /// # Errors
     /// [`PoolError`] when the numbers make no pool or memory is short.
     pub fn new(total: u32, chunk: u16) -> Result<Arc<Self>, PoolError> {
+        Self::with_large(total, chunk, 0)
+    }
+
+    /// As [`new`](Self::new), with `large` frames of [`LARGE_CHUNK`] bytes besides.
+    ///
+    /// # Errors
+    /// [`PoolError`] when the numbers make no pool or memory is short.
+    pub fn with_large(total: u32, chunk: u16, large: u32) -> Result<Arc<Self>, PoolError> {
         if !chunk.is_power_of_two() || !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk) {
             return Err(PoolError::ChunkSize(chunk));
         }
         if (total as usize) < HANDFUL {
             return Err(PoolError::TooFew(total));
         }
-        let out_of_memory = PoolError::OutOfMemory { frames: total, chunk };
-        let bytes = (total as usize).checked_mul(usize::from(chunk)).ok_or(out_of_memory)?;
-        let layout = Layout::from_size_align(bytes, REGION_ALIGN).map_err(|_| out_of_memory)?;
-        // SAFETY: the layout's size is not zero.
-        let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(out_of_memory)?;
+        let out_of_memory = |frames, bytes| PoolError::OutOfMemory { frames, chunk: bytes };
+        let region = Region::new(total, usize::from(chunk)).ok_or(out_of_memory(total, usize::from(chunk)))?;
+        let large = match large {
+            0 => None,
+            count => Some(Large::new(count, total).ok_or(out_of_memory(count, LARGE_CHUNK))?),
+        };
         let depot = ArrayQueue::new(total as usize);
         for index in 0..total {
             // SAFETY: index < total, so the chunk lies within the region; each chunk is claimed once here.
             let frame = unsafe {
-                let chunk_base = base.add(index as usize * usize::from(chunk));
-                Frame::from_chunk(chunk_base, index, chunk)
+                let chunk_base = region.base.add(index as usize * usize::from(chunk));
+                Frame::from_chunk(chunk_base, index, usize::from(chunk), false)
             };
             // The depot has room for every frame there is.
             let _ = depot.push(frame);
         }
         Ok(Arc::new(Self {
-            region: Region { base, layout },
+            region,
             chunk,
             total,
             depot,
+            large,
             gauges: Mutex::default(),
         }))
     }
@@ -122,7 +180,20 @@ impl FramePool {
         self.total
     }
 
-    /// Frames that nobody uses, in the depot or in caches. Exact only while no worker runs.
+    /// Largest packet that any frame of the pool holds behind its headroom.
+    pub fn max_large_packet(&self) -> usize {
+        match self.large {
+            Some(_) => LARGE_CHUNK - usize::from(HEADROOM),
+            None => self.max_packet(),
+        }
+    }
+
+    /// Large frames there are.
+    pub fn large(&self) -> u32 {
+        self.large.as_ref().map_or(0, |large| large.total)
+    }
+
+    /// Frames that nobody uses, in the depot or in caches, without large ones. Exact only while no worker runs.
     pub fn free(&self) -> usize {
         let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
         let cached: usize = gauges
@@ -149,7 +220,7 @@ impl FramePool {
         // SAFETY: the index lies within the region; the caller vouches that the chunk is unclaimed.
         Some(unsafe {
             let base = self.region.base.add(index as usize * usize::from(self.chunk));
-            Frame::from_chunk(base, index, self.chunk)
+            Frame::from_chunk(base, index, usize::from(self.chunk), false)
         })
     }
 
@@ -163,6 +234,7 @@ impl FramePool {
         FrameCache {
             pool: self.clone(),
             local: Vec::with_capacity(4 * HANDFUL),
+            large: Vec::with_capacity(LARGE_LOCAL),
             gauge,
         }
     }
@@ -176,6 +248,12 @@ impl Drop for FramePool {
             // SAFETY: allocated with this layout; every chunk's owner is in the depot, which goes with us.
             unsafe { dealloc(self.region.base.as_ptr(), self.region.layout) };
         }
+        if let Some(large) = &self.large
+            && large.depot.len() == large.total as usize
+        {
+            // SAFETY: as above.
+            unsafe { dealloc(large.region.base.as_ptr(), large.region.layout) };
+        }
     }
 }
 
@@ -184,6 +262,7 @@ impl Drop for FramePool {
 pub struct FrameCache {
     pool: Arc<FramePool>,
     local: Vec<Frame>,
+    large: Vec<Frame>,
     gauge: Arc<AtomicUsize>,
 }
 
@@ -201,14 +280,40 @@ impl FrameCache {
         Some(frame)
     }
 
-    /// Gives a frame back.
+    /// Takes a free large frame, empty, with the usual headroom. `None` when there are none, or all are in use.
+    #[inline]
+    pub fn take_large(&mut self) -> Option<Frame> {
+        let mut frame = match self.large.pop() {
+            Some(frame) => frame,
+            None => self.pool.large.as_ref()?.depot.pop()?,
+        };
+        let _ = frame.place(HEADROOM, 0);
+        frame.unmark();
+        Some(frame)
+    }
+
+    /// Gives a frame back, of either size.
     #[inline]
     pub fn free(&mut self, frame: Frame) {
+        if frame.is_large() {
+            self.free_large(frame);
+            return;
+        }
         self.local.push(frame);
         if self.local.len() >= 4 * HANDFUL {
             self.spill(2 * HANDFUL);
         }
         self.gauge.store(self.local.len(), Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn free_large(&mut self, frame: Frame) {
+        if self.large.len() < LARGE_LOCAL {
+            self.large.push(frame);
+        } else if let Some(large) = &self.pool.large {
+            // The depot has room for every frame there is.
+            let _ = large.depot.push(frame);
+        }
     }
 
     /// The pool behind this cache.
@@ -237,13 +342,21 @@ impl FrameCache {
 impl Drop for FrameCache {
     fn drop(&mut self) {
         self.spill(0);
+        if let Some(large) = &self.pool.large {
+            for frame in self.large.drain(..) {
+                let _ = large.depot.push(frame);
+            }
+        }
         self.gauge.store(0, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::frame::NoRoom, *};
+    use super::{
+        super::frame::{NoRoom, Partial},
+        *,
+    };
 
     #[test]
     fn every_frame_is_in_one_place() {
@@ -293,6 +406,61 @@ mod tests {
         frame.strip(20);
         assert!(frame.is_empty());
         cache.free(frame);
+    }
+
+    #[test]
+    fn large_frames_hold_the_largest_packets_and_come_back() {
+        let pool = FramePool::with_large(64, 2048, 3).unwrap();
+        let mut cache = pool.cache();
+        let mut taken: Vec<_> = std::iter::from_fn(|| cache.take_large()).collect();
+        assert_eq!((taken.len(), pool.large(), pool.free()), (3, 3, 64));
+        for frame in &mut taken {
+            assert!(frame.is_large());
+            frame.copy_from(&[7; 65535 + 18]).unwrap();
+        }
+        taken.into_iter().for_each(|frame| cache.free(frame));
+        drop(cache);
+        let mut cache = pool.cache();
+        assert_eq!(
+            std::iter::from_fn(|| cache.take_large())
+                .map(|frame| cache_free(&pool, frame))
+                .count(),
+            3
+        );
+        assert!(FramePool::new(64, 2048).unwrap().cache().take_large().is_none());
+    }
+
+    fn cache_free(pool: &Arc<FramePool>, frame: Frame) {
+        pool.cache().free(frame);
+    }
+
+    #[test]
+    fn a_partial_checksum_keeps_its_place_while_headers_come_and_go() {
+        let pool = FramePool::new(64, 2048).unwrap();
+        let mut cache = pool.cache();
+        let mut frame = cache.take().unwrap();
+        let mut packet = [0; 14 + 20 + 20 + 3];
+        packet[34 + 16..34 + 18].copy_from_slice(&[0x12, 0x34]);
+        packet[54..].copy_from_slice(&[1, 2, 3]);
+        frame.copy_from(&packet).unwrap();
+        assert_eq!(frame.partial(), None);
+        frame.set_partial(Partial { l4: 34, field: 16 });
+        frame.strip(14);
+        assert_eq!(frame.partial(), Some(Partial { l4: 20, field: 16 }));
+        frame.prepend(50).unwrap();
+        assert_eq!(frame.partial(), Some(Partial { l4: 70, field: 16 }));
+        frame.complete();
+        assert_eq!(frame.partial(), None);
+        let sum = 0x1234 + 0x0102 + 0x0300;
+        assert_eq!(frame.data()[86..88], u16::to_be_bytes(!sum));
+        frame.set_partial(Partial { l4: 70, field: 6 });
+        frame.strip(71);
+        assert_eq!(frame.partial(), None, "its header is gone");
+        cache.free(frame);
+        while let Some(frame) = cache.take() {
+            assert!(!frame.is_partial());
+            drop(frame);
+        }
     }
 
     #[test]

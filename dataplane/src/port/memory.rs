@@ -57,7 +57,9 @@ impl Queue for MemoryQueue {
     fn transmit(&mut self, _: &mut FrameCache, from: &mut Vec<Frame>) {
         // We alone push, so the room can only grow meanwhile.
         let room = self.link.outward.capacity() - self.link.outward.len();
-        for frame in from.drain(..room.min(from.len())) {
+        for mut frame in from.drain(..room.min(from.len())) {
+            // Nobody behind this port would.
+            frame.complete();
             let _ = self.link.outward.push(frame);
         }
     }
@@ -119,7 +121,10 @@ impl MemoryPeer {
                 depth: self.link.inward.capacity(),
             });
         }
-        let mut frame = frames.take().ok_or(SendError::NoFrame)?;
+        let fits = packet.len() <= frames.pool().max_packet();
+        let frame = if fits { frames.take() } else { frames.take_large() };
+        // Where there are no large frames at all, an ordinary one tells the size that would fit.
+        let mut frame = frame.or_else(|| frames.take()).ok_or(SendError::NoFrame)?;
         if let Err(no_room) = frame.copy_from(packet) {
             frames.free(frame);
             return Err(SendError::TooLong {
@@ -208,6 +213,11 @@ fn carry(from: &Link, from_frames: &mut FrameCache, to: &Link, to_frames: &mut F
                 to_frames.free(copy);
                 break;
             };
+            if frame.len() > to_frames.pool().max_packet()
+                && let Some(large) = to_frames.take_large()
+            {
+                to_frames.free(std::mem::replace(&mut copy, large));
+            }
             let fits = copy.copy_from(frame.data()).is_ok();
             from_frames.free(frame);
             if fits {
@@ -237,10 +247,7 @@ fn restore_headroom(frame: &mut Frame) -> bool {
         return true;
     }
     let (start, len) = (frame.start(), frame.len());
-    let Ok(grown) = u16::try_from(len + usize::from(missing)) else {
-        return false;
-    };
-    if frame.place(start, grown).is_err() {
+    if frame.place(start, len + usize::from(missing)).is_err() {
         return false;
     }
     frame.data_mut().copy_within(..len, usize::from(missing));

@@ -253,8 +253,16 @@ pub fn complete_l4(l4: &mut [u8], proto: u8) {
     let Some(at) = field_offset(proto).filter(|_| matches!(proto, proto::TCP | proto::UDP)) else {
         return;
     };
+    complete_at(l4, at);
+}
+
+/// As [`complete_l4`], of a header whose checksum stands at `field`: 16 for TCP, 6 for UDP.
+#[inline]
+pub fn complete_at(l4: &mut [u8], field: usize) {
     let check = Sum::of(l4).checksum();
-    put_u16(l4, at, if proto == proto::UDP { nonzero(check) } else { check });
+    // Zero says "none" in UDP, and there alone.
+    let is_udp = field_offset(proto::UDP) == Some(field);
+    put_u16(l4, field, if is_udp { nonzero(check) } else { check });
 }
 
 /// Computes and writes the checksum of an L4 header and payload from scratch. ICMP (v4) has no pseudo header: give

@@ -37,7 +37,7 @@ impl Ledger {
     pub(super) fn lend(&mut self, frame: Frame) -> Result<u64, Frame> {
         let address = (frame.data().as_ptr() as usize).wrapping_sub(self.base.as_ptr() as usize);
         let index = frame.index() as usize;
-        if address.wrapping_sub(usize::from(frame.start())) != index << self.shift {
+        if frame.is_large() || address.wrapping_sub(usize::from(frame.start())) != index << self.shift {
             return Err(frame);
         }
         let Some(word) = self.lent.get_mut(index / 64) else {

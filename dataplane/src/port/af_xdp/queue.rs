@@ -170,7 +170,7 @@ impl Queue for XdpQueue {
                     continue;
                 };
                 self.receiving = self.receiving.saturating_sub(1);
-                let length = u16::try_from(descriptor.len).unwrap_or(u16::MAX);
+                let length = descriptor.len as usize;
                 if frame.place(frame.start(), length).is_ok() {
                     into.push(frame);
                     received.frames += 1;

@@ -155,9 +155,7 @@ fn answer(solicitation: &Nd) -> Result<(Ipv6Addr, Station), NdError> {
 fn begin(frame: &mut Frame, destination: Mac, source: Mac, length: usize) -> Result<&mut [u8], NdError> {
     let tagged = ethernet::payload(frame.data()).map(|(_, offset)| offset);
     let offset = tagged.unwrap_or(ethernet::HEADER);
-    // Beyond 65535 bytes there is no room in any frame: `place` refuses.
-    let whole = u16::try_from(offset + length).unwrap_or(u16::MAX);
-    frame.place(frame.start(), whole)?;
+    frame.place(frame.start(), offset + length)?;
     let data = frame.data_mut();
     ethernet::address(data, destination, source);
     let (header, packet) = data.split_at_mut_checked(offset).unwrap_or_default();
