@@ -11,7 +11,7 @@ use crate::{
     container::Container,
     daemon::{self, Daemon},
     netns::Netns,
-    node::{Family, Node, UPLINK, WIRE_MTU, Wire},
+    node::{Carries, Family, Node, UPLINK, WIRE_MTU, Wire},
     topology::Topology,
     wait,
 };
@@ -29,6 +29,14 @@ pub struct Options {
     pub mtu: u32,
     /// Exactly two nodes, joined by a veth pair and no switch: the shortest way, but nobody can listen.
     pub direct: bool,
+    /// What a direct wire takes.
+    pub carries: Carries,
+    /// What workers do when there is nothing to do: `adaptive` or `busy`.
+    pub poll: &'static str,
+    /// The CPU of each node's worker. Nodes beyond the end: not pinned.
+    pub cpus: Vec<usize>,
+    /// Flows that each vrouterd can remember.
+    pub flows: u32,
     /// Further arguments for each vrouterd.
     pub vrouterd: Vec<String>,
     /// Frames of packet memory of each vrouterd. The kernel keeps 128 bytes for each frame and port.
@@ -43,14 +51,16 @@ impl Default for Options {
             underlay: Family::BOTH.to_vec(),
             mtu: WIRE_MTU,
             direct: false,
+            carries: Carries::default(),
+            poll: "adaptive",
+            cpus: Vec::new(),
+            // Enough for tests, which run many daemons at a time.
+            flows: 65536,
             vrouterd: Vec::new(),
             frames: 16384,
         }
     }
 }
-
-/// Memory for a few ports and some thousand flows: tests run many daemons at a time.
-const SMALL: [&str; 2] = ["--flows", "65536"];
 
 /// A node with its running vrouterd.
 #[derive(Debug)]
@@ -64,12 +74,13 @@ pub struct Compute {
 }
 
 impl Compute {
-    /// Starts vrouterd on a node; `wired`: with the node's uplink. Only `underlay`, `frames` and `vrouterd` of the options matter.
+    /// Starts vrouterd on a node; `wired`: with the node's uplink. Of the options, those that are about nodes and wires do not matter; of
+    /// `cpus`, the first does.
     ///
     /// # Errors
     /// When it does not start.
     pub fn start(topology: &Topology, node: Node, options: &Options, wired: bool) -> Result<Self> {
-        start_vrouterd(topology, node, options, wired)
+        start_vrouterd(topology, node, options, options.cpus.first().copied(), wired)
     }
 
     /// A client of its vrouterd.
@@ -122,13 +133,14 @@ impl Cluster {
         let all: Vec<&Node> = nodes.iter().chain(&others).collect();
         let wire = match all.as_slice() {
             [_] => None,
-            [left, right] if options.direct => Some(Wire::direct(left, right, options.mtu)?),
+            [left, right] if options.direct => Some(Wire::direct_carrying(left, right, options.mtu, options.carries)?),
             all => Some(Wire::switched(topology, all, options.mtu)?),
         };
 
         let mut computes = Vec::new();
-        for node in nodes {
-            computes.push(start_vrouterd(topology, node, options, wire.is_some())?);
+        for (index, node) in nodes.into_iter().enumerate() {
+            let cpu = options.cpus.get(index).copied();
+            computes.push(start_vrouterd(topology, node, options, cpu, wire.is_some())?);
         }
 
         let control_netns = topology.netns("control")?;
@@ -292,11 +304,25 @@ impl Drop for Cluster {
     }
 }
 
-fn start_vrouterd(topology: &Topology, node: Node, options: &Options, wired: bool) -> Result<Compute> {
+fn start_vrouterd(
+    topology: &Topology,
+    node: Node,
+    options: &Options,
+    cpu: Option<usize>,
+    wired: bool,
+) -> Result<Compute> {
     let socket = topology.state().join(format!("{}.sock", node.name));
-    let mut arguments: Vec<String> = ["--node", &node.name, "--workers", "1", "--poll", "adaptive", "--listen"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut arguments: Vec<String> = [
+        "--node",
+        &node.name,
+        "--workers",
+        "1",
+        "--poll",
+        options.poll,
+        "--listen",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     arguments.push(format!("unix:{}", socket.display()));
     if wired {
         arguments.extend(["--uplink".to_owned(), UPLINK.to_owned()]);
@@ -304,7 +330,10 @@ fn start_vrouterd(topology: &Topology, node: Node, options: &Options, wired: boo
             arguments.extend(["--vtep".to_owned(), node.underlay_cidr(*family)]);
         }
     }
-    arguments.extend(SMALL.map(str::to_owned));
+    if let Some(cpu) = cpu {
+        arguments.extend(["--cpus".to_owned(), cpu.to_string()]);
+    }
+    arguments.extend(["--flows".to_owned(), options.flows.to_string()]);
     arguments.extend(["--frames".to_owned(), options.frames.to_string()]);
     arguments.extend(options.vrouterd.iter().cloned());
     let vrouterd = Daemon::start(

@@ -37,6 +37,30 @@ impl Family {
     }
 }
 
+/// What the ends of a wire take from their node, as the NIC that they stand for would.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carries {
+    /// Finished packets alone: checksums summed, segments cut. What is seen on the wire is what a NIC would send.
+    #[default]
+    Finished,
+    /// Single packets, checksums left to the wire: a NIC without segmentation and tunnel offloads.
+    Segments,
+    /// Whatever a veth takes by default: frames of up to 64 KiB cross it whole, in tunnels, too.
+    Whole,
+}
+
+impl Carries {
+    /// What `ethtool -K` is told, if anything.
+    fn features(self) -> Option<&'static str> {
+        match self {
+            // A veth hands unfinished checksums and unsegmented packets to its peer; what comes out of a NIC is finished.
+            Self::Finished => Some("tx off"),
+            Self::Segments => Some("tso off gso off tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off"),
+            Self::Whole => None,
+        }
+    }
+}
+
 /// A compute node.
 #[derive(Debug)]
 pub struct Node {
@@ -79,12 +103,13 @@ impl Node {
         format!("{}/{length}", self.underlay(family))
     }
 
-    fn connect(&self) -> Result<()> {
+    fn connect(&self, carries: Carries) -> Result<()> {
         for family in Family::BOTH {
             self.netns.address(UPLINK, &self.underlay_cidr(family))?;
         }
-        // A veth hands unfinished checksums and unsegmented packets to its peer; what comes out of a NIC is finished.
-        self.netns.sh(&format!("ethtool -K {UPLINK} tx off >/dev/null"))?;
+        if let Some(features) = carries.features() {
+            self.netns.sh(&format!("ethtool -K {UPLINK} {features} >/dev/null"))?;
+        }
         Ok(())
     }
 }
@@ -105,9 +130,17 @@ impl Wire {
     /// # Errors
     /// When the kernel refuses.
     pub fn direct(left: &Node, right: &Node, mtu: u32) -> Result<Self> {
+        Self::direct_carrying(left, right, mtu, Carries::default())
+    }
+
+    /// Like [`Wire::direct`], with a say in what the wire takes.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn direct_carrying(left: &Node, right: &Node, mtu: u32, carries: Carries) -> Result<Self> {
         left.netns.veth(UPLINK, &right.netns, UPLINK, mtu)?;
-        left.connect()?;
-        right.connect()?;
+        left.connect(carries)?;
+        right.connect(carries)?;
         Ok(Self { switch: None })
     }
 
@@ -122,7 +155,7 @@ impl Wire {
             let link = format!("to-{}", node.name);
             switch.veth(&link, &node.netns, UPLINK, mtu)?;
             switch.ip(&format!("link set dev {link} master {SWITCH}"))?;
-            node.connect()?;
+            node.connect(Carries::default())?;
         }
         Ok(Self { switch: Some(switch) })
     }
