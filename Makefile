@@ -23,7 +23,7 @@ define step
 @printf '\n==== %s\n' "$(1)"; start=$$SECONDS; $(2); printf '==== %s: ok, %d s\n' "$(1)" $$((SECONDS - start))
 endef
 
-.PHONY: help deps build build-e2e demo demo-clean test lint unit loom e2e fuzz bench bench-rooms clean-test
+.PHONY: help deps build build-e2e demo demo-clean test lint unit loom e2e fuzz bench bench-rooms bench-peers-build bench-peers bench-reconfigure clean-test
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -35,7 +35,7 @@ build: deps ## Build the daemons, vrctl and the demo for use
 	cargo build --release --workspace --bins
 
 build-e2e: ## Build the daemons for the end-to-end tests (optimised, assertions on)
-	cargo build --profile e2e -p vrouter-dataplane -p vrouter-control --bins
+	cargo build --profile e2e -p vrouter-dataplane -p vrouter-control -p vrouter-bench --bins
 
 demo: deps ## Two nodes, four containers, VXLAN and MPLS: watch it work (KEEP=1: leave it up)
 	@echo 'Building (the first time takes a few minutes) ...'
@@ -94,6 +94,20 @@ bench: ## The pipeline in memory against its targets: target/bench.json, bench/R
 
 bench-rooms: ## Single parts by themselves: headers, flow table, routes, policies
 	cargo bench -p vrouter-bench --bench wire --bench flow --bench lpm --bench policy --bench address
+
+# Comparisons: ARGS="--only latency/bridge,vrouter --reps 5"; see bench-peers --help. What was not asked for in full does not go into
+# bench/RESULTS.md.
+ARGS ?=
+PEERS = $(SUDO) env -u VROUTER_BIN_DIR $(TARGET)/release/bench-peers
+
+bench-peers-build: deps
+	@cargo build --release --bins -p vrouter-dataplane -p vrouter-control -p vrouter-bench -p vrouter-tests
+
+bench-peers: bench-peers-build ## vrouter beside veth, bridge, nftables, OVS, kernel VXLAN (ARGS=--help); about half an hour
+	@$(PEERS) --json $(TARGET)/bench-peers.json $(if $(ARGS),$(ARGS),--results bench/RESULTS.md)
+
+bench-reconfigure: bench-peers-build ## Packets lost while routes, policies and ports of vrouter change
+	@$(PEERS) --only reconfigure --json $(TARGET)/bench-reconfigure.json $(if $(ARGS),$(ARGS),--results bench/RESULTS.md)
 
 clean-test: ## Remove what killed test runs and demos left behind
 	@$(SUDO) env VERBOSE=1 sh tests/sweep.sh

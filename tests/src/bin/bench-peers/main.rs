@@ -19,16 +19,22 @@ mod results;
 mod scene;
 mod statistics;
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
 use machine::Machine;
-use measure::{Effort, Measure};
+use measure::{Case, Effort, Measure, cpu::wait_for_quiet};
 use peers::Peer;
 use placement::Cpus;
 use plan::{Only, wanted};
 use report::Report;
+use scene::Scene;
 use vrouter_tests::{
     node::Family,
     require::{Need, lacking},
@@ -54,6 +60,10 @@ struct Arguments {
     /// One round, one second each, fewer cases: to see that it works
     #[arg(long)]
     quick: bool,
+    /// Seconds that this run may spend, all in all, on waiting until nobody else uses the machine, and on taking readings again during
+    /// which somebody did
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    patience: u64,
     /// Packets between containers: IPv4 or IPv6
     #[arg(long, value_enum, default_value_t = Packets::V4)]
     family: Packets,
@@ -129,6 +139,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
     };
     let machine = Machine::here(cpus.count());
     let mut report = Report::default();
+    let mut patience = Duration::from_secs(arguments.patience);
     let rounds = if arguments.quick { 1 } else { arguments.reps };
     for round in 1..=rounds {
         for peer in peers::ALL {
@@ -145,7 +156,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
                 continue;
             }
             eprintln!("round {round} of {rounds}: {}", peer.name);
-            measure_peer(peer, &measures, &effort, &mut report);
+            measure_peer(peer, &measures, &effort, &mut patience, &mut report);
         }
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -155,12 +166,25 @@ fn run(arguments: &Arguments) -> Result<usize> {
 }
 
 /// Makes a peer, takes all readings once, and removes it.
-fn measure_peer(peer: &'static Peer, measures: &[Measure], effort: &Effort, report: &mut Report) {
+fn measure_peer(
+    peer: &'static Peer,
+    measures: &[Measure],
+    effort: &Effort,
+    patience: &mut Duration,
+    report: &mut Report,
+) {
     let outcome = Topology::new().and_then(|topology| {
         let scene = peer.build(&topology, effort).inspect_err(|_| topology.show_logs())?;
         scene.notes.iter().for_each(|note| report.note(peer, note));
         for measure in measures {
-            for case in measure.run(&scene, effort) {
+            for case in undisturbed(*measure, &scene, effort, patience)? {
+                if let Ok(reading) = &case.outcome {
+                    let values = reading
+                        .values
+                        .iter()
+                        .map(|(metric, value)| format!("{} {}", metric.title(), metric.write(*value)));
+                    eprintln!("  {}: {}", case.name, values.collect::<Vec<_>>().join("; "));
+                }
                 let outcome = case.outcome.map_err(|error| {
                     let error = format!("{error:#}");
                     eprintln!("#### FAILED {} {}: {error}", peer.name, case.name);
@@ -176,6 +200,25 @@ fn measure_peer(peer: &'static Peer, measures: &[Measure], effort: &Effort, repo
         eprintln!("#### FAILED {}: {error}", peer.name);
         for measure in measures {
             report.add(peer, *measure, measure.name(), Err(error.clone()));
+        }
+    }
+}
+
+/// Takes the readings of a measure, again and again while somebody else uses the machine and there is patience left.
+fn undisturbed(measure: Measure, scene: &Scene, effort: &Effort, patience: &mut Duration) -> Result<Vec<Case>> {
+    loop {
+        let began = Instant::now();
+        wait_for_quiet(began + *patience)?;
+        let waited = began.elapsed();
+        let cases = measure.run(scene, effort);
+        let doubtful = cases
+            .iter()
+            .any(|case| case.outcome.as_ref().is_ok_and(|reading| reading.load.disturbed()));
+        let spent = if doubtful { began.elapsed() } else { waited };
+        *patience = patience.saturating_sub(spent);
+        // A changed router cannot be changed in the same way again.
+        if !doubtful || patience.is_zero() || measure == Measure::Reconfigure {
+            return Ok(cases);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What can be measured, in which unit, and which way is better.
 
+use crate::statistics::short;
+
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Better {
@@ -74,6 +76,15 @@ impl Metric {
         (worse > 0.0 && better.is_finite()).then(|| better / worse)
     }
 
+    /// A value of it, as people write it.
+    pub(crate) fn write(&self, value: f64) -> String {
+        if self.unit.is_empty() {
+            format!("{value:.0}")
+        } else {
+            short(value)
+        }
+    }
+
     /// Name and unit.
     pub(crate) fn title(&self) -> String {
         if self.unit.is_empty() {
@@ -87,6 +98,14 @@ impl Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_have_no_fractions() {
+        assert_eq!(
+            (RETRANSMITS.write(7.0), THROUGHPUT.write(7.0)),
+            ("7".to_owned(), "7.00".to_owned())
+        );
+    }
 
     #[test]
     fn an_advantage_is_above_one_when_we_are_better() {

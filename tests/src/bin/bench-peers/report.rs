@@ -5,14 +5,11 @@ use serde_json::{Value, json};
 
 use crate::{
     machine::Machine,
-    measure::{Measure, Reading},
+    measure::{Measure, Reading, cpu::DISTURBED},
     metric::{Better, Metric},
     peers::{self, Peer, Setting},
     statistics::{median, range, short},
 };
-
-/// More of a CPU than this taken by programs of others makes a reading doubtful.
-const DISTURBED: f64 = 0.1;
 
 /// All readings of one case of one peer, over all rounds.
 struct Entry {
@@ -203,7 +200,10 @@ impl Report {
         let compared = entries.iter().any(|entry| !entry.peer.ours);
         let mut head = vec!["peer".to_owned()];
         head.extend(metrics.iter().map(Metric::title));
-        head.push("lowest to highest".to_owned());
+        let several = entries.iter().any(|entry| entry.readings.len() > 1);
+        if several {
+            head.push("lowest to highest".to_owned());
+        }
         head.push("busy % of each CPU".to_owned());
         if compared {
             head.extend(ours.iter().map(|entry| format!("{} is better by", entry.peer.name)));
@@ -212,15 +212,12 @@ impl Report {
         for entry in entries {
             let mut row = vec![entry.peer.name.to_owned()];
             row.extend(metrics.iter().map(|metric| match entry.median(*metric) {
-                Some(value) => short(value),
+                Some(value) => metric.write(value),
                 None => "failed".to_owned(),
             }));
-            let primary = metrics.first().map(|metric| entry.values(*metric)).unwrap_or_default();
-            row.push(
-                range(&primary)
-                    .map(|(low, high)| format!("{} to {}", short(low), short(high)))
-                    .unwrap_or_default(),
-            );
+            if several {
+                row.push(spread(entry, &metrics));
+            }
             let mut busy = entry
                 .busy()
                 .iter()
@@ -264,10 +261,7 @@ impl Report {
         }
         let here = self.entries.iter().filter(|entry| measures.contains(&entry.measure));
         let readings: Vec<&Reading> = here.flat_map(|entry| &entry.readings).collect();
-        let disturbed = readings
-            .iter()
-            .filter(|reading| reading.load.others > DISTURBED)
-            .count();
+        let disturbed = readings.iter().filter(|reading| reading.load.disturbed()).count();
         if disturbed > 0 {
             text.push_str(&format!(
                 "- `!` DOUBTFUL: during {disturbed} of {} readings, other programs on this machine took more than {:.0} % of a CPU.\n",
@@ -319,6 +313,16 @@ impl Entry {
         let values: Vec<f64> = self.readings.iter().map(|reading| reading.load.others).collect();
         median(&values).unwrap_or(0.0)
     }
+}
+
+/// The least and the greatest value of what matters most.
+fn spread(entry: &Entry, metrics: &[Metric]) -> String {
+    let Some(primary) = metrics.first() else {
+        return String::new();
+    };
+    range(&entry.values(*primary))
+        .map(|(low, high)| format!("{} to {}", primary.write(low), primary.write(high)))
+        .unwrap_or_default()
 }
 
 /// How many times better ours is, in everything that can be compared.

@@ -10,6 +10,8 @@ use vrouter_tests::netns::Netns;
 pub(super) struct Counters {
     /// Received.
     pub(super) received: u64,
+    /// Received, but not taken: for AF_XDP, those that came when its rings were full.
+    pub(super) not_taken: u64,
     /// That could not be sent: for a veth, those that its other end did not take in time.
     pub(super) not_sent: u64,
 }
@@ -30,6 +32,7 @@ fn parse(table: &str, link: &str) -> Option<Counters> {
     let field = |index: usize| fields.get(index)?.parse().ok();
     Some(Counters {
         received: field(1)?,
+        not_taken: field(3)?,
         not_sent: field(11)?,
     })
 }
@@ -41,9 +44,10 @@ mod tests {
     #[test]
     fn counters_are_read_from_the_table_of_links() {
         let table = "Inter-|   Receive  |  Transmit\n face |bytes    packets errs\n    lo:     0       0    0\n  \
-                     eth0: 1304   17    0    0    0     0          0         0     1234      15    0    3    0\n";
+                     eth0: 1304   17    0    2    0     0          0         0     1234      15    0    3    0\n";
         let expected = Counters {
             received: 17,
+            not_taken: 2,
             not_sent: 3,
         };
         assert_eq!(parse(table, "eth0"), Some(expected));

@@ -2,14 +2,23 @@
 //!
 //! A CPU counts as busy whenever it was not idle: some hypervisors lose ticks of work, but not of idleness.
 
-use std::{collections::HashMap, fs, process, time::Instant};
+use std::{
+    collections::HashMap,
+    fs, process, thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 
 /// Ticks per second in `/proc`: the same on every Linux machine (USER_HZ).
 const TICKS: f64 = 100.0;
+/// How long it takes to see whether somebody else uses the machine.
+const LOOK: Duration = Duration::from_millis(700);
 /// The parent of all kernel threads: what they do is done for somebody whom nobody names.
 const KERNEL: u32 = 2;
+
+/// More of a CPU than this taken by programs of others makes a reading doubtful.
+pub(crate) const DISTURBED: f64 = 0.1;
 
 /// What CPUs did in some time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +27,25 @@ pub(crate) struct Load {
     pub(crate) busy: Vec<f64>,
     /// CPUs' worth of time that programs took which have nothing to do with this run.
     pub(crate) others: f64,
+}
+
+impl Load {
+    /// Whether programs of others took so much that a reading is doubtful.
+    pub(crate) fn disturbed(&self) -> bool {
+        self.others > DISTURBED
+    }
+}
+
+/// Waits until nobody else uses this machine, at most until `end`.
+pub(crate) fn wait_for_quiet(end: Instant) -> Result<()> {
+    while Instant::now() < end {
+        let watch = Watch::start()?;
+        thread::sleep(LOOK);
+        if !watch.stop()?.disturbed() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A look at the machine from now on.

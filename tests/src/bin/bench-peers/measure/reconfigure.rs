@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     metric::{BLOCKED, DROPPED, LOST, NOT_TAKEN, RECEIVER, STEADY, TOOK},
-    peers::vrouter::{NETWORK, SERVER, WORKLOADS},
+    peers::vrouter::{CLIENT, NETWORK, SERVER, WORKLOADS},
     placement::Placement,
     scene::Scene,
 };
@@ -140,10 +140,7 @@ fn reading(sent: &Value, received: &Value, losses: &Losses, took: Duration, load
             (LOST, lost),
             (NOT_TAKEN, losses.not_taken as f64),
             (DROPPED, losses.dropped as f64),
-            (
-                RECEIVER,
-                losses.receiver as f64 + number(received, "dropped_by_kernel")?,
-            ),
+            (RECEIVER, losses.receiver as f64),
             (STEADY, rate / 1e3),
             (TOOK, took.as_secs_f64() * 1e3),
         ],
@@ -162,12 +159,13 @@ struct Losses {
 impl Losses {
     fn so_far(scene: &Scene, dataplane: &Dataplane) -> Result<Self> {
         let cluster = scene.vrouter.as_ref().context("only vrouter is changed")?;
+        let node = &cluster.compute(0)?.node.netns;
         let statistics = dataplane.statistics()?;
         let drops = statistics.ports.iter().flat_map(|port| &port.drops);
         Ok(Self {
-            not_taken: Counters::of(&scene.client.netns, LINK)?.not_sent,
+            not_taken: Counters::of(&scene.client.netns, LINK)?.not_sent + Counters::of(node, CLIENT)?.not_taken,
             dropped: drops.map(|drop| drop.packets).sum(),
-            receiver: Counters::of(&cluster.compute(0)?.node.netns, SERVER)?.not_sent,
+            receiver: Counters::of(node, SERVER)?.not_sent + Counters::of(&scene.server.netns, LINK)?.not_taken,
         })
     }
 
@@ -367,10 +365,11 @@ mod tests {
     #[test]
     fn lost_packets_are_time() {
         let sent = json!({"packets": 10_000, "packets_per_second": 50_000.0});
-        let received = json!({"packets": 9_905, "duplicates": 5, "dropped_by_kernel": 30});
+        let received = json!({"packets": 9_905, "duplicates": 5});
         let losses = Losses {
             not_taken: 70,
-            ..Losses::default()
+            receiver: 30,
+            dropped: 0,
         };
         let reading = reading(&sent, &received, &losses, Duration::from_millis(40), Load::default()).unwrap();
         let value = |metric| reading.values.iter().find(|(m, _)| *m == metric).unwrap().1;

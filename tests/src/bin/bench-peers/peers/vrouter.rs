@@ -25,7 +25,8 @@ pub(crate) const NETWORK: &str = "blue";
 pub(crate) const WORKLOADS: &str = "bench";
 /// The server's link on its node.
 pub(crate) const SERVER: &str = "server";
-const CLIENT: &str = "client";
+/// The client's link on its node.
+pub(crate) const CLIENT: &str = "client";
 
 /// Short connections are remembered for two minutes.
 const FLOWS: u32 = 4 << 20;
