@@ -57,6 +57,8 @@ drop_reasons! {
     TruncatedTransport = "truncated_transport",
     /// A field of the TCP, UDP or ICMP header contradicts the packet.
     BadTransport = "bad_transport",
+    /// The TCP checksum is wrong: found where a packet would have been cut into segments with right ones.
+    BadTransportChecksum = "bad_transport_checksum",
     /// An IP source address that no host can have: multicast, broadcast, loopback or unspecified.
     MartianSource = "martian_source",
     /// The ethertype is neither IPv4, IPv6 nor ARP and the port is routed.

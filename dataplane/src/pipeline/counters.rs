@@ -108,6 +108,8 @@ pub struct Counters {
     pub flows_refused: Counter,
     /// Packets that went on as fragments, each counted as originated.
     pub fragmented: Counter,
+    /// TCP packets that went on as smaller segments, each counted as originated.
+    pub segmented: Counter,
     /// ICMP errors that were due and not sent: beyond the rate limit, or no frame was free.
     pub errors_withheld: Counter,
     /// Copies that mirrors made.
@@ -139,6 +141,7 @@ impl Counters {
             uncached: Counter::default(),
             flows_refused: Counter::default(),
             fragmented: Counter::default(),
+            segmented: Counter::default(),
             errors_withheld: Counter::default(),
             mirrored: Counter::default(),
             mirror_lost: Counter::default(),

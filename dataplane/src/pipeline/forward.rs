@@ -5,7 +5,7 @@ use super::{
     context::Context,
     local,
     packet::{Origin, Packet},
-    rewrite, translate,
+    rewrite, segment, translate,
 };
 use crate::{
     packet::{DropReason, FlowKey, Frame, key::entropy_port},
@@ -197,9 +197,14 @@ pub(super) fn routed_hop(
     Some(packet)
 }
 
-/// A packet larger than its path: IPv4 that allows it goes on in fragments, all else is refused with the size that would fit.
+/// A packet larger than its path: TCP goes on in smaller segments, IPv4 that allows it in fragments, all else is refused with the size
+/// that would fit.
 #[cold]
 fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu: u16, to: Option<&FlowKey>) {
+    let segmented = segment::segment(context, packet, mtu, |context, piece| {
+        forward_as(context, piece, next_hop, to);
+    });
+    let Err(packet) = segmented else { return };
     let cutter = if rewrite::dont_fragment(packet.frame.data(), packet.is_v6()) {
         None
     } else {

@@ -34,9 +34,12 @@ pub mod record;
 mod related;
 mod rewrite;
 mod route;
+mod segment;
 mod settle;
 pub mod shaper;
 mod switch;
+#[cfg(test)]
+mod test_segments;
 mod track;
 mod translate;
 

@@ -51,6 +51,29 @@ impl Sum {
         Self(sum + u64::from(ne32(words.remainder())))
     }
 
+    /// Adds `from` as [`add_bytes`](Self::add_bytes) does while copying it to the head of `to`: one pass over memory instead of two.
+    /// Of slices of unequal length, as much is copied and added as fits into the shorter.
+    #[inline]
+    #[must_use]
+    pub fn add_copied(self, from: &[u8], to: &mut [u8]) -> Self {
+        const BLOCK: usize = LANES * 4;
+        let len = from.len().min(to.len());
+        let (from, to) = (
+            from.get(..len).unwrap_or_default(),
+            to.get_mut(..len).unwrap_or_default(),
+        );
+        let (mut blocks, mut places) = (from.chunks_exact(BLOCK), to.chunks_exact_mut(BLOCK));
+        let mut lanes = [0u64; LANES];
+        for (block, place) in (&mut blocks).zip(&mut places) {
+            place.copy_from_slice(block);
+            for (lane, word) in lanes.iter_mut().zip(block.chunks_exact(4)) {
+                *lane += u64::from(ne32(word));
+            }
+        }
+        places.into_remainder().copy_from_slice(blocks.remainder());
+        Self(self.0 + lanes.iter().sum::<u64>()).add_bytes(blocks.remainder())
+    }
+
     /// Adds a 16-bit number as it would stand on the wire.
     #[inline]
     #[must_use]

@@ -63,6 +63,24 @@ proptest! {
         prop_assert_eq!(Sum::of(&data).fold(), naive(&data));
     }
 
+    /// From any alignment to any other; what is around it stays.
+    #[test]
+    fn copying_and_summing_is_copying_and_summing(
+        data in proptest::collection::vec(any::<u8>(), 0..3000), from in 0usize..40, to in 0usize..40, before: u16,
+    ) {
+        let data = data.get(from..).unwrap_or_default();
+        let start = Sum::ZERO.add_u16(before);
+        let mut copy = vec![0xaa; to + data.len() + 5];
+        let sum = start.add_copied(data, &mut copy[to..to + data.len()]);
+        prop_assert_eq!(sum.fold(), start.add_bytes(data).fold());
+        prop_assert_eq!(&copy[to..to + data.len()], data);
+        prop_assert!(copy[..to].iter().chain(&copy[to + data.len()..]).all(|b| *b == 0xaa));
+        // Of unequal lengths, the shorter counts.
+        let half = data.len() / 2;
+        prop_assert_eq!(Sum::ZERO.add_copied(data, &mut copy[..half]).fold(), naive(&data[..half]));
+        prop_assert_eq!(Sum::ZERO.add_copied(&data[..half], &mut copy).fold(), naive(&data[..half]));
+    }
+
     #[test]
     fn splitting_at_an_even_offset_changes_nothing(data in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..100) {
         let (a, b) = data.split_at((at * 2).min(data.len() & !1));

@@ -337,6 +337,29 @@ impl Run<'_> {
             return Vec::new();
         }
         let mut pieces = Vec::new();
+        if packet.bytes.len() > mtu {
+            match size::segments(&packet, mtu) {
+                size::Segments::No => {}
+                size::Segments::Wrong => {
+                    self.drop(DropReason::BadTransportChecksum, Some(packet.vrf));
+                    return pieces;
+                }
+                // Each is translated, and all take the path of the whole.
+                size::Segments::Cut(segments) => {
+                    for mut bytes in segments {
+                        if let Some(to) = &to {
+                            bytes = nat::rewritten(&bytes, &packet.ip, to);
+                        }
+                        headers::decrement(&mut bytes);
+                        pieces.push(Packet {
+                            bytes,
+                            ..packet.clone()
+                        });
+                    }
+                    return pieces;
+                }
+            }
+        }
         let bytes = match &to {
             Some(to) => nat::rewritten(&packet.bytes, &packet.ip, to),
             None => packet.bytes.clone(),

@@ -3,7 +3,7 @@
 use crate::{
     headers::Fragment,
     lab::{
-        bytes::{fix_v4, sum},
+        bytes::{fix_v4, pseudo, sum},
         outer::word,
     },
     router::Packet,
@@ -39,6 +39,73 @@ pub fn clamp_mss(packet: &mut Packet, mtu: usize) {
             _ => at += length,
         }
     }
+}
+
+/// What becomes of a TCP packet that is too large.
+pub enum Segments {
+    /// It is not one that can be cut.
+    No,
+    /// Its checksum is wrong.
+    Wrong,
+    /// Packets that fit.
+    Cut(Vec<Vec<u8>>),
+}
+
+/// Cuts a TCP packet into segments, as a network card does for its host.
+pub fn segments(packet: &Packet, mtu: usize) -> Segments {
+    let (ip, bytes) = (&packet.ip, &packet.bytes);
+    let v6 = ip.source.is_ipv6();
+    if ip.proto != 6 || ip.fragment != Fragment::No || ip.tcp_flags & 0x26 != 0 || (!v6 && ip.l4 != 20) {
+        return Segments::No;
+    }
+    if v6 {
+        let (mut next, mut at) = (bytes[6], 40);
+        while at < ip.l4 {
+            if next != 0 && next != 60 {
+                return Segments::No;
+            }
+            (next, at) = (bytes[at], at + (usize::from(bytes[at + 1]) + 1) * 8);
+        }
+    }
+    let data = ip.l4 + usize::from(bytes[ip.l4 + 12] >> 4) * 4;
+    if mtu < data + 48 {
+        return Segments::No;
+    }
+    let check = |l4: &[u8]| pseudo(ip.source, ip.destination, 6, l4.len());
+    let whole = &bytes[ip.l4..];
+    if sum(&[&check(whole), whole]) != 0xffff && sum(&[&check(whole)]) != word(whole, 16) {
+        return Segments::Wrong;
+    }
+    let chunks: Vec<_> = bytes[data..].chunks(mtu - data).collect();
+    let sequence = u32::from_be_bytes([bytes[ip.l4 + 4], bytes[ip.l4 + 5], bytes[ip.l4 + 6], bytes[ip.l4 + 7]]);
+    let mut cut = Vec::new();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let mut segment = [&bytes[..data], *chunk].concat();
+        if v6 {
+            let len = (segment.len() - 40) as u16;
+            segment[4..6].copy_from_slice(&len.to_be_bytes());
+        } else {
+            let (total, id) = (segment.len() as u16, word(bytes, 4).wrapping_add(index as u16));
+            segment[2..4].copy_from_slice(&total.to_be_bytes());
+            segment[4..6].copy_from_slice(&id.to_be_bytes());
+            fix_v4(&mut segment);
+        }
+        let tcp = &mut segment[ip.l4..];
+        let sequence = sequence.wrapping_add((index * (mtu - data)) as u32);
+        tcp[4..8].copy_from_slice(&sequence.to_be_bytes());
+        // CWR stays with the first, FIN and PSH with the last.
+        if index > 0 {
+            tcp[13] &= !0x80;
+        }
+        if index + 1 < chunks.len() {
+            tcp[13] &= !0x09;
+        }
+        tcp[16..18].fill(0);
+        let sum = !sum(&[&check(tcp), tcp]);
+        tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+        cut.push(segment);
+    }
+    Segments::Cut(cut)
 }
 
 /// Cuts an IPv4 packet that may be cut (RFC 791, section 3.2).
