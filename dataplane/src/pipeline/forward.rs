@@ -204,7 +204,9 @@ fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu
     let segmented = segment::segment(context, packet, mtu, |context, piece| {
         forward_as(context, piece, next_hop, to);
     });
-    let Err(packet) = segmented else { return };
+    let Err(mut packet) = segmented else { return };
+    // What is cut below it is covered by one checksum.
+    packet.frame.complete();
     let cutter = if rewrite::dont_fragment(packet.frame.data(), packet.is_v6()) {
         None
     } else {

@@ -84,7 +84,7 @@ impl<'a> Segmenter<'a> {
     }
 
     /// Is the checksum right, or is it only the sum of the pseudo header, which says that the data never crossed a wire? Only
-    /// before the first segment is written.
+    /// before the first segment is written. A frame that is marked as partial need not be asked.
     pub(super) fn is_right(&self) -> bool {
         let header = self.headers.get(usize::from(self.parsed.l4)..).unwrap_or_default();
         let pseudo = self.pseudo.add_u32((header.len() + self.rest.len()) as u32);
@@ -104,7 +104,8 @@ impl<'a> Segmenter<'a> {
     pub(super) fn write_next(&mut self, out: &mut Frame) -> Result<Parsed, NoRoom> {
         let (data, rest) = self.rest.split_at_checked(self.room).unwrap_or((self.rest, &[]));
         let total = self.headers.len() + data.len();
-        out.place(HEADROOM, total as u16)?;
+        out.place(HEADROOM, total)?;
+        out.clear_partial();
         let (headers, payload) = out
             .data_mut()
             .split_at_mut_checked(self.headers.len())
@@ -192,7 +193,7 @@ pub(super) fn segment(
     let Some(mut cutter) = Segmenter::new(packet.frame.data(), &packet.parsed, usize::from(mtu), most) else {
         return Err(packet);
     };
-    if !cutter.is_right() {
+    if !packet.frame.is_partial() && !cutter.is_right() {
         context.drop_packet(packet, DropReason::BadTransportChecksum);
         return Ok(());
     }
