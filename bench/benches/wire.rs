@@ -1,12 +1,13 @@
 //! What single packets cost on the lowest floor: parsing, checksums, outer headers.
 
-use std::hint::black_box;
+use std::{hint::black_box, net::IpAddr};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use vrouter_bench::{
-    encap::{EncapSpec, ends},
+    encap::EncapSpec,
+    flows::{FlowSpec, Flows, Order, PortRange},
     stamp::Stamp,
-    template::{Template, TemplateSpec, least_size},
+    template::{Proto, Template, TemplateSpec, least_size},
 };
 use vrouter_dataplane::wire::{
     Mac,
@@ -20,18 +21,24 @@ const V6: (&str, &str) = ("2001:db8::1", "2001:db8::2");
 
 /// A UDP packet of the smallest size from 64 bytes up.
 fn packet((src, dst): (&str, &str)) -> Vec<u8> {
-    let address = |text: &str| text.parse().unwrap_or([0, 0, 0, 0].into());
-    let Some(ends) = ends(address(src), address(dst)) else {
+    let address = |text: &str| text.parse::<IpAddr>().unwrap_or([0, 0, 0, 0].into());
+    let flows = Flows::new(&FlowSpec {
+        src: address(src).into(),
+        dst: address(dst).into(),
+        sport: PortRange::one(1000),
+        dport: PortRange::one(2000),
+        flows: None,
+        order: Order::RoundRobin,
+    });
+    let Ok(flows) = flows else {
         return Vec::new();
     };
     let template = Template::new(&TemplateSpec {
         to_mac: Mac([2, 0, 0, 0, 0, 2]),
         from_mac: Mac([2, 0, 0, 0, 0, 1]),
-        ends,
-        src_port: 1000,
-        dst_port: 2000,
-        size: least_size(ends).max(64),
-        flows: 1,
+        flows,
+        proto: Proto::Udp,
+        size: least_size(flows.tuple(0).ends).max(64),
         outer: None,
     });
     let mut buffer = vec![0; 128];
@@ -40,7 +47,7 @@ fn packet((src, dst): (&str, &str)) -> Vec<u8> {
         sequence: 2,
         sent_at: 3,
     };
-    let len = template.map_or(0, |template| template.write(&mut buffer, stamp));
+    let len = template.map_or(0, |template| template.write(&mut buffer, 0, stamp));
     buffer.truncate(len);
     buffer
 }

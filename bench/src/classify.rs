@@ -29,11 +29,12 @@ pub struct Found {
 /// Looks for our stamp in an Ethernet frame, if need be through one tunnel header. None: the frame is not ours.
 pub fn classify(frame: &[u8]) -> Option<Found> {
     let parsed = parse(frame).ok()?;
-    let payload = udp_payload(frame, &parsed)?;
+    let payload = payload(frame, &parsed)?;
     if let Some(found) = found(frame, &parsed, Carried::Plain) {
         return Some(found);
     }
     match parsed.dst_port {
+        _ if parsed.proto != proto::UDP => None,
         udp::PORT_VXLAN => {
             Vxlan::new_checked(payload).ok()?;
             let inner = payload.get(vxlan::HEADER_LEN..)?;
@@ -49,15 +50,16 @@ pub fn classify(frame: &[u8]) -> Option<Found> {
 
 fn found(packet: &[u8], parsed: &Parsed, carried: Carried) -> Option<Found> {
     Some(Found {
-        stamp: Stamp::from_payload(udp_payload(packet, parsed)?)?,
+        stamp: Stamp::from_payload(payload(packet, parsed)?)?,
         carried,
         intact: offload::is_right(packet, parsed),
     })
 }
 
-/// What a whole UDP packet carries.
-fn udp_payload<'a>(packet: &'a [u8], parsed: &Parsed) -> Option<&'a [u8]> {
-    if parsed.proto != proto::UDP || parsed.is_fragment() {
+/// What a whole UDP or ICMP packet carries: their headers are as long. Of ICMP, echo requests and replies carry our stamp where
+/// errors have zeros and lengths, or quote a header.
+fn payload<'a>(packet: &'a [u8], parsed: &Parsed) -> Option<&'a [u8]> {
+    if !matches!(parsed.proto, proto::UDP | proto::ICMP | proto::ICMPV6) || parsed.is_fragment() {
         return None;
     }
     packet.get(usize::from(parsed.l4) + udp::HEADER_LEN..parsed.end as usize)
@@ -66,21 +68,28 @@ fn udp_payload<'a>(packet: &'a [u8], parsed: &Parsed) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::{Template, TemplateSpec};
-    use vrouter_dataplane::wire::{Mac, outer::Ends};
+    use crate::{
+        flows::{FlowSpec, Flows, Order, PortRange},
+        template::{Proto, Template, TemplateSpec},
+    };
+    use vrouter_dataplane::wire::Mac;
 
     fn packet() -> Vec<u8> {
+        let flows = Flows::new(&FlowSpec {
+            src: "10.0.0.1".parse().unwrap(),
+            dst: "10.0.0.2".parse().unwrap(),
+            sport: PortRange::one(1000),
+            dport: PortRange::one(udp::PORT_VXLAN),
+            flows: None,
+            order: Order::RoundRobin,
+        })
+        .unwrap();
         let template = Template::new(&TemplateSpec {
             to_mac: Mac([2, 0, 0, 0, 0, 2]),
             from_mac: Mac([2, 0, 0, 0, 0, 1]),
-            ends: Ends::V4 {
-                src: [10, 0, 0, 1].into(),
-                dst: [10, 0, 0, 2].into(),
-            },
-            src_port: 1000,
-            dst_port: udp::PORT_VXLAN,
+            flows,
+            proto: Proto::Udp,
             size: 64,
-            flows: 1,
             outer: None,
         })
         .unwrap();
@@ -90,7 +99,7 @@ mod tests {
             sequence: 2,
             sent_at: 3,
         };
-        template.write(&mut buffer, stamp);
+        template.write(&mut buffer, 0, stamp);
         buffer
     }
 

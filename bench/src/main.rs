@@ -4,6 +4,8 @@
 mod cli;
 #[cfg(target_os = "linux")]
 mod commands;
+#[cfg(target_os = "linux")]
+mod progress;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

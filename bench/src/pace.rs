@@ -4,7 +4,7 @@ use crate::rate::Rate;
 
 /// A pacer that has fallen this far behind its schedule (nanoseconds) gives the rest up, so that a pause is not followed by a
 /// long burst...
-const MOST_BEHIND: u64 = 20_000_000;
+pub(crate) const MOST_BEHIND: u64 = 20_000_000;
 
 /// ...and so does one that owes so many packets: the rings of common drivers (256 and up) must be able to take them.
 const MOST_OWED: u64 = 256;
@@ -12,34 +12,39 @@ const MOST_OWED: u64 = 256;
 /// Nanoseconds per second.
 const SECOND: u128 = 1_000_000_000;
 
-/// Says how many packets are due.
+/// Says how much is due, in what the rate counts: packets or bits.
 ///
-/// Packet number `n` is due `n / rate` after the start: the schedule has no drift, however unevenly it is asked.
+/// What comes behind `n` packets or bits is due `n / rate` after the start: the schedule has no drift, however unevenly it is
+/// asked.
 #[derive(Debug, Clone)]
 pub struct Pacer {
-    rate: Rate,
-    /// When packet 0 of the schedule was due.
+    per_second: Option<u64>,
+    /// Most that may be owed.
+    most_owed: u64,
+    /// When the schedule started.
     start: u64,
-    /// Packets of the schedule that were sent.
+    /// What of the schedule was sent.
     sent: u64,
 }
 
 impl Pacer {
-    /// A pacer whose first packet is due at `now` (nanoseconds).
-    pub fn new(rate: Rate, now: u64) -> Self {
+    /// A pacer whose first packet is due at `now` (nanoseconds). `typical`: what a packet [costs](Rate::cost) on average.
+    pub fn new(rate: Rate, typical: u64, now: u64) -> Self {
         Self {
-            rate,
+            per_second: rate.per_second(),
+            most_owed: MOST_OWED.saturating_mul(typical.max(1)),
             start: now,
             sent: 0,
         }
     }
 
-    /// Packets that are due at `now` and were not sent.
+    /// What is due at `now` and was not sent. A packet is due if any of it is; [`Pacer::sent`] then takes all of it.
     pub fn due(&mut self, now: u64) -> u64 {
-        let Rate::PerSecond(rate) = self.rate else {
+        let Some(rate) = self.per_second else {
             return u64::MAX;
         };
-        let most_behind = MOST_BEHIND.min((u128::from(MOST_OWED - 1) * SECOND / u128::from(rate)) as u64);
+        let owed_time = (u128::from(self.most_owed - 1) * SECOND / u128::from(rate)) as u64;
+        let most_behind = MOST_BEHIND.min(owed_time);
         if now.saturating_sub(self.time_of(rate, self.sent)) > most_behind {
             // The next packet is due just as late as is allowed; the schedule starts again from there.
             self.start = now - most_behind;
@@ -54,18 +59,16 @@ impl Pacer {
 
     /// Nanoseconds from `now` until the next packet is due; zero if one is.
     pub fn wait(&self, now: u64) -> u64 {
-        match self.rate {
-            Rate::Max => 0,
-            Rate::PerSecond(rate) => self.time_of(rate, self.sent).saturating_sub(now),
-        }
+        self.per_second
+            .map_or(0, |rate| self.time_of(rate, self.sent).saturating_sub(now))
     }
 
-    /// So many packets were sent.
-    pub fn sent(&mut self, packets: u64) {
-        self.sent += packets;
+    /// So much was sent.
+    pub fn sent(&mut self, cost: u64) {
+        self.sent += cost;
     }
 
-    /// The first nanosecond in which packet `n` of the schedule is due.
+    /// The first nanosecond in which what comes behind `n` of the schedule is due.
     fn time_of(&self, rate: u64, n: u64) -> u64 {
         self.start + (u128::from(n) * SECOND).div_ceil(u128::from(rate)) as u64
     }
@@ -78,7 +81,7 @@ mod tests {
     const START: u64 = 7_000_000_000;
 
     fn pacer(rate: u64) -> Pacer {
-        Pacer::new(Rate::PerSecond(rate), START)
+        Pacer::new(Rate::Packets(rate), 1, START)
     }
 
     /// Sends all that is due whenever it is due; gives the times.
@@ -127,7 +130,7 @@ mod tests {
 
     #[test]
     fn max_is_always_due() {
-        let mut pacer = Pacer::new(Rate::Max, START);
+        let mut pacer = Pacer::new(Rate::Max, 1, START);
         pacer.sent(1 << 40);
         assert_eq!((pacer.due(START), pacer.wait(START)), (u64::MAX, 0));
     }
@@ -135,5 +138,19 @@ mod tests {
     #[test]
     fn a_slow_rate_is_not_taken_for_being_behind() {
         assert_eq!(times(pacer(2), 3), [0, 500_000_000, 1_000_000_000]);
+    }
+
+    #[test]
+    fn bits_are_spread_by_the_length_of_packets() {
+        // A megabit a second: 1000 bits take a millisecond, 250 a quarter of it.
+        let mut pacer = Pacer::new(Rate::L2Bits(1_000_000), 600, START);
+        let (mut now, mut times) = (START, Vec::new());
+        for cost in [1000, 250, 250, 1000] {
+            assert_eq!(pacer.due(now), 1, "exactly in time");
+            times.push((now - START) / 1000);
+            pacer.sent(cost);
+            now += pacer.wait(now);
+        }
+        assert_eq!(times, [0, 1000, 1250, 1500]);
     }
 }

@@ -2,26 +2,26 @@
 
 use std::{
     io,
+    ops::RangeInclusive,
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use hdrhistogram::{CreationError, Histogram};
+use hdrhistogram::CreationError;
 
 use crate::{
-    Clock,
+    Clock, Live,
     classify::{Carried, Found, classify},
-    report::{CarriedReport, LatencyReport, ReceiveReport, per_second},
+    latency::Latency,
+    rate::l2_bits,
+    report::{CarriedReport, ReceiveReport, per_second},
     sequence::Sequence,
 };
 
 /// Most streams that are followed: a bound for memory. Packets of more count as other frames.
 const MAX_STREAMS: usize = 64;
 
-/// Longest latency that is told apart, nanoseconds.
-const MAX_LATENCY: u64 = 60_000_000_000;
-
-/// Nanoseconds that a stopped receiver goes on for, for packets that are still under way.
-const LINGER: u64 = 200_000_000;
+/// Nanoseconds that a stopped receiver goes on for, if nothing else is said, for packets that are still under way.
+pub const LINGER: u64 = 200_000_000;
 
 /// Where packets come from.
 pub trait Receive {
@@ -36,18 +36,32 @@ pub trait Receive {
     fn dropped(&self) -> u64;
 }
 
-/// How long to receive.
-#[derive(Debug, Clone, Copy)]
+/// What to receive, and how long.
+#[derive(Debug, Clone)]
 pub struct ReceivePlan {
     /// Stop after so many nanoseconds.
     pub duration: u64,
     /// Stop once so many different packets have come.
     pub expect: Option<u64>,
-    /// Receive only this stream.
-    pub stream: Option<u16>,
+    /// Receive only these streams.
+    pub streams: Option<RangeInclusive<u16>>,
+    /// Count all frames, though they carry no stamp: nothing is known of their order and latency.
+    pub unstamped: bool,
+    /// Once told to stop, go on for so many nanoseconds, for packets that are still under way.
+    pub linger: u64,
 }
 
-/// Receives until the plan is done, or `stop` is set and what was under way has come.
+/// What was received.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// What there is to say.
+    pub report: ReceiveReport,
+    /// All latencies.
+    pub latency: Latency,
+}
+
+/// Receives until the plan is done, or `stop` is set and what was under way has come. What [`Live::total`] tells while it runs is
+/// expected too.
 ///
 /// # Errors
 /// The port is broken.
@@ -55,25 +69,35 @@ pub fn receive(
     port: &mut impl Receive,
     clock: &impl Clock,
     plan: &ReceivePlan,
+    live: &Live,
     stop: &AtomicBool,
-) -> io::Result<ReceiveReport> {
-    let mut tally = Tally::new(plan.stream).map_err(io::Error::other)?;
+) -> io::Result<Received> {
+    let mut tally = Tally::new(plan).map_err(io::Error::other)?;
+    let dropped_before = port.dropped();
     let mut end = clock.now().saturating_add(plan.duration);
     let mut stopped = false;
     loop {
         // The time is read behind the first frame: only then had the batch come.
         let mut came_at = None;
-        port.receive(&mut |queue, frame| {
+        let count = port.receive(&mut |queue, frame| {
             let now = *came_at.get_or_insert_with(|| clock.now());
             tally.receive(queue, frame, now);
         })?;
         let now = clock.now();
+        if count > 0 {
+            live.received.store(tally.packets, Ordering::Relaxed);
+        }
         if stop.load(Ordering::Relaxed) && !stopped {
             stopped = true;
-            end = end.min(now.saturating_add(LINGER));
+            end = end.min(now.saturating_add(plan.linger));
         }
-        if now >= end || plan.expect.is_some_and(|expect| tally.unique() >= expect) {
-            return Ok(tally.report(plan.expect, port.dropped()));
+        let expect = plan.expect.unwrap_or_else(|| live.total.load(Ordering::Relaxed));
+        if now >= end || tally.unique() >= expect {
+            let dropped = port.dropped().saturating_sub(dropped_before);
+            return Ok(Received {
+                report: tally.report(plan.expect, dropped),
+                latency: tally.latency,
+            });
         }
     }
 }
@@ -81,46 +105,50 @@ pub fn receive(
 /// What has come so far.
 #[derive(Debug)]
 struct Tally {
-    only: Option<u16>,
+    only: Option<RangeInclusive<u16>>,
+    unstamped: bool,
     streams: Vec<(u16, Sequence)>,
     packets: u64,
     bytes: u64,
+    l2_bits: u64,
     damaged: u64,
     other: u64,
     carried: CarriedReport,
-    latency: Histogram<u64>,
+    latency: Latency,
     first: u64,
     last: u64,
 }
 
 impl Tally {
-    fn new(only: Option<u16>) -> Result<Self, CreationError> {
+    fn new(plan: &ReceivePlan) -> Result<Self, CreationError> {
         Ok(Self {
-            only,
+            only: plan.streams.clone(),
+            unstamped: plan.unstamped,
             streams: Vec::new(),
             packets: 0,
             bytes: 0,
+            l2_bits: 0,
             damaged: 0,
             other: 0,
             carried: CarriedReport::default(),
-            latency: Histogram::new_with_bounds(1, MAX_LATENCY, 3)?,
+            latency: Latency::new()?,
             first: 0,
             last: 0,
         })
     }
 
     fn receive(&mut self, queue: usize, frame: &[u8], now: u64) {
-        let ours = classify(frame).filter(|found| self.only.is_none_or(|stream| stream == found.stamp.stream));
+        if self.unstamped {
+            self.count(frame, now);
+            return;
+        }
+        let wanted = |stream| self.only.as_ref().is_none_or(|only| only.contains(&stream));
+        let ours = classify(frame).filter(|found| wanted(found.stamp.stream));
         let Some(found) = ours.filter(|found| self.follow(queue, found)) else {
             self.other += 1;
             return;
         };
-        if self.packets == 0 {
-            self.first = now;
-        }
-        self.last = now;
-        self.packets += 1;
-        self.bytes += frame.len() as u64;
+        self.count(frame, now);
         self.damaged += u64::from(!found.intact);
         match found.carried {
             Carried::Plain => self.carried.plain += 1,
@@ -129,8 +157,18 @@ impl Tally {
         }
         // Another machine's clock may be ahead of ours; then there is nothing to say.
         if let Some(latency) = now.checked_sub(found.stamp.sent_at) {
-            self.latency.saturating_record(latency);
+            self.latency.record(latency);
         }
+    }
+
+    fn count(&mut self, frame: &[u8], now: u64) {
+        if self.packets == 0 {
+            self.first = now;
+        }
+        self.last = now;
+        self.packets += 1;
+        self.bytes += frame.len() as u64;
+        self.l2_bits += l2_bits(frame.len());
     }
 
     /// Follows the packet's stream; false if it is one too many.
@@ -149,19 +187,22 @@ impl Tally {
     }
 
     fn unique(&self) -> u64 {
+        if self.unstamped {
+            return self.packets;
+        }
         self.sum(|s| s.unique)
     }
 
     fn report(&self, expected: Option<u64>, dropped_by_kernel: u64) -> ReceiveReport {
         let time = self.last - self.first;
         let rate = per_second(self.packets, time);
-        let mean_len = self.bytes as f64 / self.packets.max(1) as f64;
+        let mean_bits = self.l2_bits as f64 / self.packets.max(1) as f64;
         ReceiveReport {
             packets: self.packets,
             bytes: self.bytes,
             seconds: time as f64 / 1e9,
             packets_per_second: rate,
-            bits_per_second: rate * mean_len * 8.0,
+            l2_bits_per_second: rate * mean_bits,
             expected,
             lost: match expected {
                 Some(expected) => expected.saturating_sub(self.unique()),
@@ -174,7 +215,7 @@ impl Tally {
             dropped_by_kernel,
             streams: self.streams.len(),
             carried: self.carried,
-            latency: LatencyReport::of(&self.latency),
+            latency: self.latency.report(),
         }
     }
 }
@@ -182,12 +223,8 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        stamp::Stamp,
-        template::{Template, TemplateSpec},
-    };
+    use crate::{stamp::Stamp, traffic::tests::traffic};
     use std::cell::Cell;
-    use vrouter_dataplane::wire::{Mac, outer::Ends};
 
     struct FakeClock(Cell<u64>);
 
@@ -217,27 +254,13 @@ mod tests {
     }
 
     fn packet(stream: u16, sequence: u32, sent_at: u64) -> Vec<u8> {
-        let template = Template::new(&TemplateSpec {
-            to_mac: Mac::BROADCAST,
-            from_mac: Mac([2; 6]),
-            ends: Ends::V4 {
-                src: [10, 0, 0, 1].into(),
-                dst: [10, 0, 0, 2].into(),
-            },
-            src_port: 1,
-            dst_port: 1,
-            size: 64,
-            flows: 1,
-            outer: None,
-        })
-        .unwrap();
         let mut buffer = vec![0; 64];
         let stamp = Stamp {
             stream,
             sequence,
             sent_at,
         };
-        template.write(&mut buffer, stamp);
+        traffic("10.0.0.1", "10.0.0.2", "64:1", 1).write(&mut buffer, 0, stamp);
         buffer
     }
 
@@ -247,14 +270,16 @@ mod tests {
             clock: &clock,
             batches: batches.into_iter(),
         };
-        let report = receive(&mut port, &clock, &plan, &AtomicBool::new(stop)).unwrap();
-        (report, clock.now())
+        let received = receive(&mut port, &clock, &plan, &Live::default(), &AtomicBool::new(stop)).unwrap();
+        (received.report, clock.now())
     }
 
     const PLAN: ReceivePlan = ReceivePlan {
         duration: 1_000_000_000,
         expect: None,
-        stream: None,
+        streams: None,
+        unstamped: false,
+        linger: LINGER,
     };
 
     #[test]
@@ -273,7 +298,7 @@ mod tests {
             (report.lost, report.duplicates, report.reordered, report.damaged),
             (2, 1, 1, 1)
         );
-        assert_eq!((report.streams, report.dropped_by_kernel), (1, 4));
+        assert_eq!((report.streams, report.dropped_by_kernel), (1, 0));
         assert_eq!(report.carried.plain, 6);
         assert_eq!((report.seconds, report.packets_per_second.round()), (2e-6, 2_500_000.0));
         let latency = report.latency.unwrap();
@@ -291,7 +316,7 @@ mod tests {
             ..PLAN
         };
         let batches = (0..9).map(|n| vec![packet(1, n / 2, 0)]).collect();
-        let (report, end) = run(batches, plan, false);
+        let (report, end) = run(batches, plan.clone(), false);
         assert_eq!(
             (end, report.packets, report.lost),
             (3_000, 3, 0),
@@ -311,12 +336,41 @@ mod tests {
     fn one_stream_can_be_asked_for_and_many_are_bounded() {
         let batches = || vec![(0..100).map(|stream| packet(stream, 0, 0)).collect()];
         let only = ReceivePlan {
-            stream: Some(3),
+            streams: Some(3..=3),
             ..PLAN
         };
         let (report, _) = run(batches(), only, false);
         assert_eq!((report.packets, report.other_frames), (1, 99));
         let (report, _) = run(batches(), PLAN, false);
         assert_eq!((report.streams, report.other_frames), (64, 36));
+    }
+
+    #[test]
+    fn frames_without_stamps_are_only_counted() {
+        let plan = ReceivePlan {
+            unstamped: true,
+            expect: Some(3),
+            ..PLAN
+        };
+        let (report, end) = run(
+            vec![vec![vec![1; 60], vec![2; 1514]], vec![vec![3; 60]], vec![]],
+            plan,
+            false,
+        );
+        assert_eq!((report.packets, report.bytes, report.lost, end), (3, 1634, 0, 2_000));
+        assert_eq!((report.latency, report.other_frames), (None, 0));
+    }
+
+    #[test]
+    fn a_total_that_becomes_known_ends_it() {
+        let clock = FakeClock(Cell::new(0));
+        let mut port = FakePort {
+            clock: &clock,
+            batches: vec![vec![packet(1, 0, 0)], vec![packet(1, 1, 0)]].into_iter(),
+        };
+        let live = Live::default();
+        live.total.store(2, Ordering::Relaxed);
+        let received = receive(&mut port, &clock, &PLAN, &live, &AtomicBool::new(true)).unwrap();
+        assert_eq!((received.report.packets, clock.now()), (2, 2_000), "no lingering");
     }
 }

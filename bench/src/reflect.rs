@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::{
     Clock,
-    report::{Table, per_second, row, si},
+    rate::si,
+    report::{Table, per_second, row},
 };
 
 /// An interface in a network namespace.

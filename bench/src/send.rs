@@ -6,12 +6,12 @@ use std::{
 };
 
 use crate::{
-    Clock,
-    pace::Pacer,
-    rate::Rate,
+    Clock, Live,
+    pace::{MOST_BEHIND, Pacer},
+    rate::{Rate, l1_bits, l2_bits},
     report::{SendReport, per_second},
     stamp::Stamp,
-    template::Template,
+    traffic::Traffic,
 };
 
 /// Packets handed to a port at once: what the kernel sends per system call in copy mode.
@@ -36,17 +36,98 @@ pub trait Transmit {
     fn pending(&mut self) -> io::Result<usize>;
 }
 
+/// When packets are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// At a rate.
+    Rate(Rate),
+    /// As the traffic was recorded.
+    Recorded,
+}
+
 /// How much to send and how fast.
 #[derive(Debug, Clone, Copy)]
 pub struct SendPlan {
-    /// Rate.
-    pub rate: Rate,
+    /// When.
+    pub timing: Timing,
     /// Stop after so many packets.
     pub count: Option<u64>,
     /// Stop after so many nanoseconds.
     pub duration: Option<u64>,
     /// The stream's number.
     pub stream: u16,
+    /// The first packet of the traffic to send...
+    pub first: u64,
+    /// ...and how many further on the next is: several senders share one traffic. At least one.
+    pub step: u64,
+}
+
+/// What is due when.
+enum Schedule {
+    Rate(Rate, Pacer),
+    /// When packet 0 of the traffic was due.
+    Recorded(u64),
+}
+
+impl Schedule {
+    fn new(timing: Timing, traffic: &Traffic, now: u64) -> Self {
+        match timing {
+            Timing::Recorded => Self::Recorded(now),
+            Timing::Rate(rate) => Self::Rate(rate, Pacer::new(rate, traffic.mean_cost(rate) as u64, now)),
+        }
+    }
+
+    /// How many packets, whose numbers these are, are due at `now`.
+    fn due(&mut self, traffic: &Traffic, numbers: impl Iterator<Item = u64>, now: u64) -> usize {
+        match self {
+            Self::Rate(rate, pacer) => {
+                let mut left = pacer.due(now);
+                numbers
+                    .take_while(|number| {
+                        let due = left > 0;
+                        left = left.saturating_sub(rate.cost(cost_len(*rate, traffic, *number)));
+                        due
+                    })
+                    .count()
+            }
+            Self::Recorded(start) => {
+                let mut numbers = numbers.peekable();
+                let time = |number| traffic.recorded_time(number).unwrap_or(0);
+                if let Some(first) = numbers.peek() {
+                    // Late is late: no burst follows.
+                    *start = (*start).max(now.saturating_sub(time(*first).saturating_add(MOST_BEHIND)));
+                }
+                numbers
+                    .take_while(|number| start.saturating_add(time(*number)) <= now)
+                    .count()
+            }
+        }
+    }
+
+    /// Nanoseconds from `now` until the packet with this number, the next, is due.
+    fn wait(&self, traffic: &Traffic, number: u64, now: u64) -> u64 {
+        match self {
+            Self::Rate(_, pacer) => pacer.wait(now),
+            Self::Recorded(start) => {
+                let time = traffic.recorded_time(number).unwrap_or(0);
+                start.saturating_add(time).saturating_sub(now)
+            }
+        }
+    }
+
+    fn sent(&mut self, traffic: &Traffic, numbers: impl Iterator<Item = u64>) {
+        if let Self::Rate(rate, pacer) = self {
+            pacer.sent(numbers.map(|number| rate.cost(cost_len(*rate, traffic, number))).sum());
+        }
+    }
+}
+
+/// A frame's length, where the rate asks for it.
+fn cost_len(rate: Rate, traffic: &Traffic, number: u64) -> usize {
+    match rate {
+        Rate::Max | Rate::Packets(_) => 0,
+        Rate::L2Bits(_) | Rate::L1Bits(_) => traffic.len(number),
+    }
 }
 
 /// Sends until the plan is done or `stop` is set.
@@ -56,38 +137,47 @@ pub struct SendPlan {
 pub fn send(
     port: &mut impl Transmit,
     clock: &impl Clock,
-    template: &Template,
+    traffic: &Traffic,
     plan: &SendPlan,
+    live: &Live,
     stop: &AtomicBool,
 ) -> io::Result<SendReport> {
     let start = clock.now();
-    let mut pacer = Pacer::new(plan.rate, start);
+    let mut schedule = Schedule::new(plan.timing, traffic, start);
     let (mut sent, mut progress, mut last) = (0u64, start, start);
+    let (mut bytes, mut l2, mut l1) = (0u64, 0u64, 0u64);
+    let number = |n: u64| plan.first + n * plan.step;
     while !stop.load(Ordering::Relaxed) {
         let now = clock.now();
         let left = plan.count.map_or(u64::MAX, |count| count - sent);
         if left == 0 || plan.duration.is_some_and(|duration| now - start >= duration) {
             break;
         }
-        let due = pacer.due(now).min(left).min(BATCH);
+        let due = schedule.due(traffic, (sent..sent + left.min(BATCH)).map(number), now);
         if due == 0 {
-            clock.wait(pacer.wait(now));
+            clock.wait(schedule.wait(traffic, number(sent), now));
             progress = clock.now();
             continue;
         }
-        let mut sequence = sent as u32;
-        let taken = port.transmit(due as usize, &mut |buffer| {
+        let mut next = sent;
+        let taken = port.transmit(due, &mut |buffer| {
             let stamp = Stamp {
                 stream: plan.stream,
-                sequence,
+                sequence: next as u32,
                 sent_at: now,
             };
-            sequence = sequence.wrapping_add(1);
-            template.write(buffer, stamp)
+            let len = traffic.write(buffer, number(next), stamp);
+            next += 1;
+            len
         })? as u64;
         if taken > 0 {
-            pacer.sent(taken);
+            let batch = sent..sent + taken;
+            for len in batch.clone().map(|n| traffic.len(number(n))) {
+                (bytes, l2, l1) = (bytes + len as u64, l2 + l2_bits(len), l1 + l1_bits(len));
+            }
+            schedule.sent(traffic, batch.map(number));
             sent += taken;
+            live.sent.fetch_add(taken, Ordering::Relaxed);
             (progress, last) = (now, now);
         } else if now.saturating_sub(progress) > STALLED {
             return Err(stalled());
@@ -96,19 +186,25 @@ pub fn send(
         }
     }
     finish(port, clock)?;
-    let bytes = sent * template.frame_len() as u64;
     let rate = per_second(sent, last - start);
+    let mean = |sum: u64| sum as f64 / sent.max(1) as f64;
+    let asked = match plan.timing {
+        Timing::Rate(rate) => rate.per_second().map(|asked| asked as f64 / traffic.mean_cost(rate)),
+        Timing::Recorded => None,
+    };
     Ok(SendReport {
         packets: sent,
         bytes,
         seconds: (last - start) as f64 / 1e9,
         packets_per_second: rate,
-        bits_per_second: rate * template.frame_len() as f64 * 8.0,
-        asked_packets_per_second: match plan.rate {
-            Rate::Max => None,
-            Rate::PerSecond(rate) => Some(rate),
+        l2_bits_per_second: rate * mean(l2),
+        l1_bits_per_second: rate * mean(l1),
+        asked: match plan.timing {
+            Timing::Rate(rate) => rate.to_string(),
+            Timing::Recorded => "as recorded".to_owned(),
         },
-        stream: plan.stream,
+        asked_packets_per_second: asked,
+        streams: vec![plan.stream],
     })
 }
 
@@ -140,9 +236,13 @@ fn stalled() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{classify::classify, template::TemplateSpec};
-    use std::cell::Cell;
-    use vrouter_dataplane::wire::{Mac, outer::Ends};
+    use crate::{
+        classify::classify,
+        replay::{Replay, Rewrite},
+        traffic::tests::traffic,
+    };
+    use pcap_file::pcap::{PcapPacket, PcapWriter};
+    use std::{cell::Cell, fs::File, time::Duration};
 
     /// Time passes only by waiting, and a little with every look.
     struct FakeClock(Cell<u64>);
@@ -161,6 +261,7 @@ mod tests {
     struct FakePort {
         room: usize,
         sent: Vec<Stamp>,
+        lens: Vec<usize>,
         pending: usize,
     }
 
@@ -168,9 +269,10 @@ mod tests {
         fn transmit(&mut self, count: usize, write: &mut dyn FnMut(&mut [u8]) -> usize) -> io::Result<usize> {
             let count = count.min(self.room);
             for _ in 0..count {
-                let mut buffer = [0; 128];
+                let mut buffer = [0; 2048];
                 let len = write(&mut buffer);
-                self.sent.push(classify(&buffer[..len]).unwrap().stamp);
+                self.sent.extend(classify(&buffer[..len]).map(|found| found.stamp));
+                self.lens.push(len);
             }
             Ok(count)
         }
@@ -180,37 +282,37 @@ mod tests {
         }
     }
 
-    fn run(room: usize, plan: SendPlan) -> (io::Result<SendReport>, Vec<Stamp>) {
-        let template = Template::new(&TemplateSpec {
-            to_mac: Mac::BROADCAST,
-            from_mac: Mac([2; 6]),
-            ends: Ends::V6 {
-                src: 1.into(),
-                dst: 2.into(),
-            },
-            src_port: 1,
-            dst_port: 1,
-            size: 100,
-            flows: 3,
-            outer: None,
-        })
-        .unwrap();
+    fn run_with(traffic: &Traffic, room: usize, plan: SendPlan) -> (io::Result<SendReport>, FakePort) {
         let mut port = FakePort {
             room,
             sent: Vec::new(),
+            lens: Vec::new(),
             pending: 5,
         };
         let clock = FakeClock(Cell::new(1_000));
-        let report = send(&mut port, &clock, &template, &plan, &AtomicBool::new(false));
+        let live = Live::default();
+        let report = send(&mut port, &clock, traffic, &plan, &live, &AtomicBool::new(false));
         assert!(report.is_err() || port.pending == 0, "waits until all is sent");
+        assert!(
+            report
+                .as_ref()
+                .map_or(true, |r| r.packets == live.sent.load(Ordering::Relaxed))
+        );
+        (report, port)
+    }
+
+    fn run(room: usize, plan: SendPlan) -> (io::Result<SendReport>, Vec<Stamp>) {
+        let (report, port) = run_with(&traffic("::1", "::2", "100:1", 3), room, plan);
         (report, port.sent)
     }
 
     const PLAN: SendPlan = SendPlan {
-        rate: Rate::PerSecond(1_000_000),
+        timing: Timing::Rate(Rate::Packets(1_000_000)),
         count: Some(1000),
         duration: None,
         stream: 9,
+        first: 0,
+        step: 1,
     };
 
     #[test]
@@ -219,7 +321,7 @@ mod tests {
         for room in [1000, 3] {
             let (report, sent) = run(room, PLAN);
             let report = report.unwrap();
-            assert_eq!((report.packets, report.bytes, report.stream), (1000, 100_000, 9));
+            assert_eq!((report.packets, report.bytes, report.streams[0]), (1000, 100_000, 9));
             assert!((report.packets_per_second / 1e6 - 1.0).abs() < 0.01, "{report:?}");
             assert!(sent.iter().map(|s| s.sequence).eq(0..1000));
             assert!(sent.is_sorted_by_key(|s| s.sent_at));
@@ -242,5 +344,76 @@ mod tests {
     fn a_port_that_takes_nothing_is_an_error() {
         let (report, _) = run(0, PLAN);
         assert_eq!(report.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn bits_per_second_are_kept_over_a_mix_of_sizes() {
+        let mix = traffic("10.0.0.1", "10.0.0.2", "simple", 5);
+        for (rate, got) in [
+            (
+                Rate::L2Bits(500_000_000),
+                (|r| r.l2_bits_per_second) as fn(&SendReport) -> f64,
+            ),
+            (Rate::L1Bits(500_000_000), |r| r.l1_bits_per_second),
+        ] {
+            let plan = SendPlan {
+                timing: Timing::Rate(rate),
+                count: Some(12_000),
+                ..PLAN
+            };
+            let (report, port) = run_with(&mix, 1000, plan);
+            let report = report.unwrap();
+            assert!((got(&report) / 5e8 - 1.0).abs() < 0.005, "{report:?}");
+            assert_eq!(port.lens.iter().filter(|len| **len == 590).count(), 4_000);
+            let asked = report.asked_packets_per_second.unwrap();
+            assert!((report.packets_per_second / asked - 1.0).abs() < 0.005, "{report:?}");
+        }
+    }
+
+    #[test]
+    fn senders_share_one_traffic() {
+        let mix = traffic("10.0.0.1", "10.0.0.2", "60:1,61:1,62:1,63:1", 1);
+        let share = |first| {
+            let plan = SendPlan {
+                first,
+                step: 2,
+                count: Some(4),
+                ..PLAN
+            };
+            run_with(&mix, 1000, plan).1.lens
+        };
+        let all: Vec<_> = (0..8).map(|number| mix.len(number)).collect();
+        let (even, odd) = (share(0), share(1));
+        let woven: Vec<_> = even.iter().zip(&odd).flat_map(|(a, b)| [*a, *b]).collect();
+        assert_eq!(woven, all);
+    }
+
+    #[test]
+    fn a_capture_goes_out_in_its_own_time_again_and_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.pcap");
+        let mut writer = PcapWriter::new(File::create(&path).unwrap()).unwrap();
+        for (ms, len) in [(0, 60), (1, 70), (3, 80)] {
+            let data = vec![1; len];
+            let packet = PcapPacket::new(Duration::from_millis(1_000 + ms), len as u32, &data);
+            writer.write_packet(&packet).unwrap();
+        }
+        let replay = Traffic::Replay(Replay::load(&path, &Rewrite::default()).unwrap());
+        let plan = SendPlan {
+            timing: Timing::Recorded,
+            count: Some(7),
+            ..PLAN
+        };
+        let (report, port) = run_with(&replay, 1000, plan);
+        let report = report.unwrap();
+        assert_eq!(port.lens, [60, 70, 80, 60, 70, 80, 60]);
+        // Two turns of three milliseconds and the mean gap.
+        assert!((report.seconds / 0.009 - 1.0).abs() < 0.01, "{report:?}");
+        let plan = SendPlan {
+            timing: Timing::Rate(Rate::Packets(1_000)),
+            ..plan
+        };
+        let report = run_with(&replay, 1000, plan).0.unwrap();
+        assert!((report.seconds / 0.006 - 1.0).abs() < 0.01, "{report:?}");
     }
 }

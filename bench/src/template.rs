@@ -1,33 +1,46 @@
 //! The packets to send: built once, then copied and patched for each one.
 
 use vrouter_dataplane::wire::{
-    Mac, checksum, eth, ethertype,
+    Mac,
+    checksum::{self, Sum},
+    eth, ethertype, icmpv4, icmpv6,
     ipv4::{self, Ipv4Header},
     ipv6::{self, Ipv6Header},
     outer::{Encap, Ends, Outer, OuterSpec, PerPacket},
     proto, udp,
 };
 
-use crate::stamp::{self, Stamp};
+use crate::{
+    flows::{Flows, Tuple, mix},
+    stamp::{self, Stamp},
+};
+
+/// What is in the IP packets. The headers of all are as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Proto {
+    /// UDP.
+    #[default]
+    Udp,
+    /// ICMP or ICMPv6 echo requests; a flow's source port is their identifier, its destination port their sequence number.
+    IcmpEcho,
+}
+
+/// Bytes of a UDP header, and of that of an echo request.
+const L4_HEADER: usize = udp::HEADER_LEN;
 
 /// What packets look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct TemplateSpec {
     /// Ethernet destination. Unused with MPLS, which carries IP alone.
     pub to_mac: Mac,
     /// Ethernet source, likewise.
     pub from_mac: Mac,
-    /// IP addresses.
-    pub ends: Ends,
-    /// UDP source port of flow 0.
-    pub src_port: u16,
-    /// UDP destination port of flow 0.
-    pub dst_port: u16,
+    /// Addresses and ports.
+    pub flows: Flows,
+    /// What is in the IP packets.
+    pub proto: Proto,
     /// Bytes of the Ethernet frame, without check sequence and before any encapsulation.
     pub size: usize,
-    /// Flows; packets take them in turn. Flow `n` has the `n`th source port from `src_port` up and, when those are used up,
-    /// the next destination port.
-    pub flows: u32,
     /// A tunnel around each.
     pub outer: Option<OuterSpec>,
 }
@@ -36,7 +49,9 @@ pub struct TemplateSpec {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// No room for headers and stamp.
-    #[error("a size of {size} is too small: {family} over Ethernet with UDP and an 18-byte stamp takes {least} bytes")]
+    #[error(
+        "a size of {size} is too small: {family} over Ethernet with 8 bytes of header and an 18-byte stamp takes {least} bytes"
+    )]
     TooSmall {
         /// Asked for.
         size: usize,
@@ -48,35 +63,24 @@ pub enum TemplateError {
     /// Lengths in IP headers have 16 bits.
     #[error("a size of {0} is too large: the IP packet would be longer than 65535 bytes")]
     TooLarge(usize),
-    /// No flow at all, or more than there are port numbers.
-    #[error(
-        "{flows} flows are impossible: from source port {src_port} and destination port {dst_port} up there are 1 to {most}"
-    )]
-    Flows {
-        /// Asked for.
-        flows: u32,
-        /// First source port.
-        src_port: u16,
-        /// First destination port.
-        dst_port: u16,
-        /// Most that work.
-        most: u64,
-    },
 }
 
 /// A prebuilt packet.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// The inner packet, ports, stamp and UDP checksum zero.
+    /// The inner packet; addresses, ports, stamp and checksums zero.
     inner: Vec<u8>,
-    /// Where in `inner` UDP starts.
-    udp: usize,
-    /// Sum of the pseudo header and of UDP as it stands in `inner`.
-    sum: checksum::Sum,
+    /// Where in `inner` the IP header starts.
+    ip: usize,
+    /// Where in `inner` the header behind it starts.
+    l4: usize,
+    /// Sum of the IP header as it stands in `inner`: of IPv4.
+    ip_sum: Option<Sum>,
+    /// Sum of the pseudo header (without addresses) and of what follows the IP header, as it stands in `inner`.
+    l4_sum: Sum,
+    proto: Proto,
+    flows: Flows,
     outer: Option<Outer>,
-    src_port: u16,
-    dst_port: u16,
-    flows: u32,
 }
 
 /// The smallest size for packets between such addresses.
@@ -85,7 +89,7 @@ pub const fn least_size(ends: Ends) -> usize {
         Ends::V4 { .. } => ipv4::HEADER_LEN,
         Ends::V6 { .. } => ipv6::HEADER_LEN,
     };
-    eth::HEADER_LEN + ip + udp::HEADER_LEN + stamp::LEN
+    eth::HEADER_LEN + ip + L4_HEADER + stamp::LEN
 }
 
 impl Template {
@@ -94,8 +98,9 @@ impl Template {
     /// # Errors
     /// [`TemplateError`].
     pub fn new(spec: &TemplateSpec) -> Result<Self, TemplateError> {
-        let least = least_size(spec.ends);
-        let family = match spec.ends {
+        let ends = spec.flows.tuple(0).ends;
+        let least = least_size(ends);
+        let family = match ends {
             Ends::V4 { .. } => "IPv4",
             Ends::V6 { .. } => "IPv6",
         };
@@ -111,41 +116,38 @@ impl Template {
         if spec.size + outer.as_ref().map_or(0, Outer::len) > 0xffff {
             return Err(TemplateError::TooLarge(spec.size));
         }
-        let most = (0x1_0000 - u64::from(spec.src_port)) * (0x1_0000 - u64::from(spec.dst_port));
-        if spec.flows == 0 || u64::from(spec.flows) > most {
-            return Err(TemplateError::Flows {
-                flows: spec.flows,
-                src_port: spec.src_port,
-                dst_port: spec.dst_port,
-                most,
-            });
-        }
 
         let ip_only = spec
             .outer
             .is_some_and(|outer| matches!(outer.encap, Encap::Mpls { .. }));
         let mut inner = Vec::with_capacity(spec.size);
         if !ip_only {
-            let ethertype = match spec.ends {
+            let ethertype = match ends {
                 Ends::V4 { .. } => ethertype::IPV4,
                 Ends::V6 { .. } => ethertype::IPV6,
             };
             inner.extend(eth::header(spec.to_mac, spec.from_mac, ethertype));
         }
-        let ip_len = spec.size - eth::HEADER_LEN;
-        let (udp_len, pseudo) = push_ip(&mut inner, spec.ends, ip_len);
-        let udp = inner.len();
-        inner.extend(udp::header(0, 0, udp_len - udp::HEADER_LEN));
-        inner.resize(udp + udp_len, 0);
-        let sum = inner.get(udp..).map_or(pseudo, |bytes| pseudo.add_bytes(bytes));
+        let ip = inner.len();
+        let (ip_sum, pseudo) = push_ip(&mut inner, ends, spec.proto, spec.size - eth::HEADER_LEN);
+        let l4 = inner.len();
+        let l4_len = spec.size - eth::HEADER_LEN - (l4 - ip);
+        inner.extend(match (spec.proto, ends) {
+            (Proto::Udp, _) => udp::header(0, 0, l4_len - L4_HEADER),
+            (Proto::IcmpEcho, Ends::V4 { .. }) => [icmpv4::ECHO_REQUEST, 0, 0, 0, 0, 0, 0, 0],
+            (Proto::IcmpEcho, Ends::V6 { .. }) => [icmpv6::ECHO_REQUEST, 0, 0, 0, 0, 0, 0, 0],
+        });
+        inner.resize(l4 + l4_len, 0);
+        let l4_sum = inner.get(l4..).map_or(pseudo, |bytes| pseudo.add_bytes(bytes));
         Ok(Self {
             inner,
-            udp,
-            sum,
-            outer,
-            src_port: spec.src_port,
-            dst_port: spec.dst_port,
+            ip,
+            l4,
+            ip_sum,
+            l4_sum,
+            proto: spec.proto,
             flows: spec.flows,
+            outer,
         })
     }
 
@@ -154,9 +156,9 @@ impl Template {
         self.inner.len() + self.outer.as_ref().map_or(0, Outer::len)
     }
 
-    /// Writes packet number `stamp.sequence` to the start of `buffer` and gives its length; zero, and nothing written, when the
-    /// buffer is too small.
-    pub fn write(&self, buffer: &mut [u8], stamp: Stamp) -> usize {
+    /// Writes packet number `number` of the traffic to the start of `buffer` and gives its length; zero, and nothing written,
+    /// when the buffer is too small.
+    pub fn write(&self, buffer: &mut [u8], number: u64, stamp: Stamp) -> usize {
         let headers = self.outer.as_ref().map_or(0, Outer::len);
         let Some((outer_bytes, rest)) = buffer.split_at_mut_checked(headers) else {
             return 0;
@@ -164,13 +166,13 @@ impl Template {
         let Some(inner) = rest.get_mut(..self.inner.len()) else {
             return 0;
         };
-        let flow = stamp.sequence % self.flows;
+        let flow = self.flows.of_packet(number);
         inner.copy_from_slice(&self.inner);
-        self.patch(inner, flow, stamp);
+        self.patch(inner, &self.flows.tuple(flow), stamp);
         if let Some(outer) = &self.outer {
             let per_packet = PerPacket {
                 inner_len: self.inner.len(),
-                entropy_port: udp::entropy_port(flow.wrapping_mul(0x9e37_79b1)),
+                entropy_port: udp::entropy_port(mix(flow) as u32),
                 tos: 0,
                 ttl: 64,
                 ip_id: 0,
@@ -183,68 +185,99 @@ impl Template {
         headers + self.inner.len()
     }
 
-    /// Puts ports, stamp and checksum into a copy of the inner packet.
-    fn patch(&self, inner: &mut [u8], flow: u32, stamp: Stamp) {
-        let Some(udp) = inner.get_mut(self.udp..) else { return };
-        let (header, payload) = udp.split_at_mut(udp::HEADER_LEN);
-        let (src, dst) = self.ports(flow);
+    /// Puts addresses, ports, stamp and checksums into a copy of the inner packet.
+    fn patch(&self, inner: &mut [u8], tuple: &Tuple, stamp: Stamp) {
+        let addresses = match tuple.ends {
+            Ends::V4 { src, dst } => {
+                let addresses = Sum::ZERO.add_u32(src.to_bits()).add_u32(dst.to_bits());
+                put(inner, self.ip + 12, &src.octets());
+                put(inner, self.ip + 16, &dst.octets());
+                if let Some(sum) = self.ip_sum {
+                    put(inner, self.ip + 10, &sum.add_sum(addresses).checksum().to_be_bytes());
+                }
+                addresses
+            }
+            Ends::V6 { src, dst } => {
+                let (src, dst) = (src.octets(), dst.octets());
+                put(inner, self.ip + 8, &src);
+                put(inner, self.ip + 24, &dst);
+                Sum::of(&src).add_bytes(&dst)
+            }
+        };
         let bytes = stamp.to_bytes();
-        let sum = self.sum.add_u16(src).add_u16(dst).add_bytes(&bytes);
-        // A computed zero is sent as all ones: zero means "no checksum" (RFC 768).
+        let sum = self.l4_sum.add_u16(tuple.sport).add_u16(tuple.dport).add_bytes(&bytes);
+        let (ports, check_at, sum) = match (self.proto, tuple.ends) {
+            (Proto::Udp, _) => (0, 6, sum.add_sum(addresses)),
+            // ICMP has no pseudo header, ICMPv6 has one.
+            (Proto::IcmpEcho, Ends::V4 { .. }) => (4, 2, sum),
+            (Proto::IcmpEcho, Ends::V6 { .. }) => (4, 2, sum.add_sum(addresses)),
+        };
+        // A computed zero is sent as all ones: zero means "no checksum" (RFC 768). To others both are the same.
         let check = match sum.checksum() {
             0 => 0xffff,
             check => check,
         };
-        for (at, value) in [(0, src), (2, dst), (6, check)] {
-            if let Some(field) = header.get_mut(at..at + 2) {
-                field.copy_from_slice(&value.to_be_bytes());
-            }
-        }
-        if let Some(start) = payload.get_mut(..stamp::LEN) {
-            start.copy_from_slice(&bytes);
-        }
-    }
-
-    /// Ports of a flow.
-    fn ports(&self, flow: u32) -> (u16, u16) {
-        let sources = 0x1_0000 - u32::from(self.src_port);
-        let (src, dst) = (flow % sources, flow / sources);
-        // Both sums stay below 65536: `new` counted the flows.
-        (self.src_port + src as u16, self.dst_port + dst as u16)
+        put(inner, self.l4 + ports, &tuple.sport.to_be_bytes());
+        put(inner, self.l4 + ports + 2, &tuple.dport.to_be_bytes());
+        put(inner, self.l4 + check_at, &check.to_be_bytes());
+        put(inner, self.l4 + L4_HEADER, &bytes);
     }
 }
 
-/// Appends an IP header for a packet of `ip_len` bytes; gives the bytes behind it and their pseudo header.
-fn push_ip(packet: &mut Vec<u8>, ends: Ends, ip_len: usize) -> (usize, checksum::Sum) {
+fn put(packet: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = packet.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+/// Appends an IP header without addresses for a packet of `ip_len` bytes; gives the sum of an IPv4 one and that of the pseudo
+/// header.
+fn push_ip(packet: &mut Vec<u8>, ends: Ends, kind: Proto, ip_len: usize) -> (Option<Sum>, Sum) {
     match ends {
-        Ends::V4 { src, dst } => {
-            let udp_len = ip_len - ipv4::HEADER_LEN;
+        Ends::V4 { .. } => {
+            let l4_len = (ip_len - ipv4::HEADER_LEN) as u32;
+            let proto = match kind {
+                Proto::Udp => proto::UDP,
+                Proto::IcmpEcho => proto::ICMP,
+            };
+            let (src, dst) = ([0; 4].into(), [0; 4].into());
             let header = Ipv4Header {
                 tos: 0,
                 total_len: ip_len as u16,
                 id: 0,
                 dont_fragment: true,
                 ttl: 64,
-                proto: proto::UDP,
+                proto,
                 src,
                 dst,
             };
-            packet.extend(header.to_bytes());
-            (udp_len, checksum::pseudo_v4(src, dst, proto::UDP, udp_len as u32))
+            let mut bytes = header.to_bytes();
+            put(&mut bytes, 10, &[0, 0]);
+            packet.extend(bytes);
+            let pseudo = match kind {
+                Proto::Udp => checksum::pseudo_v4(src, dst, proto, l4_len),
+                Proto::IcmpEcho => Sum::ZERO,
+            };
+            (Some(Sum::of(&bytes)), pseudo)
         }
-        Ends::V6 { src, dst } => {
-            let udp_len = ip_len - ipv6::HEADER_LEN;
+        Ends::V6 { .. } => {
+            let l4_len = ip_len - ipv6::HEADER_LEN;
+            let next_header = match kind {
+                Proto::Udp => proto::UDP,
+                Proto::IcmpEcho => proto::ICMPV6,
+            };
+            let (src, dst) = ([0; 16].into(), [0; 16].into());
             let header = Ipv6Header {
                 traffic_class: 0,
                 flow_label: 0,
-                payload_len: udp_len as u16,
-                next_header: proto::UDP,
+                payload_len: l4_len as u16,
+                next_header,
                 hop_limit: 64,
                 src,
                 dst,
             };
             packet.extend(header.to_bytes());
-            (udp_len, checksum::pseudo_v6(src, dst, proto::UDP, udp_len as u32))
+            (None, checksum::pseudo_v6(src, dst, next_header, l4_len as u32))
         }
     }
 }
@@ -253,7 +286,7 @@ fn push_ip(packet: &mut Vec<u8>, ends: Ends, ip_len: usize) -> (usize, checksum:
 mod tests {
     use super::*;
     use crate::classify::{Carried, classify};
-    use crate::encap::ends;
+    use crate::flows::{FlowSpec, Order};
     use vrouter_dataplane::wire::{Ipv4, offload, parse};
 
     const V4: (&str, &str) = ("10.0.0.1", "10.0.0.2");
@@ -263,11 +296,17 @@ mod tests {
         TemplateSpec {
             to_mac: Mac([2, 0, 0, 0, 0, 2]),
             from_mac: Mac([2, 0, 0, 0, 0, 1]),
-            ends: ends(src.parse().unwrap(), dst.parse().unwrap()).unwrap(),
-            src_port: 65534,
-            dst_port: 1000,
+            flows: Flows::new(&FlowSpec {
+                src: src.parse().unwrap(),
+                dst: dst.parse().unwrap(),
+                sport: "65534".parse().unwrap(),
+                dport: "1000".parse().unwrap(),
+                flows: Some(5),
+                order: Order::RoundRobin,
+            })
+            .unwrap(),
+            proto: Proto::Udp,
             size,
-            flows: 5,
             outer: None,
         }
     }
@@ -283,7 +322,7 @@ mod tests {
     fn packet(spec: &TemplateSpec, sequence: u32) -> Vec<u8> {
         let template = Template::new(spec).unwrap();
         let mut buffer = [0xee; 2048];
-        let len = template.write(&mut buffer, stamp(sequence));
+        let len = template.write(&mut buffer, u64::from(sequence), stamp(sequence));
         assert_eq!(len, template.frame_len());
         assert_eq!(buffer[len], 0xee, "nothing behind is touched");
         buffer[..len].to_vec()
@@ -343,21 +382,16 @@ mod tests {
         let error = |spec: &TemplateSpec| Template::new(spec).unwrap_err().to_string();
         assert_eq!(
             error(&spec(V6, 64)),
-            "a size of 64 is too small: IPv6 over Ethernet with UDP and an 18-byte stamp takes 80 bytes"
+            "a size of 64 is too small: IPv6 over Ethernet with 8 bytes of header and an 18-byte stamp takes 80 bytes"
         );
         assert!(error(&spec(V4, 70_000)).contains("too large"));
-        let mut many = spec(V4, 64);
-        many.flows = 2 * 64_536 + 1;
-        assert!(error(&many).ends_with("there are 1 to 129072"), "{}", error(&many));
-        many.flows = 0;
-        assert!(Template::new(&many).is_err());
     }
 
     #[test]
     fn a_small_buffer_stays_as_it_is() {
         let template = Template::new(&spec(V4, 64)).unwrap();
         let mut buffer = [0xee; 63];
-        assert_eq!(template.write(&mut buffer, stamp(0)), 0);
+        assert_eq!(template.write(&mut buffer, 0, stamp(0)), 0);
         assert_eq!(buffer, [0xee; 63]);
     }
 
@@ -367,5 +401,42 @@ mod tests {
         let ip = Ipv4::new_checked(&packet[14..]).unwrap();
         assert!(ip.checksum_ok() && ip.dont_fragment());
         assert_eq!((ip.ttl(), ip.src().to_string()), (64, V4.0.to_owned()));
+    }
+
+    #[test]
+    fn echo_requests_and_many_addresses_have_right_checksums() {
+        for (src, dst) in [
+            ("10.0.0.0/24", "10.255.255.250-10.255.255.255"),
+            ("2001:db8::fffe-2001:db8::1:2", "2001:db8:1::/120"),
+        ] {
+            for proto in [Proto::Udp, Proto::IcmpEcho] {
+                let mut spec = spec((src, dst), 97);
+                (spec.proto, spec.flows) = (
+                    proto,
+                    Flows::new(&FlowSpec {
+                        src: src.parse().unwrap(),
+                        dst: dst.parse().unwrap(),
+                        sport: "7-9".parse().unwrap(),
+                        dport: "1".parse().unwrap(),
+                        flows: None,
+                        order: Order::Random,
+                    })
+                    .unwrap(),
+                );
+                for sequence in 0..200 {
+                    let packet = packet(&spec, sequence);
+                    let parsed = parse(&packet).unwrap();
+                    assert!(offload::is_right(&packet, &parsed));
+                    if matches!(spec.flows.tuple(0).ends, Ends::V4 { .. }) {
+                        assert!(Ipv4::new_checked(&packet[14..]).unwrap().checksum_ok());
+                    }
+                    let found = classify(&packet).unwrap();
+                    assert_eq!(
+                        (found.carried, found.stamp, found.intact),
+                        (Carried::Plain, stamp(sequence), true)
+                    );
+                }
+            }
+        }
     }
 }

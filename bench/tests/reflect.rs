@@ -1,5 +1,6 @@
 //! The reflector between network namespaces: a, the reflector's own, and b.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
 mod lab;
 
@@ -87,6 +88,25 @@ fn more_packets_than_frames_go_through_one_way_only() {
         (&10_000.into(), &10_000.into()),
         "each queue has its way"
     );
+}
+
+#[test]
+fn one_interface_sends_back_with_swapped_addresses() {
+    let Some(line) = line("") else { return };
+    let [a, m, _] = [&line.0[0], &line.0[1], &line.0[2]];
+    let reflector = Running::start(
+        &format!("reflect --from m0 --from-netns {m} --swap-macs --seconds 600"),
+        "reflecting m0 -> m0",
+    );
+    for addresses in [V4, V6] {
+        // The same interface sends and receives.
+        let report = run(&format!(
+            "run --tx a0 --tx-netns {a} --rx a0 --rx-netns {a} --to-mac 02:00:00:00:00:01 {addresses} --rate 5k --count 1000"
+        ));
+        all_is_well(&report["received"], 1000);
+    }
+    reflector.signal("-INT");
+    assert_eq!(reflector.report().0["packets"], 2000);
 }
 
 #[test]

@@ -9,9 +9,11 @@ use std::{
     ops::{Deref, DerefMut},
     os::fd::AsRawFd,
     path::Path,
+    ptr,
 };
 
 use super::NamespaceError;
+use crate::{receive::Receive, send::Transmit};
 
 /// The network namespace of this thread.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -79,6 +81,48 @@ pub struct Homed<T> {
 impl<T: fmt::Debug> fmt::Debug for Homed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.thing.fmt(f)
+    }
+}
+
+impl<A, B> Homed<(A, B)> {
+    /// Both on their own, at the same home.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub fn split(self) -> io::Result<(Homed<A>, Homed<B>)> {
+        let second = self.home.try_clone()?;
+        let mut both = ManuallyDrop::new(self);
+        // SAFETY: `both` is never dropped nor used again, so that both parts of it move out once.
+        let ((a, b), home) = unsafe { (ManuallyDrop::take(&mut both.thing), ptr::read(&both.home)) };
+        let homed_a = Homed {
+            thing: ManuallyDrop::new(a),
+            home,
+        };
+        let homed_b = Homed {
+            thing: ManuallyDrop::new(b),
+            home: second,
+        };
+        Ok((homed_a, homed_b))
+    }
+}
+
+impl<T: Transmit> Transmit for Homed<T> {
+    fn transmit(&mut self, count: usize, write: &mut dyn FnMut(&mut [u8]) -> usize) -> io::Result<usize> {
+        self.thing.transmit(count, write)
+    }
+
+    fn pending(&mut self) -> io::Result<usize> {
+        self.thing.pending()
+    }
+}
+
+impl<T: Receive> Receive for Homed<T> {
+    fn receive(&mut self, each: &mut dyn FnMut(usize, &[u8])) -> io::Result<usize> {
+        self.thing.receive(each)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.thing.dropped()
     }
 }
 
