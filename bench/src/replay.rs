@@ -135,7 +135,7 @@ impl Replay {
         };
         // Behind the last packet of a turn comes what came on average between two.
         let gaps = (replay.packets.len() as u64 - 1).max(1);
-        replay.turn = last.time + (last.time / gaps).max(1);
+        replay.turn = last.time.saturating_add((last.time / gaps).max(1));
         Ok(replay)
     }
 
@@ -319,6 +319,7 @@ mod tests {
             },
         },
     };
+    use proptest::prelude::*;
     use std::{path::PathBuf, time::Duration};
 
     const OWN: Mac = Mac([2, 0, 0, 0, 0, 1]);
@@ -452,5 +453,45 @@ mod tests {
         assert!(error(&path).contains("packet 2"), "{}", error(&path));
         std::fs::write(&path, b"hello, this is no capture").unwrap();
         assert!(error(&path).contains("is it a pcap or pcapng file"), "{}", error(&path));
+    }
+
+    proptest! {
+        /// Whatever is in a file: packets, or an error, but no panic.
+        #[test]
+        fn no_file_breaks_it(
+            ng: bool,
+            cut in 0usize..400,
+            changes in prop::collection::vec((0usize..300, any::<u8>()), 0..12),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = pcap(&dir, DataLink::ETHERNET, &[(0, frame(0)), (5, frame(1)), (7, frame(2))]);
+            if ng {
+                let mut writer = PcapNgWriter::new(File::create(&path).unwrap()).unwrap();
+                let mut interface = InterfaceDescriptionBlock::new(DataLink::ETHERNET, 0xffff);
+                interface.options.push(InterfaceDescriptionOption::IfTsResol(6));
+                writer.write_pcapng_block(interface).unwrap();
+                for number in 0..3 {
+                    writer.write_pcapng_block(EnhancedPacketBlock {
+                        interface_id: 0,
+                        timestamp: Duration::from_nanos(number),
+                        original_len: 60,
+                        data: frame(number as u8).into(),
+                        options: Vec::new(),
+                    }).unwrap();
+                }
+            }
+            let mut bytes = std::fs::read(&path).unwrap();
+            for (at, byte) in changes {
+                if let Some(place) = bytes.get_mut(at) {
+                    *place = byte;
+                }
+            }
+            bytes.truncate(cut.max(5));
+            std::fs::write(&path, &bytes).unwrap();
+            if let Ok(replay) = Replay::load(&path, &rewrite()) {
+                prop_assert!((0..replay.count() * 2).all(|number| replay.packet(number).len() >= eth::HEADER_LEN));
+                prop_assert!((0..replay.count() * 2).map(|number| replay.time(number)).is_sorted());
+            }
+        }
     }
 }

@@ -208,7 +208,8 @@ fn a_search_ends_with_rates_latencies_and_files() {
         let rate = goal["packets_per_second"].as_f64().unwrap();
         // What a bucket and a queue hold lets somewhat more through in a short trial.
         assert!((100.0..4_000.0).contains(&rate), "{search:#}");
-        assert_eq!(goal["bound"], "device", "{search:#}");
+        // On a busy machine the sender may be what is too slow.
+        assert!(goal["bound"] == "device" || goal["bound"] == "sender", "{search:#}");
         let trial = &goal["trial"];
         let (lost, sent) = (
             trial["received"]["lost"].as_f64().unwrap(),

@@ -123,5 +123,8 @@ fn what_cannot_work_is_told() {
     let m = &line.0[1];
     ip(&format!("-n {m} link set m0 mtu 1600")).unwrap();
     let mtus = complaint(&format!("reflect --from m0 --from-netns {m} --to m1 --to-netns {m}"), 1);
+    ip(&format!("-n {m} link set m0 mtu 9000")).unwrap();
+    let long = complaint(&format!("reflect --from m0 --from-netns {m} --swap-macs"), 1);
+    assert!(long.contains("frames of 9014 bytes are too long"), "{long}");
     assert!(mtus.contains("m0 has an MTU of 1600 and m1 one of 1500"), "{mtus}");
 }

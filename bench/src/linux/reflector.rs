@@ -4,13 +4,14 @@
 
 use std::{fmt, io, os::fd::AsRawFd};
 
+use vrouter_dataplane::wire::eth;
 use xsk_rs::{FrameDesc, Umem};
 
 use super::{
     Homed, Interface, OpenError, XdpMode,
     inlet::in_mode,
     namespace::within,
-    socket::{BATCH, Bound, FRAMES, Flags, bind, dropped, frames, kick, longest, sleep},
+    socket::{BATCH, Bound, FRAMES, Flags, MAX_FRAME, bind, dropped, frames, kick, longest, sleep},
 };
 use crate::reflect::{ReflectPlan, Shuttle, Side, WayCount};
 
@@ -71,6 +72,12 @@ impl Reflector {
             .as_ref()
             .map(|side| Ok::<_, OpenError>((side, find(side)?)))
             .transpose()?;
+        if from.mtu + eth::HEADER_LEN > MAX_FRAME {
+            return Err(OpenError::TooLong {
+                frame: from.mtu + eth::HEADER_LEN,
+                most: MAX_FRAME,
+            });
+        }
         if let Some((_, to)) = &to
             && (from.mtu > to.mtu || plan.both && from.mtu != to.mtu)
         {
