@@ -110,6 +110,42 @@ fn one_interface_sends_back_with_swapped_addresses() {
 }
 
 #[test]
+fn the_ends_may_be_in_different_namespaces_and_both_are_left_clean() {
+    let Some(line) = Namespaces::new(4) else { return };
+    line.join([(0, "a0", A), (1, "m0", "02:00:00:00:00:01")], "");
+    // The same number as m0, but elsewhere: a program taken off in the wrong namespace would stay on one of them.
+    line.join([(2, "n0", "02:00:00:00:00:02"), (3, "b0", B)], "");
+    let [a, m, n, b] = [&line.0[0], &line.0[1], &line.0[2], &line.0[3]];
+    let reflector = Running::start(
+        &format!("reflect --from m0 --from-netns {m} --to n0 --to-netns {n} --both --busy"),
+        "reflecting m0 <-> n0",
+    );
+    assert!(program_on(m, "m0") && program_on(n, "n0"));
+    let there = run(&format!(
+        "run --tx a0 --tx-netns {a} --rx b0 --rx-netns {b} --to-mac {B} {V6} --rate 5k --count 500"
+    ));
+    all_is_well(&there["received"], 500);
+    assert!(
+        !program_on(b, "b0"),
+        "the receiver of another namespace is gone from it"
+    );
+    reflector.signal("-INT");
+    assert_eq!(reflector.report().0["packets"], 500);
+    assert!(!program_on(m, "m0") && !program_on(n, "n0"));
+}
+
+#[test]
+fn it_ends_by_itself() {
+    let Some(line) = line("") else { return };
+    let m = &line.0[1];
+    let report = run(&format!(
+        "reflect --from m0 --from-netns {m} --to m1 --to-netns {m} --seconds 0.2"
+    ));
+    assert_eq!((&report["packets"], &report["mode"]), (&0.into(), &"native".into()));
+    assert_eq!(report["ways"][0]["from"], "m0");
+}
+
+#[test]
 fn what_cannot_work_is_told() {
     let complaint = |arguments: &str, status| {
         let output = pktgen(arguments).output().unwrap();
