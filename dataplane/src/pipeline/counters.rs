@@ -110,6 +110,8 @@ pub struct Counters {
     pub fragmented: Counter,
     /// TCP packets that went on as smaller segments, each counted as originated.
     pub segmented: Counter,
+    /// Frames that went out as part of another, larger one.
+    pub coalesced: Counter,
     /// ICMP errors that were due and not sent: beyond the rate limit, or no frame was free.
     pub errors_withheld: Counter,
     /// Copies that mirrors made.
@@ -142,6 +144,7 @@ impl Counters {
             flows_refused: Counter::default(),
             fragmented: Counter::default(),
             segmented: Counter::default(),
+            coalesced: Counter::default(),
             errors_withheld: Counter::default(),
             mirrored: Counter::default(),
             mirror_lost: Counter::default(),

@@ -117,8 +117,14 @@ pub(super) fn frame_to_tunnel(
         context.drop_frame(port, vrf, frame, DropReason::UnderlayUnresolved);
         return;
     };
-    if frame.len() > usize::from(path.mtu) + usize::from(ETHERNET) {
-        context.drop_frame(port, vrf, frame, DropReason::TooBig);
+    let most = usize::from(path.mtu) + usize::from(ETHERNET);
+    if frame.len() > most {
+        let segmented = segment::segment_frame(context, (port, vrf), frame, most, |context, piece| {
+            frame_to_tunnel(context, port, vrf, piece, hop, hash);
+        });
+        if let Err(frame) = segmented {
+            context.drop_frame(port, vrf, frame, DropReason::TooBig);
+        }
         return;
     }
     let fields = PerPacket {

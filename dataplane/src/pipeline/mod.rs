@@ -12,6 +12,7 @@ pub mod answers;
 mod arrival;
 mod bridged;
 mod clear;
+pub mod coalesce;
 mod conclusion;
 pub mod context;
 pub mod counters;

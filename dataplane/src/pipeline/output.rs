@@ -2,8 +2,9 @@
 
 use crate::{packet::Frame, tables::slots::PortSlot};
 
-/// Frames that a list holds at most: what one batch can send by one port (each packet itself, and one answer about it).
-pub(super) const LIST: usize = 2 * super::BATCH;
+/// Frames that a list holds at most: what one batch can send by one port. Each packet may be of 64 KiB and leave in segments of an
+/// ordinary link's size; and there may be an answer about it.
+pub(super) const LIST: usize = 48 * super::BATCH;
 
 /// Frames to send, by port.
 #[derive(Debug, Default)]

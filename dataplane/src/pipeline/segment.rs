@@ -10,10 +10,11 @@ use crate::{
         DropReason, Frame,
         frame::{HEADROOM, NoRoom},
     },
+    tables::slots::{PortSlot, VrfSlot},
     wire::{
         Flags, Fragment, IpKind, Parsed,
         checksum::{self, Delta, Sum},
-        proto, tcp_flags,
+        parse, proto, tcp_flags,
     },
 };
 
@@ -190,42 +191,84 @@ pub(super) fn segment(
     mut each: impl FnMut(&mut Context<'_>, Packet),
 ) -> Result<(), Packet> {
     let most = context.state.frames.pool().max_packet();
-    let Some(mut cutter) = Segmenter::new(packet.frame.data(), &packet.parsed, usize::from(mtu), most) else {
+    let Some(cutter) = Segmenter::new(packet.frame.data(), &packet.parsed, usize::from(mtu), most) else {
         return Err(packet);
     };
     if !packet.frame.is_partial() && !cutter.is_right() {
         context.drop_packet(packet, DropReason::BadTransportChecksum);
         return Ok(());
     }
+    pieces(
+        context,
+        cutter,
+        packet.port,
+        Some(packet.vrf),
+        |context, frame, parsed| {
+            let piece = Packet {
+                frame,
+                parsed,
+                key: packet.key,
+                hash: packet.hash,
+                port: packet.port,
+                vrf: packet.vrf,
+                origin: packet.origin,
+                via: packet.via,
+                related: packet.related,
+            };
+            each(context, piece);
+        },
+    );
+    context.state.frames.free(packet.frame);
+    Ok(())
+}
+
+/// As [`segment`], for an Ethernet frame within a bridge: each of the frames that it becomes has at most `most` bytes.
+///
+/// # Errors
+/// The frame as it came, when it cannot be cut.
+pub(super) fn segment_frame(
+    context: &mut Context<'_>,
+    (port, vrf): (PortSlot, Option<VrfSlot>),
+    frame: Frame,
+    most: usize,
+    mut each: impl FnMut(&mut Context<'_>, Frame),
+) -> Result<(), Frame> {
+    let most = most.min(context.state.frames.pool().max_packet());
+    let cutter = parse(frame.data())
+        .ok()
+        .and_then(|parsed| Segmenter::new(frame.data(), &parsed, most, most));
+    let Some(cutter) = cutter else { return Err(frame) };
+    if !frame.is_partial() && !cutter.is_right() {
+        context.drop_frame(port, vrf, frame, DropReason::BadTransportChecksum);
+        return Ok(());
+    }
+    pieces(context, cutter, port, vrf, |context, frame, _| each(context, frame));
+    context.state.frames.free(frame);
+    Ok(())
+}
+
+/// Makes the segments.
+fn pieces(
+    context: &mut Context<'_>,
+    mut cutter: Segmenter<'_>,
+    port: PortSlot,
+    vrf: Option<VrfSlot>,
+    mut each: impl FnMut(&mut Context<'_>, Frame, Parsed),
+) {
     while !cutter.is_done() {
         let Some(mut frame) = context.originate() else {
-            context.count_drop(packet.port, Some(packet.vrf), DropReason::NoFrame);
+            context.count_drop(port, vrf, DropReason::NoFrame);
             break;
         };
         match cutter.write_next(&mut frame) {
-            Ok(parsed) => {
-                let piece = Packet {
-                    frame,
-                    parsed,
-                    key: packet.key,
-                    hash: packet.hash,
-                    port: packet.port,
-                    vrf: packet.vrf,
-                    origin: packet.origin,
-                    via: packet.via,
-                    related: packet.related,
-                };
-                each(context, piece);
-            }
+            Ok(parsed) => each(context, frame, parsed),
             Err(_) => {
-                context.drop_frame(packet.port, Some(packet.vrf), frame, DropReason::NoFrame);
+                context.drop_frame(port, vrf, frame, DropReason::NoFrame);
                 break;
             }
         }
     }
     context.count(|c| &c.segmented);
-    context.state.frames.free(packet.frame);
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{
     ingress::{self, destination_mac, source_mac},
     local,
     packet::{Origin, Packet, flow_key},
-    rewrite,
+    rewrite, segment,
 };
 use crate::{
     packet::{DropReason, Frame, key::hash_words},
@@ -243,13 +243,17 @@ fn to_port(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, port:
         return;
     };
     let Switched { frame, port: from, .. } = switched;
-    let fits = context
-        .tables
-        .port(port)
-        .is_none_or(|p| frame.len() <= usize::from(p.mtu) + usize::from(forward::ETHERNET) + frame_tags(&frame));
-    if fits {
+    let most = context.tables.port(port).map_or(usize::MAX, |port| {
+        usize::from(port.mtu) + usize::from(forward::ETHERNET) + frame_tags(&frame)
+    });
+    if frame.len() <= most {
         context.send(port, bridge.vrf, frame);
-    } else {
+        return;
+    }
+    let segmented = segment::segment_frame(context, (from, bridge.vrf), frame, most, |context, piece| {
+        context.send(port, bridge.vrf, piece);
+    });
+    if let Err(frame) = segmented {
         context.drop_frame(from, bridge.vrf, frame, DropReason::TooBig);
     }
 }

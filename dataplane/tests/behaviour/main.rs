@@ -20,6 +20,7 @@ mod paths;
 mod policy;
 mod policy_bridged;
 mod related;
+mod segments;
 mod services;
 mod shortage;
 mod site;

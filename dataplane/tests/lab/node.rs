@@ -155,7 +155,8 @@ impl Node {
         let (mut came, mut went) = (0, self.held());
         for counters in &self.dp.shared.counters {
             came += counters.originated.get();
-            went += counters.punted.get() + counters.fragmented.get() + counters.segmented.get();
+            went += counters.punted.get() + counters.fragmented.get();
+            went += counters.segmented.get() + counters.coalesced.get();
             for slot in port_slots() {
                 let port = counters.port(slot);
                 came += port.rx_packets.get();

@@ -17,6 +17,7 @@ use crate::{
         outer::{Shim, mac},
     },
     router::{Flow, From, Run, flow_of, tunnel_mtu},
+    size::{self, Segments},
     speech,
     tunnel::{self, Inside},
     world::{Learned, Place, World},
@@ -269,16 +270,16 @@ impl Run<'_> {
                 if !world.underlay.iter().any(|(address, _)| address == remote) {
                     return self.drop(DropReason::UnderlayUnresolved, bridge.vrf);
                 }
-                if frame.bytes.len() > tunnel_mtu(*remote, *encapsulation) + 14 {
-                    return self.drop(DropReason::TooBig, bridge.vrf);
+                let most = tunnel_mtu(*remote, *encapsulation) + 14;
+                for bytes in self.fitting(bridge, frame.bytes, most) {
+                    let tos = match (&bytes[12..14], bytes.len() >= 16) {
+                        ([0x08, 0x00], true) => bytes[15],
+                        ([0x86, 0xdd], true) => bytes[14] << 4 | bytes[15] >> 4,
+                        _ => 0,
+                    };
+                    let flow = frame_flow(&bytes);
+                    self.tunnel(*remote, tos, Shim::Vxlan { vni: *vni }, bytes, flow);
                 }
-                let tos = match (&frame.bytes[12..14], frame.bytes.len() >= 16) {
-                    ([0x08, 0x00], true) => frame.bytes[15],
-                    ([0x86, 0xdd], true) => frame.bytes[14] << 4 | frame.bytes[15] >> 4,
-                    _ => 0,
-                };
-                let flow = frame_flow(&frame.bytes);
-                self.tunnel(*remote, tos, Shim::Vxlan { vni: *vni }, frame.bytes, flow);
             }
             _ => self.drop(DropReason::NextHopDrop, bridge.vrf),
         }
@@ -293,10 +294,30 @@ impl Run<'_> {
             return self.drop(DropReason::Hairpin, bridge.vrf);
         }
         let header = Frame::read(&frame.bytes).map_or(14, |read| read.l3);
-        if frame.bytes.len() > world.mtu(to) + header {
-            return self.drop(DropReason::TooBig, bridge.vrf);
+        for bytes in self.fitting(bridge, frame.bytes, world.mtu(to) + header) {
+            self.out(to, bytes);
         }
-        self.out(to, frame.bytes);
+    }
+
+    /// The frame, or what it is cut into so that none has more than this many bytes.
+    fn fitting(&mut self, bridge: &BridgeSpec, bytes: Vec<u8>, most: usize) -> Vec<Vec<u8>> {
+        if bytes.len() <= most {
+            return vec![bytes];
+        }
+        let segments = match Frame::read(&bytes) {
+            Ok(Frame { ip: Some(ip), l3, .. }) => (l3, size::segments(&bytes[l3..], &ip, most - l3)),
+            _ => (0, Segments::No),
+        };
+        let reason = match segments {
+            (l3, Segments::Cut(packets)) => {
+                let framed = packets.iter().map(|packet| [&bytes[..l3], packet].concat());
+                return framed.collect();
+            }
+            (_, Segments::Wrong) => DropReason::BadTransportChecksum,
+            (_, Segments::No) => DropReason::TooBig,
+        };
+        self.drop(reason, bridge.vrf);
+        Vec::new()
     }
 }
 

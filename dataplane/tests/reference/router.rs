@@ -338,7 +338,7 @@ impl Run<'_> {
         }
         let mut pieces = Vec::new();
         if packet.bytes.len() > mtu {
-            match size::segments(&packet, mtu) {
+            match size::segments(&packet.bytes, &packet.ip, mtu) {
                 size::Segments::No => {}
                 size::Segments::Wrong => {
                     self.drop(DropReason::BadTransportChecksum, Some(packet.vrf));

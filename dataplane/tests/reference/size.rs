@@ -1,7 +1,7 @@
 //! What does not fit: segments are made smaller before they are, packets are cut.
 
 use crate::{
-    headers::Fragment,
+    headers::{Fragment, Ip},
     lab::{
         bytes::{fix_v4, pseudo, sum},
         outer::word,
@@ -52,8 +52,8 @@ pub enum Segments {
 }
 
 /// Cuts a TCP packet into segments, as a network card does for its host.
-pub fn segments(packet: &Packet, mtu: usize) -> Segments {
-    let (ip, bytes) = (&packet.ip, &packet.bytes);
+pub fn segments(bytes: &[u8], ip: &Ip, mtu: usize) -> Segments {
+    let bytes = &bytes[..ip.end];
     let v6 = ip.source.is_ipv6();
     if ip.proto != 6 || ip.fragment != Fragment::No || ip.tcp_flags & 0x26 != 0 || (!v6 && ip.l4 != 20) {
         return Segments::No;
@@ -68,7 +68,7 @@ pub fn segments(packet: &Packet, mtu: usize) -> Segments {
         }
     }
     let data = ip.l4 + usize::from(bytes[ip.l4 + 12] >> 4) * 4;
-    if mtu < data + 48 {
+    if mtu < data + 48 || bytes.len() <= mtu {
         return Segments::No;
     }
     let check = |l4: &[u8]| pseudo(ip.source, ip.destination, 6, l4.len());

@@ -35,7 +35,8 @@ pub(super) fn packets_are_counted(dataplane: &MemoryDataplane, said: u64) {
         }
         assert!(vrf_drops <= port_drops, "{vrf_drops} in VRFs, {port_drops} at ports");
         came += counters.originated.get();
-        went += port_drops + counters.punted.get() + counters.fragmented.get() + counters.segmented.get();
+        went += port_drops + counters.punted.get() + counters.fragmented.get();
+        went += counters.segmented.get() + counters.coalesced.get();
         // What waits: fragments for their head, packets for their limit.
         went += counters.fragments_held.get() + counters.shaped.get();
     }
@@ -71,6 +72,7 @@ fn counted(dataplane: &MemoryDataplane) -> String {
         say("punted", counters.punted.get());
         say("fragmented", counters.fragmented.get());
         say("segmented", counters.segmented.get());
+        say("coalesced", counters.coalesced.get());
         say("withheld", counters.errors_withheld.get());
         for slot in 0..topology::PORTS {
             let Some(port) = PortSlot::new(slot) else { continue };
