@@ -119,10 +119,10 @@ pub(super) fn frame_to_tunnel(
     };
     let most = usize::from(path.mtu) + usize::from(ETHERNET);
     if frame.len() > most {
-        let segmented = segment::segment_frame(context, (port, vrf), frame, most, |context, piece| {
+        let whole = segment::segment_frame(context, (port, vrf), frame, most, |context, piece| {
             frame_to_tunnel(context, port, vrf, piece, hop, hash);
         });
-        if let Err(frame) = segmented {
+        if let Some(frame) = whole {
             context.drop_frame(port, vrf, frame, DropReason::TooBig);
         }
         return;
@@ -207,10 +207,10 @@ pub(super) fn routed_hop(
 /// that would fit.
 #[cold]
 fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu: u16, to: Option<&FlowKey>) {
-    let segmented = segment::segment(context, packet, mtu, |context, piece| {
+    let whole = segment::segment(context, packet, mtu, |context, piece| {
         forward_as(context, piece, next_hop, to);
     });
-    let Err(mut packet) = segmented else { return };
+    let Some(mut packet) = whole else { return };
     // What is cut below it is covered by one checksum.
     packet.frame.complete();
     let cutter = if rewrite::dont_fragment(packet.frame.data(), packet.is_v6()) {

@@ -180,23 +180,20 @@ fn has_plain_extensions(ip: &[u8]) -> bool {
 }
 
 /// Cuts a packet that is larger than `mtu` and gives each segment to `each`, in order; all of them take the path of the whole.
-/// When frames run out, the rest is dropped.
-///
-/// # Errors
-/// The packet as it came, when it cannot be cut.
+/// When frames run out, the rest is dropped. A packet that cannot be cut is given back as it came.
 pub(super) fn segment(
     context: &mut Context<'_>,
     packet: Packet,
     mtu: u16,
     mut each: impl FnMut(&mut Context<'_>, Packet),
-) -> Result<(), Packet> {
+) -> Option<Packet> {
     let most = context.state.frames.pool().max_packet();
     let Some(cutter) = Segmenter::new(packet.frame.data(), &packet.parsed, usize::from(mtu), most) else {
-        return Err(packet);
+        return Some(packet);
     };
     if !packet.frame.is_partial() && !cutter.is_right() {
         context.drop_packet(packet, DropReason::BadTransportChecksum);
-        return Ok(());
+        return None;
     }
     pieces(
         context,
@@ -219,32 +216,29 @@ pub(super) fn segment(
         },
     );
     context.state.frames.free(packet.frame);
-    Ok(())
+    None
 }
 
 /// As [`segment`], for an Ethernet frame within a bridge: each of the frames that it becomes has at most `most` bytes.
-///
-/// # Errors
-/// The frame as it came, when it cannot be cut.
 pub(super) fn segment_frame(
     context: &mut Context<'_>,
     (port, vrf): (PortSlot, Option<VrfSlot>),
     frame: Frame,
     most: usize,
     mut each: impl FnMut(&mut Context<'_>, Frame),
-) -> Result<(), Frame> {
+) -> Option<Frame> {
     let most = most.min(context.state.frames.pool().max_packet());
     let cutter = parse(frame.data())
         .ok()
         .and_then(|parsed| Segmenter::new(frame.data(), &parsed, most, most));
-    let Some(cutter) = cutter else { return Err(frame) };
+    let Some(cutter) = cutter else { return Some(frame) };
     if !frame.is_partial() && !cutter.is_right() {
         context.drop_frame(port, vrf, frame, DropReason::BadTransportChecksum);
-        return Ok(());
+        return None;
     }
     pieces(context, cutter, port, vrf, |context, frame, _| each(context, frame));
     context.state.frames.free(frame);
-    Ok(())
+    None
 }
 
 /// Makes the segments.

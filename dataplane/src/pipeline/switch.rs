@@ -250,10 +250,10 @@ fn to_port(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, port:
         context.send(port, bridge.vrf, frame);
         return;
     }
-    let segmented = segment::segment_frame(context, (from, bridge.vrf), frame, most, |context, piece| {
+    let whole = segment::segment_frame(context, (from, bridge.vrf), frame, most, |context, piece| {
         context.send(port, bridge.vrf, piece);
     });
-    if let Err(frame) = segmented {
+    if let Some(frame) = whole {
         context.drop_frame(from, bridge.vrf, frame, DropReason::TooBig);
     }
 }
