@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) spin: Option<u64>,
     pub(super) frames: Option<u64>,
     pub(super) frame_size: Option<u64>,
+    pub(super) large_frames: Option<u64>,
     pub(super) access_rings: Option<u64>,
     pub(super) uplink_rings: Option<u64>,
     pub(super) flows: Option<u64>,

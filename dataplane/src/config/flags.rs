@@ -48,10 +48,13 @@ pub struct Flags {
     /// Frames of packet memory; each port needs some 500 [default: 65536]
     #[arg(long, value_name = "N")]
     pub frames: Option<u64>,
-    /// Bytes of each frame, a power of two; it limits the MTU to 256 less [default: 2048]
+    /// Bytes of each frame, a power of two; without large frames it limits the MTU to 256 less [default: 2048]
     #[arg(long, value_name = "BYTES")]
     pub frame_size: Option<u64>,
-    /// Size of the rings of each queue of a workload's port, a power of two [default: 256]
+    /// Frames for packets larger than the others hold, of up to 64 KiB; 0: such packets cannot be received [default: 512]
+    #[arg(long, value_name = "N")]
+    pub large_frames: Option<u64>,
+    /// Size of the rings of each queue of a workload's port, a power of two [default: 2048 to receive, 256 to send]
     #[arg(long, value_name = "N")]
     pub access_rings: Option<u64>,
     /// Size of the rings of each queue of an uplink, a power of two [default: 2048]

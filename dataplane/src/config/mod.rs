@@ -39,6 +39,12 @@ pub const DEFAULT_LISTEN: &str = "/run/vrouter/vrouterd.sock";
 /// port on top: more frames than needed are not free.
 const DEFAULT_FRAMES: u64 = 64 << 10;
 
+/// Large frames when nothing else is said: 33 MiB. They are needed only while a packet is carried, a batch at a time.
+const DEFAULT_LARGE_FRAMES: u64 = 512;
+
+/// Most large frames: as much memory as all others may take.
+const MAX_LARGE_FRAMES: u64 = 1 << 20;
+
 /// Most bytes of packet memory.
 const MAX_MEMORY: u64 = 64 << 30;
 
@@ -83,6 +89,8 @@ pub struct Config {
     pub frames: u32,
     /// Bytes of each frame.
     pub frame_size: u16,
+    /// Frames for packets larger than others hold.
+    pub large_frames: u32,
     /// Ring sizes of workloads' ports.
     pub access_rings: RingSizes,
     /// Flow pairs that fit.
@@ -114,6 +122,7 @@ impl Config {
             Given::choose("frames", flags.frames, file.frames, path),
             Given::choose("frame-size", flags.frame_size, file.frame_size, path),
         )?;
+        let large_frames = Given::choose("large-frames", flags.large_frames, file.large_frames, path);
         let flows = Given::choose("flows", flags.flows, file.flows, path);
         let vrf_flows = Given::choose("vrf-flows", flags.vrf_flows, file.vrf_flows, path);
         let rings = |name, flag, file, default| rings(Given::choose(name, flag, file, path), default);
@@ -142,6 +151,7 @@ impl Config {
             polling: polling(poll, spin)?,
             frames,
             frame_size,
+            large_frames: Given::within(large_frames, 0..=MAX_LARGE_FRAMES, DEFAULT_LARGE_FRAMES)? as u32,
             access_rings,
             flows: Given::within(flows, 1024..=1 << 27, 1 << 20)? as usize,
             vrf_flows: Given::within(vrf_flows, 1..=u32::MAX.into(), u32::MAX.into())? as u32,
@@ -167,6 +177,7 @@ impl Config {
             },
             frames: self.frames,
             frame_size: self.frame_size,
+            large_frames: self.large_frames,
             access_rings: self.access_rings,
             pinning: Pinning {
                 cpus: self.cpus,

@@ -73,6 +73,8 @@ fn the_command_line_says_it_all() {
         "4096",
         "--frame-size",
         "4096",
+        "--large-frames",
+        "32",
         "--access-rings",
         "64",
         "--uplink-rings",
@@ -103,7 +105,7 @@ fn the_command_line_says_it_all() {
     assert_eq!((config.workers, &config.cpus[..]), (3, &[0, 2, 3][..]));
     assert_eq!(config.polling, Polling::Busy);
     assert_eq!((config.frames, config.frame_size, config.flows), (4096, 4096, 2048));
-    assert_eq!(config.access_rings.fill, 64);
+    assert_eq!((config.large_frames, config.access_rings.fill), (32, 64));
     assert_eq!(
         (
             config.flow_timeouts.established,
@@ -257,6 +259,7 @@ fn numbers_out_of_range_are_told_with_the_range() {
         ),
         (&["--frames", "33554433"], "to 33554432"),
         (&["--frames", "4194304", "--frame-size", "32768"], "to 2097152"),
+        (&["--large-frames", "1048577"], "to 1048576"),
         (&["--frame-size", "1000"], "give 2048, 4096"),
         (&["--frame-size", "65536"], "give 2048, 4096"),
         (

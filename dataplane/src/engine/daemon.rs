@@ -39,6 +39,8 @@ pub struct DaemonSettings {
     pub frames: u32,
     /// Bytes of each frame.
     pub frame_size: u16,
+    /// Frames for packets larger than others hold.
+    pub large_frames: u32,
     /// Ring sizes of workloads' ports.
     pub access_rings: RingSizes,
     /// How workers run.
@@ -92,7 +94,7 @@ pub enum DaemonError {
 /// Why it could not start, or had to end.
 pub fn run(settings: DaemonSettings) -> Result<(), DaemonError> {
     let clock = Monotonic::start();
-    let pool = FramePool::new(settings.frames, settings.frame_size)?;
+    let pool = FramePool::with_large(settings.frames, settings.frame_size, settings.large_frames)?;
     let interfaces = Interfaces::new(&pool, settings.access_rings).map_err(DaemonError::AfXdp)?;
     let (mut uplinks, mut controls) = (Vec::new(), Vec::new());
     for (index, uplink) in settings.uplinks.iter().enumerate() {

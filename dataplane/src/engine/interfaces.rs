@@ -78,15 +78,15 @@ impl Interfaces {
 impl Interfaces {
     /// A port without frames to receive into would be deaf: rather refuse it, and leave the others theirs.
     fn check_room(&self) -> Result<(), Refusal> {
-        let (free, wanted) = (self.pool.free(), self.rings.fill as usize + FRAMES_IN_FLIGHT);
+        let at_first = self.rings.first_fill();
+        let (free, wanted) = (self.pool.free(), at_first as usize + FRAMES_IN_FLIGHT);
         if free >= wanted {
             return Ok(());
         }
         let total = self.pool.total();
         let message = format!(
-            "{free} of {total} frames are free, and one more port wants {}, with {FRAMES_IN_FLIGHT} left over for packets on \
-             their way: start vrouterd with more --frames or smaller --access-rings",
-            self.rings.fill
+            "{free} of {total} frames are free, and one more port wants {at_first}, with {FRAMES_IN_FLIGHT} left over for packets \
+             on their way: start vrouterd with more --frames or smaller --access-rings"
         );
         Err(Refusal::exhausted("port", message))
     }

@@ -246,6 +246,24 @@ impl Frame {
         }
     }
 
+    /// Adds bytes behind the packet.
+    ///
+    /// # Errors
+    /// [`NoRoom`] when the tailroom is smaller; the frame is unchanged then.
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
+        let (len, available) = (self.len(), self.tailroom());
+        if bytes.len() > available {
+            return Err(NoRoom {
+                wanted: bytes.len(),
+                available,
+            });
+        }
+        self.len += bytes.len() as u32;
+        self.data_mut()[len..].copy_from_slice(bytes);
+        Ok(())
+    }
+
     /// Replaces the packet by a copy of `packet`, with the usual headroom in front.
     ///
     /// # Errors

@@ -204,6 +204,12 @@ impl FramePool {
         self.depot.len() + cached
     }
 
+    /// Less than a quarter of all frames is in the depot.
+    #[inline]
+    pub fn is_scarce(&self) -> bool {
+        self.depot.len() < self.total as usize / 4
+    }
+
     /// Start and length of the region, to register it with the kernel.
     pub fn memory(&self) -> (NonNull<u8>, usize) {
         (self.region.base, self.region.layout.size())

@@ -13,7 +13,7 @@
 //! This room stands on libxdp-sys and not on xsk-rs: that one hides the addresses of descriptors, and encapsulation in place
 //! has to move a frame's start. What is in the frames is none of this room's business, except to the steering program.
 //!
-//! Unsafe code is in `ring` (shared memory), `ledger` (who owns a chunk), `umem`, `socket`, `interface`, `multicast`, `link` and
+//! Unsafe code is in `ring` (shared memory), `ledger` (who owns a chunk), `umem`, `socket`, `whole`, `interface`, `multicast`, `link` and
 //! `refusal` (system calls); all else is built on what these say in safe terms.
 //!
 //! What it takes: CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; CAP_IPC_LOCK or a limit of locked memory that holds the pool; Linux 5.18.
@@ -23,12 +23,15 @@
 //! `xp_create_and_assign_umem`). A hundred ports over 65,536 frames are 800 MiB that no tool shows as ours: make pools no
 //! larger than needed.
 //!
-//! A word on veth: native XDP at the host's end makes the container send segments of the MTU's size. Its packets come with
+//! A word on veth: native XDP at the host's end makes the container send segments of the MTU's size, so whoever wants few and large
+//! ones gives both ends a large MTU. What is larger than a chunk is received in parts, put together in a large frame (`gather`),
+//! and sent by a packet socket (`whole`). A container's packets come with
 //! checksums that are summed over the pseudo header only, and AF_XDP does not say so. An 802.1Q tag that the container's
 //! stack leaves to the device ("tx-vlan-offload") never reaches an XDP program; switch that off in the container to send tags.
 
 mod attempt;
 mod error;
+mod gather;
 mod interface;
 mod ledger;
 mod link;
@@ -41,6 +44,7 @@ mod refusal;
 mod ring;
 mod socket;
 mod umem;
+mod whole;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -55,9 +59,10 @@ pub use program::UplinkControl;
 use program::{Kind, Program};
 use queue::XdpQueue;
 use umem::Umem;
+use whole::WholeSender;
 
 use super::Queue;
-use crate::packet::{FramePool, frame::HEADROOM};
+use crate::packet::FramePool;
 
 /// Bytes of a frame that are not counted in the MTU: an Ethernet header with one VLAN tag.
 const LINK_HEADER: u32 = 18;
@@ -219,7 +224,12 @@ impl AfXdp {
         let mut boxes: Vec<Box<dyn Queue>> = Vec::with_capacity(opened.sockets.len());
         let slots = program.slots()?;
         for (number, socket) in opened.sockets.into_iter().enumerate() {
-            let mut queue = XdpQueue::new(socket, sizes.fill, &mut frames);
+            let whole = self.whole_sender(&interface)?;
+            let least = match kind {
+                Kind::Access => sizes.first_fill(),
+                Kind::Steer => sizes.fill,
+            };
+            let mut queue = XdpQueue::new(socket, (least, sizes.fill), whole, &mut frames);
             queue.start(slots.clone(), number as u32)?;
             boxes.push(Box::new(queue));
         }
@@ -257,9 +267,30 @@ impl AfXdp {
         })
     }
 
+    /// What sends packets larger than a chunk, if there can be any.
+    fn whole_sender(&self, interface: &Interface) -> Result<Option<WholeSender>, OpenError> {
+        if !self.umem.takes_large() {
+            return Ok(None);
+        }
+        let sender = WholeSender::new(interface.index);
+        sender
+            .map(Some)
+            .map_err(|e| OpenError::from_call("open a packet socket", &interface.name, e))
+    }
+
+    /// Largest MTU of an interface whose frames can be received.
+    pub fn max_mtu(&self) -> u32 {
+        let pool = self.umem.pool();
+        let max = if self.umem.takes_large() {
+            pool.max_large_packet().min(usize::from(u16::MAX))
+        } else {
+            pool.max_packet()
+        };
+        max as u32 - LINK_HEADER
+    }
+
     fn check_mtu(&self, name: &str, mtu: u32) -> Result<(), OpenError> {
-        let chunk = self.umem.pool().chunk();
-        let max_mtu = u32::from(chunk - HEADROOM) - LINK_HEADER;
+        let (chunk, max_mtu) = (self.umem.pool().chunk(), self.max_mtu());
         if mtu > max_mtu {
             return Err(OpenError::MtuTooLarge {
                 name: name.into(),

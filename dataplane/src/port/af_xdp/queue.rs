@@ -5,7 +5,14 @@ use std::{os::fd::RawFd, sync::Arc, thread, time::Duration};
 use libbpf_rs::MapHandle;
 use libxdp_sys::xdp_desc;
 
-use super::{error::OpenError, ledger::Ledger, program::Slot, socket::Socket};
+use super::{
+    error::OpenError,
+    gather::{Gather, Gathered},
+    ledger::Ledger,
+    program::Slot,
+    socket::{Socket, XDP_PKT_CONTD},
+    whole::WholeSender,
+};
 use crate::{
     packet::{Frame, FrameCache},
     port::{Queue, Received},
@@ -31,8 +38,12 @@ pub(super) struct XdpQueue {
     slot: Option<Slot>,
     socket: Socket,
     ledger: Ledger,
-    /// Frames that the kernel may have at most, to receive into.
-    fill_size: u32,
+    /// Sends packets larger than a chunk, where there can be any.
+    whole: Option<WholeSender>,
+    /// The packet in parts that has not come to its end.
+    gather: Gather,
+    /// Frames that the kernel may have, to receive into.
+    appetite: Appetite,
     /// Frames that the kernel has to receive into.
     receiving: u32,
     /// Frames that the kernel has to send.
@@ -40,20 +51,74 @@ pub(super) struct XdpQueue {
     /// Flushes since one got anything done.
     fruitless: u32,
     transmit_lost: u64,
+    /// Packets in parts for which there was no large frame.
+    gather_lost: u64,
+}
+
+/// How many frames the kernel gets to receive into: few while little comes in, so that a thousand quiet ports share one pool, and as many as
+/// the ring holds for a port that uses them up.
+#[derive(Debug)]
+struct Appetite {
+    now: u32,
+    least: u32,
+    most: u32,
+    /// Least frames that the kernel had left at any look since the last review.
+    left: u32,
+    looks: u32,
+}
+
+/// Looks after which a port gets fewer frames if it has used few.
+const REVIEW: u32 = 4096;
+
+impl Appetite {
+    fn new(least: u32, most: u32) -> Self {
+        Self {
+            now: least,
+            least,
+            most,
+            left: u32::MAX,
+            looks: 0,
+        }
+    }
+
+    /// Looks at how many frames the kernel has left. `scarce`: others need them, too.
+    #[inline]
+    fn look(&mut self, left: u32, scarce: impl FnOnce() -> bool) {
+        self.left = self.left.min(left);
+        self.looks += 1;
+        if left < self.now / 2 && self.now < self.most {
+            if !scarce() {
+                self.now = (self.now * 2).min(self.most);
+            }
+        } else if self.looks >= REVIEW {
+            if self.left > self.now - self.now / 4 {
+                self.now = (self.now / 2).max(self.least);
+            }
+            (self.left, self.looks) = (u32::MAX, 0);
+        }
+    }
 }
 
 impl XdpQueue {
-    /// Takes over a socket and gives the kernel its first empty frames.
-    pub(super) fn new(socket: Socket, fill_size: u32, frames: &mut FrameCache) -> Self {
+    /// Takes over a socket and gives the kernel its first empty frames, from `least` to `most` at any time.
+    pub(super) fn new(
+        socket: Socket,
+        (least, most): (u32, u32),
+        whole: Option<WholeSender>,
+        frames: &mut FrameCache,
+    ) -> Self {
         let mut queue = Self {
             slot: None,
             socket,
             ledger: Ledger::new(frames.pool().clone()),
-            fill_size,
+            whole,
+            gather: Gather::default(),
+            appetite: Appetite::new(least, most),
             receiving: 0,
             sending: 0,
             fruitless: 0,
             transmit_lost: 0,
+            gather_lost: 0,
         };
         queue.fill(frames);
         queue
@@ -67,7 +132,7 @@ impl XdpQueue {
 
     /// Gives the kernel empty frames until it has its share.
     fn fill(&mut self, frames: &mut FrameCache) {
-        let missing = self.fill_size.saturating_sub(self.receiving);
+        let missing = self.appetite.now.saturating_sub(self.receiving);
         let room = self.socket.fill.room(missing).min(missing);
         for _ in 0..room {
             let Some(frame) = frames.take() else { break };
@@ -129,17 +194,22 @@ impl XdpQueue {
         progress
     }
 
-    /// Puts as many frames into the transmit ring as it has room for.
+    /// Puts as many frames into the transmit ring as it has room for, in order; what is larger than a chunk is sent at once.
     fn post(&mut self, frames: &mut FrameCache, from: &mut Vec<Frame>) {
         let wanted = u32::try_from(from.len()).unwrap_or(u32::MAX);
         let room = self.socket.tx.room(wanted).min(wanted) as usize;
-        for frame in from.drain(..room) {
+        for mut frame in from.drain(..room) {
             let length = frame.len();
             if length < MIN_FRAME {
                 frames.free(frame);
                 self.transmit_lost += 1;
                 continue;
             }
+            if frame.is_large() {
+                self.send_whole(frames, frame);
+                continue;
+            }
+            frame.complete();
             match self.ledger.lend(frame) {
                 Ok(addr) => {
                     self.socket.tx.push(xdp_desc {
@@ -157,6 +227,38 @@ impl XdpQueue {
         }
         self.socket.tx.submit();
     }
+
+    /// Sends a frame that is larger than a chunk, behind what is in the ring.
+    fn send_whole(&mut self, frames: &mut FrameCache, frame: Frame) {
+        self.socket.tx.submit();
+        self.kick();
+        let sent = self.whole.as_ref().is_some_and(|whole| whole.send(&frame).is_ok());
+        self.transmit_lost += u64::from(!sent);
+        frames.free(frame);
+    }
+
+    /// Takes one received descriptor; gives a frame when it ends one.
+    #[inline]
+    fn accept(&mut self, frames: &mut FrameCache, descriptor: &xdp_desc) -> Option<Frame> {
+        let mut frame = self.ledger.take_back(descriptor.addr)?;
+        self.receiving = self.receiving.saturating_sub(1);
+        if frame.place(frame.start(), descriptor.len as usize).is_err() {
+            frames.free(frame);
+            return None;
+        }
+        let goes_on = descriptor.options & XDP_PKT_CONTD != 0;
+        if !goes_on && self.gather.is_idle() {
+            return Some(frame);
+        }
+        match self.gather.add(frames, frame, goes_on) {
+            Gathered::Whole(frame) => Some(frame),
+            Gathered::NotYet => None,
+            Gathered::Lost => {
+                self.gather_lost += 1;
+                None
+            }
+        }
+    }
 }
 
 impl Queue for XdpQueue {
@@ -164,24 +266,20 @@ impl Queue for XdpQueue {
         let available = self.socket.rx.look() as usize;
         let mut received = Received::default();
         if available > 0 {
-            for _ in 0..available.min(max) {
+            while received.frames < max {
                 let Some(descriptor) = self.socket.rx.pop() else { break };
-                let Some(mut frame) = self.ledger.take_back(descriptor.addr) else {
-                    continue;
-                };
-                self.receiving = self.receiving.saturating_sub(1);
-                let length = descriptor.len as usize;
-                if frame.place(frame.start(), length).is_ok() {
+                if let Some(frame) = self.accept(frames, &descriptor) {
                     into.push(frame);
                     received.frames += 1;
-                } else {
-                    frames.free(frame);
                 }
             }
             self.socket.rx.release();
-            received.more = available > max;
+            received.more = received.frames == max;
+            let pool = frames.pool();
+            self.appetite.look(self.receiving, || pool.is_scarce());
         }
-        if self.fill_size - self.receiving.min(self.fill_size) >= TOP_UP.min(self.fill_size / 4).max(1) {
+        let full = self.appetite.now;
+        if full.saturating_sub(self.receiving) >= TOP_UP.min(full / 4).max(1) {
             self.fill(frames);
         }
         received
@@ -232,7 +330,7 @@ impl Queue for XdpQueue {
     /// times the fill ring was found empty, counts attempts: in copy mode of frames already counted, else of no frame.
     fn receive_lost(&self) -> u64 {
         let statistics = self.socket.statistics();
-        statistics.rx_dropped + statistics.rx_ring_full
+        statistics.rx_dropped + statistics.rx_ring_full + self.gather_lost
     }
 
     fn transmit_lost(&self) -> u64 {
@@ -252,8 +350,10 @@ impl Queue for XdpQueue {
             slot,
             socket,
             mut ledger,
+            mut gather,
             ..
         } = *self;
+        gather.close(frames);
         drop(slot);
         drop(socket);
         ledger.reclaim(frames);

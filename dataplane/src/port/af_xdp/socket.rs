@@ -26,6 +26,12 @@ use super::{
 /// Descriptors that one kick may send in copy mode (`XDP_MAX_TX_SKB_BUDGET`, Linux 6.17; 32 before). Not in libxdp's headers.
 const XDP_MAX_TX_SKB_BUDGET: u32 = 9;
 
+/// Frames larger than a chunk come and go as several descriptors (Linux 6.6). Not in libxdp's headers.
+const XDP_USE_SG: u32 = 1 << 4;
+
+/// Option of a descriptor: the frame goes on in the next one.
+pub(super) const XDP_PKT_CONTD: u32 = 1;
+
 /// Bytes that a frame on its way counts against the socket's send buffer, with the kernel's overhead, at most.
 const SEND_BUFFER_PER_FRAME: u32 = 8192;
 
@@ -34,6 +40,8 @@ const SEND_BUFFER_PER_FRAME: u32 = 8192;
 pub(super) enum Bind<'a> {
     /// What was registered with the socket itself, copied to and from.
     OwnCopy,
+    /// As `OwnCopy`, with frames larger than a chunk.
+    OwnCopyLarge,
     /// What was registered with the socket itself, accessed by the NIC.
     OwnZeroCopy,
     /// What was registered with another socket, in that one's mode.
@@ -123,6 +131,7 @@ pub(super) fn set_ring_sizes(
 pub(super) fn bind(socket: BorrowedFd<'_>, ifindex: u32, queue: u32, memory: Bind<'_>) -> io::Result<()> {
     let (flags, shared) = match memory {
         Bind::OwnCopy => (XDP_COPY | XDP_USE_NEED_WAKEUP, 0),
+        Bind::OwnCopyLarge => (XDP_COPY | XDP_USE_NEED_WAKEUP | XDP_USE_SG, 0),
         Bind::OwnZeroCopy => (XDP_ZEROCOPY | XDP_USE_NEED_WAKEUP, 0),
         Bind::Shared(other) => (XDP_SHARED_UMEM, other.as_raw_fd() as u32),
     };

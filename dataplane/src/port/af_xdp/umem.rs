@@ -29,6 +29,8 @@ use crate::packet::FramePool;
 pub(super) struct Umem {
     pool: Arc<FramePool>,
     anchor: OwnedFd,
+    /// Frames may be larger than a chunk.
+    takes_large: bool,
 }
 
 impl Umem {
@@ -37,12 +39,21 @@ impl Umem {
         if pool.chunk() > MAX_UMEM_CHUNK {
             return Err(OpenError::Chunk { chunk: pool.chunk() });
         }
-        let anchor = match in_private_namespace(|| anchor(&pool)) {
+        let (anchor, takes_large) = match in_private_namespace(|| anchor(&pool)) {
             Some(done) => done?,
             // Not permitted to make a namespace: the loopback of this one, which one process at a time can have.
             None => anchor(&pool)?,
         };
-        Ok(Self { pool, anchor })
+        Ok(Self {
+            pool,
+            anchor,
+            takes_large,
+        })
+    }
+
+    /// Frames larger than a chunk are received, up to the pool's large frames.
+    pub(super) fn takes_large(&self) -> bool {
+        self.takes_large
     }
 
     /// The pool that was registered.
@@ -56,17 +67,27 @@ impl Umem {
     }
 }
 
-fn anchor(pool: &FramePool) -> Result<OwnedFd, OpenError> {
+/// The socket, and whether those that share its memory receive frames larger than a chunk.
+fn anchor(pool: &FramePool) -> Result<(OwnedFd, bool), OpenError> {
     const LOOPBACK: &str = "lo";
     let failed = |doing, source| OpenError::from_call(doing, LOOPBACK, source);
     let ifindex = super::interface::index_of(LOOPBACK).map_err(|e| failed("find the loopback interface", e))?;
-    while_busy(|| {
-        let socket = new_socket(LOOPBACK)?;
-        register(socket.as_fd(), pool)?;
-        socket::set_ring_sizes(socket.as_fd(), 2, 2, Some(2), None).map_err(|e| failed("set up rings", e))?;
-        socket::bind(socket.as_fd(), ifindex, 0, Bind::OwnCopy).map_err(|e| OpenError::from_bind(LOOPBACK, 0, e))?;
-        Ok(socket)
-    })
+    let bound = |memory| {
+        while_busy(|| {
+            let socket = new_socket(LOOPBACK)?;
+            register(socket.as_fd(), pool)?;
+            socket::set_ring_sizes(socket.as_fd(), 2, 2, Some(2), None).map_err(|e| failed("set up rings", e))?;
+            socket::bind(socket.as_fd(), ifindex, 0, memory).map_err(|e| OpenError::from_bind(LOOPBACK, 0, e))?;
+            Ok(socket)
+        })
+    };
+    if pool.large() > 0
+        && let Ok(socket) = bound(Bind::OwnCopyLarge)
+    {
+        return Ok((socket, true));
+    }
+    // An older kernel knows nothing of them.
+    Ok((bound(Bind::OwnCopy)?, false))
 }
 
 /// Tries for as long as the queue is busy, and patience lasts: the kernel frees a queue some milliseconds after its socket was

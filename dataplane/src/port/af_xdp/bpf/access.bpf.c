@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // For an interface that belongs to vrouter alone, such as the host's end of a container's veth: every frame goes to the
-// socket of the queue it came in by. While no socket is there, nothing passes.
+// socket of the queue it came in by. While no socket is there, nothing passes. Frames may be larger than a page.
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>
@@ -14,7 +14,7 @@ struct {
 	__type(value, __u32);
 } sockets SEC(".maps");
 
-SEC("xdp")
+SEC("xdp.frags")
 int vrouter_access(struct xdp_md *context)
 {
 	return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_DROP);

@@ -229,7 +229,7 @@ static __always_inline int from_ipv6(struct xdp_md *context, struct ipv6hdr *ip,
 	return XDP_PASS;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int vrouter_steer(struct xdp_md *context)
 {
 	void *start = (void *)(long)context->data;

@@ -1,0 +1,117 @@
+//! Sends packets that are larger than a chunk, as one piece each, by a packet socket.
+//!
+//! AF_XDP could send them in parts only, each in a chunk of its own. A packet socket takes them from where they are, and says to the kernel
+//! which checksum is still open (`PACKET_VNET_HDR`), so a receiver on this host trusts it and nobody sums 60 KB twice. The queueing
+//! discipline is passed by, as it is by AF_XDP.
+#![allow(unsafe_code)]
+
+use std::{
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    ptr,
+};
+
+use crate::packet::Frame;
+
+/// `struct virtio_net_hdr` of `linux/virtio_net.h`.
+#[repr(C)]
+#[derive(Default)]
+struct VirtioNetHeader {
+    flags: u8,
+    gso_type: u8,
+    header_length: u16,
+    gso_size: u16,
+    checksum_start: u16,
+    checksum_offset: u16,
+}
+
+/// Flag: sum from `checksum_start` on and put the result at `checksum_offset` behind it.
+const NEEDS_CHECKSUM: u8 = 1;
+
+/// Bytes of packets that may be on their way to receivers.
+const SEND_BUFFER: libc::c_int = 64 << 20;
+
+/// A packet socket that sends by one interface.
+#[derive(Debug)]
+pub(super) struct WholeSender {
+    socket: OwnedFd,
+}
+
+impl WholeSender {
+    /// For the interface of this index in the thread's network namespace.
+    pub(super) fn new(ifindex: u32) -> io::Result<Self> {
+        // SAFETY: a plain call; the descriptor is new and ours. Of protocol 0 it receives nothing.
+        let socket = unsafe {
+            let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+            match libc::socket(libc::AF_PACKET, kind, 0) {
+                -1 => return Err(io::Error::last_os_error()),
+                fd => OwnedFd::from_raw_fd(fd),
+            }
+        };
+        let sender = Self { socket };
+        sender.set(libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
+        sender.set(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
+        // The default holds three packets or so. A lesser permission does without.
+        let _ = sender.set(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, SEND_BUFFER);
+        // SAFETY: all zero is a valid value of this plain C struct.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as libc::c_ushort;
+        address.sll_ifindex = ifindex as libc::c_int;
+        // SAFETY: the address is valid for its own size.
+        let bound = unsafe {
+            libc::bind(
+                sender.socket.as_raw_fd(),
+                ptr::from_ref(&address).cast(),
+                size_of_val(&address) as libc::socklen_t,
+            )
+        };
+        match bound {
+            0 => Ok(sender),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    fn set(&self, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+        // SAFETY: these options take a C int.
+        let status = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                level,
+                option,
+                ptr::from_ref(&value).cast(),
+                size_of_val(&value) as libc::socklen_t,
+            )
+        };
+        match status {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Sends a packet now; never waits.
+    pub(super) fn send(&self, frame: &Frame) -> io::Result<()> {
+        let mut header = VirtioNetHeader::default();
+        if let Some(partial) = frame.partial() {
+            header.flags = NEEDS_CHECKSUM;
+            header.checksum_start = partial.l4 as u16;
+            header.checksum_offset = partial.field as u16;
+        }
+        let data = frame.data();
+        let parts = [
+            libc::iovec {
+                iov_base: ptr::from_mut(&mut header).cast(),
+                iov_len: size_of_val(&header),
+            },
+            libc::iovec {
+                iov_base: data.as_ptr().cast_mut().cast(),
+                iov_len: data.len(),
+            },
+        ];
+        // SAFETY: both parts live through the call, which reads them only.
+        let sent = unsafe { libc::writev(self.socket.as_raw_fd(), parts.as_ptr(), parts.len() as libc::c_int) };
+        match sent {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+}
