@@ -13,7 +13,7 @@ fn two_peers_are_measured_side_by_side() -> Result<()> {
         let (json, results) = (t.state().join("peers.json"), t.state().join("RESULTS.md"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_bench-peers"));
         command.env("VROUTER_BIN_DIR", daemon::binaries()?);
-        command.args(["--quick", "--only", "tcp,latency/bridge,vrouter"]);
+        command.args(["--quick", "--only", "tcp,rate,latency/bridge,vrouter"]);
         command.arg("--json").arg(&json).arg("--results").arg(&results);
         let child = command
             .stdout(std::process::Stdio::piped())
@@ -32,7 +32,7 @@ fn two_peers_are_measured_side_by_side() -> Result<()> {
                 .with_context(|| format!("no {name}"))
         };
         for peer in ["bridge", "vrouter"] {
-            for what in ["tcp_1.throughput", "latency.p50", "latency.p99.9"] {
+            for what in ["tcp_1.throughput", "rate_1.received", "latency.p50", "latency.p99.9"] {
                 let line = line(&format!("{peer}.{what}"))?;
                 ensure!(line["value"].as_f64().is_some_and(|value| value > 0.0), "{line}");
             }

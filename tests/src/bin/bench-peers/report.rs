@@ -181,6 +181,9 @@ impl Report {
             text.push_str(&format!("### {}\n\n", capital(setting.title())));
             // Cases of one measure stand together, in the order in which they were measured.
             cases.sort_by_key(|(measure, _)| Measure::ALL.iter().position(|m| m == measure));
+            if let Some(summary) = self.summary(setting, &cases) {
+                text.push_str(&format!("{summary}\n"));
+            }
             for (_, case) in cases {
                 let entries: Vec<&Entry> = self.entries.iter().filter(here).filter(|e| e.case == case).collect();
                 text.push_str(&format!("`{case}`\n\n{}\n", self.table(&entries)));
@@ -188,6 +191,30 @@ impl Report {
         }
         text.push_str(&self.remarks(measures));
         text
+    }
+
+    /// All cases of a setting at a glance: how many times better vrouter is than each other peer in what matters most.
+    fn summary(&self, setting: Setting, cases: &[(Measure, &str)]) -> Option<String> {
+        let find = |peer: &Peer, case: &str| self.entries.iter().find(|e| e.peer.name == peer.name && e.case == case);
+        let here = || {
+            let peers = peers::ALL.iter().filter(|peer| peer.setting == setting);
+            peers.filter(|peer| cases.iter().any(|(_, case)| find(peer, case).is_some()))
+        };
+        let ours = here().find(|peer| peer.ours)?;
+        let mut rows = vec![vec![format!("{} is better by", ours.name)]];
+        rows.iter_mut()
+            .for_each(|head| head.extend(cases.iter().map(|(_, case)| (*case).to_owned())));
+        for peer in here().filter(|peer| peer.name != ours.name) {
+            let ratio = |case: &str| {
+                let (ours, theirs) = (find(ours, case)?, find(peer, case)?);
+                let metric = *ours.metrics().first()?;
+                metric.advantage(ours.median(metric)?, theirs.median(metric)?)
+            };
+            let mut row = vec![format!("than {}", peer.name)];
+            row.extend(cases.iter().map(|(_, case)| ratio(case).map(short).unwrap_or_default()));
+            rows.push(row);
+        }
+        (rows.len() > 1).then(|| aligned(&rows))
     }
 
     fn table(&self, entries: &[&Entry]) -> String {
@@ -476,6 +503,9 @@ mod tests {
         line("| bridge", "10.0 to 30.0");
         line("| bridge", "0.250 |");
         line("| bridge", "2.00 / 0.500");
+        line("| vrouter is better by", "tcp_1 | latency |");
+        line("| than bridge", "0.250 |    2.00 |");
+        line("| than vrouter-busy", "|         |");
         line("| vrouter ", "90 / 50 !");
         line("- **ovs** SKIPPED", "Open vSwitch");
         line("- **vrouter-busy** `latency` FAILED", "no answer");
