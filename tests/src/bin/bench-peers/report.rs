@@ -171,7 +171,8 @@ impl Report {
             let here = |e: &&Entry| e.peer.setting == setting && measures.contains(&e.measure);
             let mut cases: Vec<(Measure, &str)> = Vec::new();
             for entry in self.entries.iter().filter(here) {
-                if !cases.contains(&(entry.measure, entry.case.as_str())) {
+                let has_figures = !entry.readings.is_empty();
+                if has_figures && !cases.contains(&(entry.measure, entry.case.as_str())) {
                     cases.push((entry.measure, &entry.case));
                 }
             }
@@ -469,6 +470,12 @@ mod tests {
             "latency",
             Err("no answer\nmore".to_owned()),
         );
+        report.add(
+            peer("veth"),
+            Measure::Connect,
+            "connect",
+            Err("it was never made".to_owned()),
+        );
         report.skip(peer("ovs"), "Open vSwitch");
         report
     }
@@ -488,6 +495,7 @@ mod tests {
         );
         assert_eq!(find("vrouter.tcp_1.throughput")["vrouter_is_better_by"], json!({}));
         assert_eq!(json["failures"][0]["peer"], "vrouter-busy");
+        assert_eq!(json["failures"][1]["why"], "it was never made");
         assert_eq!(json["skipped"][0]["peer"], "ovs");
     }
 
@@ -510,7 +518,9 @@ mod tests {
         line("- **ovs** SKIPPED", "Open vSwitch");
         line("- **vrouter-busy** `latency` FAILED", "no answer");
         line("- `!` DOUBTFUL: during 1 of 6", "");
-        assert_eq!(report.failures(), 1);
+        line("- **veth** `connect` FAILED", "it was never made");
+        assert!(!text.contains("\n`connect`"), "a table without figures:\n{text}");
+        assert_eq!(report.failures(), 2);
         assert!(report.has(Measure::Tcp) && !report.has(Measure::Rate));
     }
 
