@@ -23,7 +23,7 @@ define step
 @printf '\n==== %s\n' "$(1)"; start=$$SECONDS; $(2); printf '==== %s: ok, %d s\n' "$(1)" $$((SECONDS - start))
 endef
 
-.PHONY: help deps build build-e2e demo demo-clean test lint unit loom e2e fuzz bench bench-rooms bench-peers-build bench-peers bench-reconfigure clean-test
+.PHONY: help deps build build-e2e demo demo-clean test lint unit loom e2e fuzz bench bench-scale bench-rooms bench-peers-build bench-peers bench-reconfigure clean-test
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -90,7 +90,11 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS
 	fuzz/run.sh $(FUZZ_SECONDS)
 
 bench: ## The pipeline in memory against its targets: target/bench.json, bench/RESULTS.md (some minutes; root for loading routes)
+	cargo build --release -p vrouter-dataplane --bin vrouterd
 	cargo bench -p vrouter-bench --bench pipeline
+
+bench-scale: ## Curves over flows, routes, VRFs and workers: bench/RESULTS.md, bench/plots (some minutes)
+	cargo bench -p vrouter-bench --bench scale
 
 bench-rooms: ## Single parts by themselves: headers, flow table, routes, policies
 	cargo bench -p vrouter-bench --bench wire --bench flow --bench lpm --bench policy --bench address

@@ -85,6 +85,7 @@ pub(crate) struct Lane {
     to: MemoryPeer,
     frames: VecDeque<Frame>,
     generator: Generator,
+    shared: Arc<Shared>,
     way: Way,
     /// How far the clock is moved on for each packet, nanoseconds.
     pace: u64,
@@ -121,7 +122,12 @@ impl Lane {
         let begin = ticks::begin();
         let turn = self.worker.turn(&self.clock);
         let end = ticks::end();
-        assert_eq!((turn.received, turn.sent), (batch, batch), "received and sent");
+        assert_eq!(
+            (turn.received, turn.sent),
+            (batch, batch),
+            "received and sent; dropped: {:?}",
+            drops(&self.shared)
+        );
         self.drain(batch, look);
         (end - begin).saturating_sub(self.empty)
     }
@@ -220,11 +226,18 @@ pub(crate) enum Meets {
     /// Flows that are there: so many, answered or not. None where a label names the next hop.
     Known { flows: u32, answered: bool },
     /// None: each is the first of its flow. The clock is moved on so that about so many flows live, and as many end as begin.
-    New { alive: u32 },
+    New {
+        alive: u32,
+        /// How long a flow of theirs lives, nanoseconds.
+        lifetime: u64,
+    },
 }
 
 /// How long a flow without an answer lives, by the daemon's defaults.
-const UNREPLIED: u64 = 30 * SECOND;
+pub(crate) const UNREPLIED: u64 = 30 * SECOND;
+
+/// How long a flow that is not tracked lives, by the daemon's defaults.
+pub(crate) const UNTRACKED: u64 = 120 * SECOND;
 
 /// A dataplane whose workers are driven by hand.
 pub(crate) struct Bed {
@@ -273,6 +286,7 @@ impl Bed {
                     to: dataplane.take_peer(&to).expect("a port"),
                     frames: (0..FRAMES).map(|_| cache.take().expect("a free frame")).collect(),
                     generator: Generator::new(family, client, pattern, order, scene.wrapping()),
+                    shared: dataplane.shared.clone(),
                     way: scene.way,
                     pace: 0,
                     empty: scale.empty,
@@ -299,9 +313,9 @@ impl Bed {
                     lane.settle((flows / lanes) as usize);
                 }
             }
-            Meets::New { alive } => {
+            Meets::New { alive, lifetime } => {
                 for lane in &mut self.lanes {
-                    lane.pace = UNREPLIED / u64::from(alive / lanes);
+                    lane.pace = lifetime / u64::from(alive / lanes);
                     // Until flows end as they begin.
                     lane.run(u64::from(alive / lanes) * 5 / 2, BATCH);
                 }
@@ -338,7 +352,7 @@ impl Bed {
             (since.refused, since.uncached),
             (0, 0),
             "flows have room; dropped: {:?}",
-            self.drops()
+            drops(self.shared())
         );
         match self.meets {
             Meets::Known { .. } => assert_eq!(
@@ -355,7 +369,7 @@ impl Bed {
                 );
             }
         }
-        assert_eq!(self.drops(), [], "nothing is dropped");
+        assert_eq!(drops(self.shared()), [], "nothing is dropped");
         since
     }
 
@@ -372,20 +386,20 @@ impl Bed {
         sum
     }
 
-    fn drops(&self) -> Vec<(&'static str, u64)> {
-        let counters = || self.shared().counters.iter();
-        let of = |reason| {
-            counters()
-                .flat_map(|c| slots().map(|slot| c.port(slot).drops.get(reason)))
-                .sum::<u64>()
-        };
-        let reasons = DropReason::ALL.iter().map(|reason| (reason.name(), of(*reason)));
-        reasons.filter(|(_, count)| *count > 0).collect()
-    }
-
     fn shared(&self) -> &Arc<Shared> {
         &self.dataplane.shared
     }
+}
+
+fn drops(shared: &Shared) -> Vec<(&'static str, u64)> {
+    let counters = || shared.counters.iter();
+    let of = |reason| {
+        counters()
+            .flat_map(|c| slots().map(|slot| c.port(slot).drops.get(reason)))
+            .sum::<u64>()
+    };
+    let reasons = DropReason::ALL.iter().map(|reason| (reason.name(), of(*reason)));
+    reasons.filter(|(_, count)| *count > 0).collect()
 }
 
 fn slots() -> impl Iterator<Item = PortSlot> {

@@ -3,7 +3,7 @@
 use vrouter_bench::figures::table;
 
 use super::{
-    bed::{BATCH, Bed, Meets},
+    bed::{BATCH, Bed, Meets, UNREPLIED},
     lab::{Scene, Tunnel, Way, add_routes},
     packets::{Family, Order, Pattern},
 };
@@ -13,13 +13,19 @@ const FEW: u32 = 10_000;
 const MANY: u32 = 1_000_000;
 
 /// Flows that live while each packet makes a new one, of the 1,048,576 that there is room for.
-const ALIVE: u32 = 900_000;
+pub(crate) const ALIVE: u32 = 900_000;
 
 /// Different flows until one comes again, long after it has ended.
-const DIFFERENT: u32 = 1 << 26;
+pub(crate) const DIFFERENT: u32 = 1 << 26;
 
 /// Clients of new sessions; each has some 55 at a time.
 const CLIENTS: u32 = 1 << 14;
+
+/// New flows that keep state and get no answer.
+const NEW: Meets = Meets::New {
+    alive: ALIVE,
+    lifetime: UNREPLIED,
+};
 
 /// The bed that a figure is measured on, and the batch to use. `None`: it is no time per packet.
 pub(crate) fn bed(name: &str) -> Option<(Bed, usize)> {
@@ -40,7 +46,7 @@ pub(crate) fn bed(name: &str) -> Option<(Bed, usize)> {
         "policy_vxlan_encap_1m" => hits(scene(Way::Encapsulate(Tunnel::Vxlan)).with_policy(), MANY, true),
         "nat_hit_10k" => sources(family, FEW),
         "nat_hit_1m" => sources(family, MANY),
-        "flow_setup" => clients(&scene(Way::Local).with_policy(), Meets::New { alive: ALIVE }),
+        "flow_setup" => clients(&scene(Way::Local).with_policy(), NEW),
         "nat_setup" => new_sources(family),
         _ => return None,
     };
@@ -94,7 +100,7 @@ pub(crate) fn sources(family: Family, flows: u32) -> Bed {
 /// New sessions with translated sources.
 fn new_sources(family: Family) -> Bed {
     let scene = Scene::new(family, Way::Translate);
-    Bed::new(&scene, scene.build(), Meets::New { alive: ALIVE }, |_| {
+    Bed::new(&scene, scene.build(), NEW, |_| {
         let order = Order::Mixed { next: 0, of: 1 << 28 };
         (Pattern::NewSources(CLIENTS), order)
     })

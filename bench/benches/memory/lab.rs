@@ -330,10 +330,11 @@ pub(crate) fn add_routes(node: &mut MemoryDataplane, family: Family, count: usiz
     addresses
 }
 
-/// Distinct prefixes, with lengths roughly as in the Internet's tables, and an address in each. None of the lab's networks is among them, nor what is never routed.
+/// Distinct prefixes, with lengths roughly as in the Internet's tables, and a distinct address in each. None of the lab's networks is among them, nor what is never routed.
 pub(crate) fn random_prefixes(family: Family, count: usize) -> Vec<(IpPrefix, IpAddr)> {
     let mut random = Random(1);
-    let (mut seen, mut list) = (HashSet::with_capacity(count), Vec::with_capacity(count));
+    let (mut prefixes, mut addresses) = (HashSet::with_capacity(count), HashSet::with_capacity(count));
+    let mut list = Vec::with_capacity(count);
     while list.len() < count {
         let (address, length) = match family {
             Family::V4 => random_v4(&mut random),
@@ -341,7 +342,8 @@ pub(crate) fn random_prefixes(family: Family, count: usize) -> Vec<(IpPrefix, Ip
         };
         let Some(address) = address else { continue };
         let prefix = IpPrefix::containing(address, length).expect("in range");
-        if seen.insert(prefix) {
+        if !addresses.contains(&address) && prefixes.insert(prefix) {
+            addresses.insert(address);
             list.push((prefix, address));
         }
     }

@@ -10,6 +10,9 @@
 
 pub(crate) mod bed;
 pub(crate) mod cases;
+pub(crate) mod daemon;
+pub(crate) mod fresh;
 pub(crate) mod lab;
 pub(crate) mod packets;
+pub(crate) mod plot;
 pub(crate) mod statistics;

@@ -95,7 +95,7 @@ pub(crate) enum Pattern {
     Sources,
     /// So many clients (a power of two), each with port numbers that come up one after the other; one server.
     NewSources(u32),
-    /// One client, a destination each.
+    /// One client, a destination each; after the last, again with the next port number.
     Destinations(Vec<IpAddr>),
 }
 
@@ -108,12 +108,12 @@ impl Pattern {
         let (client, server, port) = match self {
             Self::Clients | Self::Answers => (n & 0xff, n >> 22, (n >> 8 & 0x3fff) as u16 + 1024),
             Self::Sources => (n >> 6, 0, (n & 63) as u16 + 10_048),
-            Self::NewSources(clients) => (n & (clients - 1), 0, (n / clients & 0x3fff) as u16 + 1024),
+            Self::NewSources(clients) => (n & (clients - 1), 0, ((n / clients) & 0x3fff) as u16 + 1024),
             Self::Destinations(list) => {
                 return Tuple {
                     source: family.address(Net::Clients, 10),
-                    destination: list[n as usize],
-                    ports: [4000, SERVICE],
+                    destination: list[n as usize % list.len()],
+                    ports: [1024u16.wrapping_add((n as usize / list.len()) as u16), SERVICE],
                 };
             }
         };
