@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use vrouter_fuzz::{TARGETS, inputs, pipeline, replay};
+use vrouter_fuzz::{TARGETS, coalesce, inputs, pipeline, replay};
 
 /// Runs the property of one target over its kept inputs.
 fn holds(name: &str) {
@@ -34,6 +34,13 @@ fn talk_on_the_underlay() {
 #[test]
 fn a_whole_dataplane() {
     holds("pipeline");
+}
+
+#[test]
+fn segments_that_are_joined() {
+    holds("coalesce");
+    let joined: usize = inputs("coalesce").iter().map(|(_, input)| coalesce::run(input)).sum();
+    assert!(joined >= 20, "{joined} were joined");
 }
 
 #[test]

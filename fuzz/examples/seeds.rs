@@ -57,9 +57,42 @@ fn main() {
     );
     write("frame", "two-labels", &[0, 0x06, 0x40, 64, 0, 0x07, 0x41, 64, 0x45]);
     underlay(&frames);
+    segments();
     pipeline();
     requests();
     settings();
+}
+
+/// Segments of a connection of either family, alone and beside another.
+fn segments() {
+    let first = |v6_family: bool, port: u16| {
+        let ethernet = PacketBuilder::ethernet2(GATEWAY, A);
+        let ip = if v6_family {
+            ethernet.ipv6(v6(1, 1), v6(1, 2), 64)
+        } else {
+            ethernet.ipv4(A4, B4, 64)
+        };
+        let mut frame = Vec::new();
+        let builder = ip.tcp(port, 80, 7, 1000).ack(9);
+        builder.write(&mut frame, &[5; 100]).expect("a packet");
+        [&[1, frame.len() as u8][..], &frame].concat()
+    };
+    // As the one before, one hundred bytes later; likewise, but shorter and with PSH; behind the one before the last.
+    let (next, last, across) = ([2, 0, 0, 0], [2, 30, 8, 0], [2 | 1 << 2, 0, 0, 0]);
+    for (name, family) in [("v4", false), ("v6", true)] {
+        let alone = [&[0][..], &first(family, 1000), &next, &next, &last, &next, &next].concat();
+        write("coalesce", name, &alone);
+        let limited = [&[3][..], &first(family, 1000), &next, &next, &next].concat();
+        write("coalesce", &format!("limited-{name}"), &limited);
+        let two = [first(family, 1000), first(!family, 1001)].concat();
+        let beside = [&[0][..], &two, &across, &across, &across, &across, &last].concat();
+        write("coalesce", &format!("beside-{name}"), &beside);
+        // Damage in the data, and another class of traffic.
+        let damaged = [&[0][..], &first(family, 1000), &next, &[2, 0, 0, 101], &next].concat();
+        write("coalesce", &format!("damaged-{name}"), &damaged);
+        let other = [&[0][..], &first(family, 1000), &next, &[2, 0, 0, 16], &next].concat();
+        write("coalesce", &format!("other-{name}"), &other);
+    }
 }
 
 fn write(target: &str, name: &str, bytes: &[u8]) {

@@ -5,6 +5,7 @@
 //! holds what fuzzing found. Nothing here may depend on the fuzzer.
 
 pub mod api;
+pub mod coalesce;
 pub mod config;
 mod cursor;
 pub mod frame;

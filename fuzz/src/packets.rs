@@ -18,7 +18,7 @@ pub(crate) const ROOM: usize = 4096 - 256;
 pub(crate) fn with_frames<T>(test: impl FnOnce(&mut FrameCache) -> T) -> T {
     thread_local! {
         static FRAMES: RefCell<FrameCache> =
-            RefCell::new(FramePool::new(128, 4096).expect("128 frames of 4 KiB").cache());
+            RefCell::new(FramePool::with_large(128, 4096, 8).expect("128 frames of 4 KiB").cache());
     }
     FRAMES.with_borrow_mut(|frames| {
         let outcome = test(frames);

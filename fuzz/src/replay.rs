@@ -16,6 +16,7 @@ pub const TARGETS: &[Target] = &[
     ("service", crate::service::check),
     ("underlay", crate::underlay::check),
     ("pipeline", crate::pipeline::check),
+    ("coalesce", crate::coalesce::check),
     ("api", crate::api::check),
     ("config", crate::config::check),
 ];
