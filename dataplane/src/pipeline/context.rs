@@ -134,6 +134,8 @@ pub struct State {
     pub(super) arrived: Vec<Frame>,
     /// Where the flow of each is likely to be.
     pub(super) hints: Vec<FlowHint>,
+    /// What translated the last new flow that was translated, by its slot: likely what will translate the next ones.
+    pub(super) translation: Option<u16>,
     /// Hears of every decision. `None` for packets; a trace has one.
     pub witness: Option<Witness>,
 }
@@ -153,6 +155,7 @@ impl State {
             frames,
             routed: Vec::with_capacity(super::BATCH),
             hints: Vec::with_capacity(super::BATCH),
+            translation: None,
             witness: None,
         }
     }

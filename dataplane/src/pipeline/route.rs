@@ -16,19 +16,37 @@ use crate::{packet::DropReason, tables::flow::FlowHint};
 pub(super) fn run(context: &mut Context<'_>, batch: &mut Vec<Packet>) {
     let mut hints = std::mem::take(&mut context.state.hints);
     hints.clear();
+    let mut news = false;
     hints.extend(batch.iter().map(|packet| {
-        let flows = &context.shared.flows;
-        let hint = flows.prefetch_record(packet.hash);
-        if hint.is_none() {
-            // A new flow, which will want a place for its answers: most are not translated.
-            flows.prefetch_new(&packet.key.reversed());
-        }
+        let hint = context.shared.flows.prefetch_record(packet.hash);
+        news |= hint.is_none();
         hint
     }));
+    if news {
+        expect(context, batch, &hints);
+    }
     for (packet, hint) in batch.drain(..).zip(&hints) {
         one(context, packet, *hint);
     }
     context.state.hints = hints;
+}
+
+/// Asks for the memory that new flows will be made in.
+#[inline(never)]
+fn expect(context: &Context<'_>, batch: &[Packet], hints: &[FlowHint]) {
+    let news = || {
+        let both = batch.iter().zip(hints);
+        both.filter(|(_, hint)| hint.is_none()).map(|(packet, _)| packet)
+    };
+    let slot = context.state.translation;
+    if let Some(nat) = slot.and_then(|slot| context.tables.source_nat(slot)) {
+        let inside = u32::from(nat.inside.raw());
+        let news = || news().filter(|packet| packet.key.context() == inside);
+        news().for_each(|packet| nat.pool.prefetch_source(packet.source()));
+        news().for_each(|packet| nat.pool.prefetch_ports(packet.source(), packet.key.src_port()));
+    }
+    // A new flow wants a place for its answers, too: most are not translated.
+    news().for_each(|packet| context.shared.flows.prefetch_new(&packet.key.reversed()));
 }
 
 #[inline]

@@ -264,6 +264,12 @@ impl Settling<'_> {
             }
             _ => return self.end(context, packet, decision),
         };
+        let back = context.shared.flows.hash(&decision.answers);
+        if let Some(nat) = decision.source_nat {
+            // Where its answers will be looked for was not known before.
+            context.shared.flows.prefetch_hash(back);
+            context.state.translation = Some(nat.slot);
+        }
         let stateful = decision.is_stateful(&packet.key);
         let unwanted = matches!(
             context.tables.next_hop(next_hop).map(|n| &n.action),
@@ -291,7 +297,7 @@ impl Settling<'_> {
             // The way back is decided by the first packet that takes it.
             reverse: Some(NewDirection {
                 key: decision.answers,
-                hash: context.shared.flows.hash(&decision.answers),
+                hash: back,
                 epoch: STALE,
                 action: [0; 3],
             }),

@@ -126,7 +126,13 @@ impl FlowTable {
     /// Asks for all that [`FlowTable::insert`] will look at for this key.
     #[inline]
     pub fn prefetch_new(&self, key: &FlowKey) {
-        self.index.prefetch_both(self.hash(key));
+        self.prefetch_hash(self.hash(key));
+    }
+
+    /// [`FlowTable::prefetch_new`] of a key with this hash.
+    #[inline]
+    pub fn prefetch_hash(&self, hash: u64) {
+        self.index.prefetch_both(hash);
     }
 
     /// Asks for a pair's memory.

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     super::{
-        memory::{Slab, TableError},
+        memory::{Slab, TableError, prefetch},
         sync::{AtomicU32, AtomicU64, Ordering},
     },
     free::FreeBlocks,
@@ -21,6 +21,9 @@ use super::{
 
 /// Ports of a block among which a port of a source is looked for, from the one with its low bits on: two cache lines.
 const WINDOW: usize = 32;
+
+/// Ports whose words are in one cache line.
+const LINE: usize = 16;
 
 /// Most flows on one port.
 const MOST: u32 = u16::MAX as u32;
@@ -35,8 +38,8 @@ const LOOKS: u32 = 32;
 /// All that is given out: ports of some addresses.
 pub(super) struct Blocks {
     addresses: Box<[IpAddr]>,
-    /// Places of addresses, ascending by address.
-    places: Box<[(IpAddr, usize)]>,
+    /// Places of addresses, ascending by address (all are of one family).
+    places: Box<[(u128, usize)]>,
     first_port: u16,
     /// Ports of a block.
     size: usize,
@@ -81,6 +84,15 @@ enum Look {
     Nothing,
 }
 
+/// The ports of a block that a port of a source may have, best first, a bit for each.
+#[derive(Clone, Copy)]
+struct Survey {
+    /// Those that it has.
+    mine: u32,
+    /// Those that nobody has.
+    free: u32,
+}
+
 impl Blocks {
     /// Over a spec that was checked.
     pub(super) fn new(spec: &PoolSpec) -> Result<Self, TableError> {
@@ -90,7 +102,7 @@ impl Blocks {
         let list = usize::from(spec.blocks_per_source).min(all);
         // Unknown to those who could choose addresses that collide.
         let seed = RandomState::new().hash_one(0);
-        let mut places: Box<[_]> = addresses.iter().copied().zip(0..).collect();
+        let mut places: Box<[_]> = addresses.iter().map(|address| bits(*address)).zip(0..).collect();
         places.sort_unstable();
         Ok(Self {
             addresses: addresses.iter().copied().collect(),
@@ -172,27 +184,75 @@ impl Blocks {
     /// Looks through the source's blocks: for what its port has already, if this is the first attempt, and for a free port. What was free at an earlier attempt and
     /// is free again did not fit then.
     fn look(&self, wanted: &Wanted) -> Look {
+        self.prefetch(wanted.entry, wanted.port);
         let (mut skip, mut found) = (wanted.attempt, Look::Nothing);
-        let mine = |word: u32| (word >> 16 == u32::from(wanted.port) && word & MOST > 0).then(|| word + 1);
+        let one_more = |word: u32| (word >> 16 == u32::from(wanted.port) && word & MOST > 0).then(|| word + 1);
         for block in self.owned(wanted.entry) {
-            for (step, word) in self.window(block, wanted.port).enumerate() {
-                let word = word.load(Ordering::Relaxed);
-                if word == 0 {
-                    if skip > 0 {
-                        skip -= 1;
-                    } else if matches!(found, Look::Nothing) {
-                        let port = self.at(block, wanted.port, step);
-                        found = Look::Free { block, port };
-                    }
-                } else if wanted.attempt == 0
-                    && mine(word).is_some()
-                    && let Some(port) = self.take(block, self.at(block, wanted.port, step), wanted.entry, mine)
-                {
+            let Survey { mut mine, mut free } = self.survey(block, wanted.port);
+            while mine != 0 && wanted.attempt == 0 {
+                let port = self.at(block, wanted.port, mine.trailing_zeros() as usize);
+                if let Some(port) = self.take(block, port, wanted.entry, one_more) {
                     return Look::Taken(port);
                 }
+                mine &= mine - 1;
+            }
+            while free != 0 && matches!(found, Look::Nothing) {
+                if skip == 0 {
+                    let port = self.at(block, wanted.port, free.trailing_zeros() as usize);
+                    found = Look::Free { block, port };
+                }
+                skip = skip.saturating_sub(1);
+                free &= free - 1;
             }
         }
         found
+    }
+
+    /// Asks for what [`give`](Self::give) will read first.
+    pub(super) fn prefetch_source(&self, realm: u16, source: IpAddr) {
+        self.sources.prefetch(Source::new(realm, source));
+    }
+
+    /// Asks for what [`give`](Self::give) will read then; what was asked for before should have arrived.
+    pub(super) fn prefetch_ports(&self, realm: u16, source: IpAddr, port: u16) {
+        if let Some(entry) = self.sources.guess(Source::new(realm, source)) {
+            self.prefetch(entry, port);
+        }
+    }
+
+    /// Asks for what [`look`](Self::look) will read of all the source's blocks, so that the waits for memory overlap.
+    fn prefetch(&self, entry: u32, port: u16) {
+        for place in self.sources.list(entry) {
+            let Some(block) = (place.load(Ordering::Relaxed) & IN_PLACE).checked_sub(1) else {
+                continue;
+            };
+            let block = block as usize;
+            let (near, far) = (self.at(block, port, 0), self.at(block, port, LINE));
+            prefetch(&self.states[block]);
+            prefetch(&self.ports[near]);
+            prefetch(&self.ports[far]);
+        }
+    }
+
+    /// Looks at the ports of a block that a port of a source may have. From the last on, so that each bit costs a comparison and an addition
+    /// with carry.
+    fn survey(&self, block: usize, port: u16) -> Survey {
+        let ports = &self.ports[block * self.size..(block + 1) * self.size];
+        let (before, from) = ports.split_at(self.home(port));
+        let from = &from[..from.len().min(WINDOW)];
+        let before = &before[..before.len().min(WINDOW - from.len())];
+        let tag = u32::from(port) << 16;
+        let one = |seen: Survey, word: &AtomicU32| {
+            let word = word.load(Ordering::Relaxed);
+            // Of this port, with at least one flow.
+            let is_mine = (word ^ tag).wrapping_sub(1) < MOST;
+            Survey {
+                mine: seen.mine + seen.mine + u32::from(is_mine),
+                free: seen.free + seen.free + u32::from(word < 1),
+            }
+        };
+        let seen = before.iter().rev().fold(Survey { mine: 0, free: 0 }, one);
+        from.iter().rev().fold(seen, one)
     }
 
     /// The blocks of a source.
@@ -431,7 +491,7 @@ impl Blocks {
     fn inside(&self, address: IpAddr, port: u16) -> Option<(usize, usize)> {
         let at = self
             .places
-            .binary_search_by_key(&address, |(address, _)| *address)
+            .binary_search_by_key(&bits(address), |(address, _)| *address)
             .ok()?;
         let offset = usize::from(port.checked_sub(self.first_port)?);
         let block = offset / self.size;
@@ -458,6 +518,13 @@ impl Blocks {
             .iter()
             .map(|state| state.load(Ordering::Acquire) & 0xffff_ffff);
         (self.sources.count(), holders.sum())
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
     }
 }
 

@@ -52,7 +52,11 @@ impl SourceNats {
     /// The translation of a source: that of the longest prefix that contains it.
     #[inline]
     pub fn find(&self, source: IpAddr) -> Option<&Arc<SourceNat>> {
-        let host = self.hosts.get(&source);
+        let host = if self.hosts.is_empty() {
+            None
+        } else {
+            self.hosts.get(&source)
+        };
         host.or_else(|| self.prefixes.iter().find(|nat| nat.prefix.contains(source)))
     }
 

@@ -227,6 +227,21 @@ impl Pool {
         })
     }
 
+    /// Asks for the memory that [`translate`](Self::translate) will read first for a source. Do this for all new flows of a batch, then
+    /// [`prefetch_ports`](Self::prefetch_ports) for all.
+    pub fn prefetch_source(&self, source: IpAddr) {
+        if let Some(blocks) = &self.blocks {
+            blocks.prefetch_source(self.realm, source);
+        }
+    }
+
+    /// Asks for the memory of the ports among which a source's port will be given one.
+    pub fn prefetch_ports(&self, source: IpAddr, source_port: u16) {
+        if let Some(blocks) = &self.blocks {
+            blocks.prefetch_ports(self.realm, source, source_port);
+        }
+    }
+
     /// Takes back what was [given](Self::translate). The block is free again when nothing of it is used any more. What this
     /// source does not have (because the pool was replaced meanwhile) is ignored.
     pub fn release(&self, source: IpAddr, outside: IpAddr, port: u16) {

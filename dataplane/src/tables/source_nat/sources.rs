@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use super::super::{
-    memory::{Slab, TableError},
+    memory::{Slab, TableError, prefetch},
     sync::{AtomicU32, AtomicU64, Ordering, fence},
 };
 use crate::packet::FlowKey;
@@ -121,6 +121,21 @@ impl Sources {
         let (home, mask) = (source.hash(self.seed) as usize, self.mask);
         let reach = self.reach.load(Ordering::Acquire) as usize;
         (0..=reach).map(move |distance| home.wrapping_add(distance) & mask)
+    }
+
+    /// Asks for where the entry of a source most likely is.
+    pub(super) fn prefetch(&self, source: Source) {
+        let home = source.hash(self.seed) as usize & self.mask;
+        prefetch(self.state(home));
+        if let Some(place) = self.list(home as u32).first() {
+            prefetch(place);
+        }
+    }
+
+    /// The entry of a source, if it is where it most likely is. Without a reference: only a hint.
+    pub(super) fn guess(&self, source: Source) -> Option<u32> {
+        let home = (source.hash(self.seed) as usize & self.mask) as u32;
+        self.is_of(home, source).then_some(home)
     }
 
     /// The entry of a source, with one more reference, if it has one.
