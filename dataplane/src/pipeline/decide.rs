@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use super::{
-    decision::{Decision, Fate, Kept, Question, Taken},
+    decision::{Decision, Fate, Kept, Question, Span, Taken},
     packet::Packet,
     record::Recorder,
 };
@@ -55,7 +55,7 @@ pub(super) fn member(tables: &Tables, slot: NextHopSlot, hash: u64, before: Opti
     }
 }
 
-/// Where answers to `first` go: back to its source, in the VRF that it came from. From one VRF to the next nothing is translated
+/// Where answers to `first` go, and the VRF that this leads through last: back to its source, in the VRF that it came from. From one VRF to the next nothing is translated
 /// any more.
 pub(super) fn way_back(
     tables: &Tables,
@@ -63,7 +63,7 @@ pub(super) fn way_back(
     mut home: VrfSlot,
     first: &FlowKey,
     before: Option<NextHopSlot>,
-) -> Option<NextHopSlot> {
+) -> Option<(NextHopSlot, VrfSlot)> {
     let (address, hash) = (first.src(), packet.hash);
     let mut slot = match packet.via.filter(|_| address == packet.destination()) {
         Some(via) => member(tables, via, hash, before),
@@ -76,7 +76,7 @@ pub(super) fn way_back(
         home = *vrf;
         slot = next_hop(tables, tables.vrf(home)?, address, hash, before)?;
     }
-    Some(slot)
+    Some((slot, home))
 }
 
 /// The workload's port that a next hop delivers to.
@@ -104,7 +104,7 @@ pub(super) fn first<'a>(tables: &'a Tables, question: &Question, recorder: &mut 
             service: None,
             source_nat: None,
             taken: None,
-            wide: false,
+            span: Span::Own,
             receiver: None,
         },
     };
@@ -159,6 +159,12 @@ impl<'a> Walk<'a, '_> {
         Err((DropReason::RoutingLoop, None))
     }
 
+    /// The decision rests on this VRF, too.
+    fn touch(&mut self, vrf: VrfSlot) {
+        let own = VrfSlot::from_raw(self.question.key.context() as u16);
+        self.decision.span.touch(own, vrf);
+    }
+
     fn is_local(&self, hop: NextHopSlot) -> bool {
         matches!(self.tables.next_hop(hop).map(|n| &n.action), Some(Action::Local))
     }
@@ -174,7 +180,7 @@ impl<'a> Walk<'a, '_> {
         let Some(service) = tables.service_for(self.vrf, key.dst(), key.protocol(), key.dst_port()) else {
             return Ok(());
         };
-        self.decision.wide = true;
+        self.touch(self.vrf);
         let kept = self.kept_backend(service, &key);
         let chosen = kept.or_else(|| match self.question.is_trace {
             false => service.choose(&key, self.question.now_ms),
@@ -212,6 +218,7 @@ impl<'a> Walk<'a, '_> {
         let out = FlowKey::between(context, source, backend.address, key.protocol(), ports);
         self.decision.out = out.ok_or((DropReason::Untranslatable, None))?;
         self.vrf = backend.vrf;
+        self.touch(backend.vrf);
         self.decision.service = Some((service, place));
         Ok(())
     }
@@ -276,7 +283,9 @@ impl<'a> Walk<'a, '_> {
             return Ok(());
         };
         // A policy of another VRF's workload may change without a change in this one.
-        self.decision.wide |= self.answers_in != self.vrf;
+        if self.answers_in != self.vrf {
+            self.touch(self.answers_in);
+        }
         // Nobody is kept from talking to themselves.
         let itself = self.question.workload == Some(to) && self.question.key.src() == self.decision.out.dst();
         if itself {
@@ -327,7 +336,8 @@ impl<'a> Walk<'a, '_> {
     /// Goes on into another VRF, the source translated.
     fn cross(&mut self, to: VrfSlot, untranslated: bool, recorder: &mut impl Recorder) -> Result<(), Refusal> {
         let from = std::mem::replace(&mut self.vrf, to);
-        self.decision.wide = true;
+        self.touch(from);
+        self.touch(to);
         self.answers_in = to;
         self.decision.out = self.decision.out.with_context(u32::from(to.raw()));
         let key = self.decision.out;
@@ -425,7 +435,10 @@ impl<'a> Walk<'a, '_> {
         } else {
             VrfSlot::from_raw(question.key.context() as u16)
         };
-        decision.wide |= u32::from(context.raw()) != question.key.context() || decision.translates(&question.key);
+        if u32::from(context.raw()) != question.key.context() || decision.translates(&question.key) {
+            let own = VrfSlot::from_raw(question.key.context() as u16);
+            decision.span.touch(own, context);
+        }
         decision.answers = decision.out.reversed().with_context(u32::from(context.raw()));
     }
 }

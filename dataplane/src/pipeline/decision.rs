@@ -8,7 +8,7 @@ use crate::{
     tables::{
         policy::{Ruling, Traffic},
         service::Service,
-        slots::{NextHopSlot, PortSlot},
+        slots::{NextHopSlot, PortSlot, VrfSlot},
         source_nat::SourceNat,
     },
     wire::proto,
@@ -59,6 +59,29 @@ pub(super) enum Fate {
     Drop(DropReason, Option<IcmpError>),
 }
 
+/// What a decision rests on, and so when it must be made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    /// Its own VRF's routes and identities, and policies.
+    Own,
+    /// Those of this VRF, too, and whatever is common to all: services, translations.
+    With(VrfSlot),
+    /// More than that.
+    Wide,
+}
+
+impl Span {
+    /// It rests on this VRF, too; `own` is where it was made.
+    pub(super) fn touch(&mut self, own: VrfSlot, vrf: VrfSlot) {
+        *self = match *self {
+            Self::Own => Self::With(vrf),
+            Self::With(other) if other == own => Self::With(vrf),
+            Self::With(other) if vrf == other || vrf == own => *self,
+            _ => Self::Wide,
+        };
+    }
+}
+
 /// A port of a source translation that was taken for a flow that is not yet made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken<'a> {
@@ -91,8 +114,8 @@ pub(super) struct Decision<'a> {
     pub source_nat: Option<&'a SourceNat>,
     /// A port that was taken for it: [`release`](Self::release) it if no flow comes of it.
     pub taken: Option<Taken<'a>>,
-    /// It rests on more than its own VRF.
-    pub wide: bool,
+    /// What it rests on.
+    pub span: Span,
     /// The workload's port of this node that it is for, whether it may come there or not.
     pub receiver: Option<PortSlot>,
 }

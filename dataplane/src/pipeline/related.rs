@@ -34,7 +34,7 @@ pub(super) fn signal(context: &mut Context<'_>, packet: Packet, vrf: &Vrf) {
         .filter(|hit| hit.epoch == STALE || !action(hit).flags.has_any(FlowFlags::STATEFUL.or(FlowFlags::DENY)));
     match hit {
         Some(hit)
-            if context.tables.is_current(hit.epoch, vrf)
+            if context.tables.is_current(hit.epoch, vrf, action(&hit).vrf_out)
                 && action(&hit).in_port == packet.way_in()
                 && packet.via.is_none_or(|via| via == action(&hit).next_hop) =>
         {
@@ -74,8 +74,9 @@ fn about_a_flow(context: &mut Context<'_>, mut packet: Packet, vrf: &Vrf) -> Opt
         return None;
     }
     (packet.key, packet.hash, packet.related, packet.via) = (key, hash, true, None);
-    if context.tables.is_current(hit.epoch, vrf) {
-        forward(context, packet, hit.flow, FlowAction::unpack(hit.action));
+    let action = FlowAction::unpack(hit.action);
+    if context.tables.is_current(hit.epoch, vrf, action.vrf_out) {
+        forward(context, packet, hit.flow, action);
     } else {
         settle::settle(context, packet, vrf, Some(hit));
     }

@@ -66,9 +66,9 @@ fn one(context: &mut Context<'_>, packet: Packet, hint: FlowHint) {
     }
     let hit = context.shared.flows.lookup_hinted(&packet.key, packet.hash, hint);
     if let Some(hit) = hit
-        && tables.is_current(hit.epoch, vrf)
+        && let action = FlowAction::unpack(hit.action)
+        && tables.is_current(hit.epoch, vrf, action.vrf_out)
     {
-        let action = FlowAction::unpack(hit.action);
         if action.in_port == packet.way_in() && packet.via.is_none_or(|via| via == action.next_hop) {
             context
                 .shared

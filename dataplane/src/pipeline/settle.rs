@@ -8,7 +8,7 @@ use super::{
     conclusion::{action, action_of, before, chosen, denial, icmp_of, kept},
     context::Context,
     decide,
-    decision::{self, Decision, Fate, Kept, Question},
+    decision::{self, Decision, Fate, Kept, Question, Span},
     events::{FlowChange, FlowEvent},
     flow_action::{FlowAction, FlowFlags},
     forward, house, local,
@@ -151,7 +151,7 @@ impl Settling<'_> {
             return self.make(context, packet, decision);
         }
         let action = action(&packet, next_hop, &decision);
-        self.renew(context, packet, hit.flow, action, decision.wide)
+        self.renew(context, packet, hit.flow, action, decision.span)
     }
 
     /// The answer to a flow that was let pass or translated: judged by that flow's first packet.
@@ -162,7 +162,7 @@ impl Settling<'_> {
         let question = Question {
             key: first,
             hash: context.shared.flows.hash(&first),
-            workload: back.and_then(|slot| decide::port_behind(tables, slot)),
+            workload: back.and_then(|(slot, _)| decide::port_behind(tables, slot)),
             via: None,
             traffic: decision::traffic(&first, None),
             kept: Some(kept(context, &hit, packet.key)),
@@ -182,7 +182,7 @@ impl Settling<'_> {
             self.hit = None;
             return Step::Retry(packet);
         }
-        let Some(next_hop) = back else {
+        let Some((next_hop, end)) = back else {
             local::fail(
                 context,
                 packet,
@@ -199,7 +199,15 @@ impl Settling<'_> {
                     vrf_out: home,
                     ..action_of(&decision, &first, true)
                 };
-                self.renew(context, packet, hit.flow, action, true)
+                // What it rests on is told from where the flow began: the way back is in one of its two VRFs, or leads through others.
+                let mut span = decision.span;
+                for vrf in [packet.vrf, end].into_iter().filter(|vrf| *vrf != home) {
+                    span.touch(home, vrf);
+                }
+                if let Span::With(_) = span {
+                    span = Span::With(home);
+                }
+                self.renew(context, packet, hit.flow, action, span)
             }
             Some(Action::Local) => {
                 local::deliver(context, packet);
@@ -218,7 +226,7 @@ impl Settling<'_> {
         *first == packet.key.reversed()
             && !packet.workload().is_some_and(has_policy)
             && !decide::way_back(tables, packet, packet.vrf, first, None)
-                .and_then(|slot| decide::port_behind(tables, slot))
+                .and_then(|(slot, _)| decide::port_behind(tables, slot))
                 .is_some_and(has_policy)
     }
 
@@ -243,12 +251,12 @@ impl Settling<'_> {
         }
     }
 
-    /// The stamp of a decision made now.
-    fn stamp(&self, tables: &Tables, wide: bool) -> u64 {
-        if wide {
-            tables.wide_stamp()
-        } else {
-            tables.stamp(self.vrf)
+    /// The stamp of a decision made now, by which packets leave in the VRF `out`.
+    fn stamp(&self, tables: &Tables, span: Span, own: VrfSlot, out: VrfSlot) -> u64 {
+        match span {
+            Span::Own => tables.stamp(self.vrf),
+            Span::With(other) if other == own || other == out => tables.pair_stamp(self.vrf, out),
+            _ => tables.wide_stamp(),
         }
     }
 
@@ -291,7 +299,7 @@ impl Settling<'_> {
             forward: NewDirection {
                 key: packet.key,
                 hash: packet.hash,
-                epoch: self.stamp(context.tables, decision.wide),
+                epoch: self.stamp(context.tables, decision.span, packet.vrf, action.vrf_out),
                 action: action.pack(),
             },
             // The way back is decided by the first packet that takes it.
@@ -333,7 +341,7 @@ impl Settling<'_> {
     /// Another worker made the flow a moment ago: its decision is as good as ours.
     fn take_over(&mut self, context: &mut Context<'_>, packet: Packet, there: FlowHit) -> Step {
         let action = FlowAction::unpack(there.action);
-        if !context.tables.is_current(there.epoch, self.vrf) || action.in_port != packet.way_in() {
+        if !context.tables.is_current(there.epoch, self.vrf, action.vrf_out) || action.in_port != packet.way_in() {
             return Step::Retry(packet);
         }
         self.note(context, &packet, there.flow, false);
@@ -410,7 +418,7 @@ impl Settling<'_> {
                 forward: NewDirection {
                     key: packet.key,
                     hash: packet.hash,
-                    epoch: self.stamp(context.tables, decision.wide),
+                    epoch: self.stamp(context.tables, decision.span, packet.vrf, action.vrf_out),
                     action: action.pack(),
                 },
                 reverse: None,
@@ -433,7 +441,7 @@ impl Settling<'_> {
             && !packet.is_signal()
             && !packet.related
             // Whoever claims by another port to be of the flow does not end it.
-            && !context.tables.is_current(hit.epoch, self.vrf)
+            && !context.tables.is_current(hit.epoch, self.vrf, FlowAction::unpack(hit.action).vrf_out)
         {
             // What the flow had stays its own: a later change may allow it again.
             let had = chosen(context, &hit);
@@ -443,7 +451,7 @@ impl Settling<'_> {
                 pool: had.map_or(0, |had| had.pool),
                 ..denial(&packet, reason, &decision)
             };
-            let stamp = self.stamp(context.tables, true);
+            let stamp = context.tables.wide_stamp();
             context.shared.flows.revalidate(hit.flow, stamp, &action.pack());
             touch(context, &packet, hit.flow);
             let account = refused_for(&packet, &decision).raw();
@@ -454,8 +462,8 @@ impl Settling<'_> {
     }
 
     /// Gives a flow its new decision, and runs it.
-    fn renew(&self, context: &mut Context<'_>, packet: Packet, flow: FlowRef, action: FlowAction, wide: bool) -> Step {
-        let stamp = self.stamp(context.tables, wide);
+    fn renew(&self, context: &mut Context<'_>, packet: Packet, flow: FlowRef, action: FlowAction, span: Span) -> Step {
+        let stamp = self.stamp(context.tables, span, packet.vrf, action.vrf_out);
         if context.shared.events.watched()
             && self
                 .hit

@@ -47,6 +47,8 @@ pub(super) struct Effects {
     pub(super) contested: HashMap<Contested, usize>,
     /// The operation being staged.
     pub(super) operation: usize,
+    /// There is more in the batch than routes, identities and next hops.
+    pub(super) common: bool,
     /// A next hop or a port was changed or removed: decisions in every VRF may have changed.
     pub(super) everywhere: bool,
 }

@@ -173,6 +173,16 @@ impl Foundation {
     }
 }
 
+/// The operation bears on decisions only through the VRFs that it [notes](Effects::vrfs), or through a next hop that was there before
+/// ([`Effects::everywhere`]).
+fn is_of_one_vrf(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Put(Object::Route(_) | Object::Identity(_) | Object::NextHop(_))
+            | Operation::Delete(Key::Route(_) | Key::Identity(..) | Key::NextHop(_))
+    )
+}
+
 impl Programmer {
     /// Begins with the uplinks and nothing else programmed, at revision 0.
     ///
@@ -258,6 +268,7 @@ impl Programmer {
         let mut effects = Effects::default();
         for (index, operation) in operations.iter().enumerate() {
             effects.operation = index;
+            effects.common |= !is_of_one_vrf(operation);
             if let Err(refusal) = self.stage(&mut staged, &mut effects, operation) {
                 return Err(vec![self.refuse(effects, refusal.at(index))]);
             }
@@ -348,6 +359,9 @@ impl Programmer {
     fn commit(&mut self, mut staged: State, effects: Effects, own: &owned::Change, now: u64) {
         if effects.everywhere {
             staged.tables.next_hop_epoch = staged.tables.next_hop_epoch.wrapping_add(1);
+        }
+        if effects.everywhere || effects.common {
+            staged.tables.common_epoch = staged.tables.common_epoch.wrapping_add(1);
         }
         for slot in &effects.vrfs {
             if let Some(vrf) = staged.tables.vrfs.get_mut(slot.index()) {

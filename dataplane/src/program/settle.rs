@@ -160,7 +160,7 @@ fn refresh_ports(state: &mut State, effects: &mut Effects) {
         }
         if let Some((_, policy)) = ruled.and_then(|id| state.policies.get(&id)) {
             port.policy = Some(policy.clone());
-            // Flows between VRFs are decided anew after every batch; those within one are of the workload's.
+            // Flows between VRFs are decided anew after every batch with a policy in it; those within one are of the workload's.
             effects.vrfs.extend(match port.role {
                 Role::Routed { vrf } => Some(vrf),
                 Role::Bridged { bridge } => state.tables.bridges.get(bridge.index()).and_then(|bridge| bridge.vrf),

@@ -1,6 +1,7 @@
 //! Staging of source translations.
 //!
-//! No VRF's decisions are put in question here: those that lead from one VRF into another are made anew after every batch.
+//! No VRF's decisions are put in question here: those that lead from one VRF into another are made anew after every batch that has
+//! more in it than routes, identities and next hops.
 
 use std::{collections::HashMap, sync::Arc};
 

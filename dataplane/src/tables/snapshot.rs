@@ -22,6 +22,15 @@ use crate::wire::Mac;
 /// A persistent map: copies share what they do not change.
 pub type Map<K, V> = imbl::GenericHashMap<K, V, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>;
 
+/// Marks stamps of decisions that rest on more than their own VRF.
+const WIDE: u64 = 1 << 63;
+
+/// Beside it, those that rest on whatever there is.
+const ALL: u64 = 1 << 62;
+
+/// Bits of the common epoch that a stamp has room for.
+const COMMON: u32 = (1 << 30) - 1;
+
 /// Everything a packet is decided by, from one revision. Immutable once published; a copy costs a few pointers, and shares all
 /// that it does not change.
 #[derive(Clone, Debug)]
@@ -30,6 +39,9 @@ pub struct Tables {
     pub revision: u64,
     /// Changes whenever a next hop is changed or removed, so that no flow keeps one that means something else now.
     pub next_hop_epoch: u32,
+    /// Changes with every batch in which there is more than routes, identities and new next hops: what a decision may rest on that is of
+    /// no one VRF.
+    pub common_epoch: u32,
     /// Ports.
     pub ports: CowArray<Port>,
     /// VRFs.
@@ -79,6 +91,7 @@ impl Tables {
         Self {
             revision: 0,
             next_hop_epoch: 0,
+            common_epoch: 0,
             ports: CowArray::default(),
             vrfs: CowArray::default(),
             bridges: CowArray::default(),
@@ -139,24 +152,36 @@ impl Tables {
         u64::from(self.next_hop_epoch & 0x7fff_ffff) << 32 | u64::from(vrf.epoch)
     }
 
-    /// What a decision is stamped with that rests on more than one VRF (routes that lead from one into another, translation, bridged
-    /// frames): it is made again after every batch of changes.
+    /// What a decision is stamped with that rests on two VRFs, or on services and translations, but on no third VRF: it is made again
+    /// when routes or identities of one of the two change, and after every batch with anything else in it.
     #[inline]
-    pub fn wide_stamp(&self) -> u64 {
-        1 << 63 | self.revision
+    pub fn pair_stamp(&self, one: &Vrf, other: VrfSlot) -> u64 {
+        // Both only ever grow, so that their sum tells of a change of either.
+        let epochs = one.epoch.wrapping_add(self.vrf(other).map_or(0, |vrf| vrf.epoch));
+        WIDE | u64::from(self.common_epoch & COMMON) << 32 | u64::from(epochs)
     }
 
-    /// A decision with this stamp, made in this VRF, holds.
+    /// What a decision is stamped with that rests on more than that (three VRFs, bridged frames): it is made again after every batch of
+    /// changes.
     #[inline]
-    pub fn is_current(&self, stamp: u64, vrf: &Vrf) -> bool {
-        stamp == self.stamp(vrf) || stamp == self.wide_stamp()
+    pub fn wide_stamp(&self) -> u64 {
+        WIDE | ALL | self.revision & !(WIDE | ALL)
+    }
+
+    /// A decision with this stamp holds that was made in this VRF, and whose packets leave in the VRF `out`.
+    #[inline]
+    pub fn is_current(&self, stamp: u64, vrf: &Vrf, out: VrfSlot) -> bool {
+        stamp == self.stamp(vrf)
+            || stamp & WIDE != 0 && (stamp == self.pair_stamp(vrf, out) || stamp == self.wide_stamp())
     }
 
     /// A decision with this stamp refers to next hops that are still the same, though it may have to be made again.
     #[inline]
     pub fn names_next_hops(&self, stamp: u64) -> bool {
-        if stamp >> 63 == 1 {
+        if stamp & WIDE != 0 && stamp & ALL != 0 {
             stamp == self.wide_stamp()
+        } else if stamp & WIDE != 0 {
+            stamp >> 32 & u64::from(COMMON) == u64::from(self.common_epoch & COMMON)
         } else {
             stamp >> 32 == u64::from(self.next_hop_epoch & 0x7fff_ffff)
         }

@@ -232,7 +232,7 @@ fn decision(tables: &Tables, entry: &FlowEntry, vrf: &Vrf) -> (Option<u64>, Stri
         return (None, "outdated: the next packet decides anew".to_owned());
     };
     let mut text = describe(tables, slot);
-    if !tables.is_current(entry.epoch, vrf) {
+    if !tables.is_current(entry.epoch, vrf, action.vrf_out) {
         text.push_str(" (the next packet decides anew)");
     }
     (Some(next_hop.id), text)

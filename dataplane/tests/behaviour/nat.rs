@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use vrouter_dataplane::{
     packet::DropReason,
     program::object::{Attachment, BackendSpec, Object, PortSpec, SourceNatSpec},
+    tables::flow::STALE,
 };
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
         bytes::Ip,
         node::Node,
         objects::{
-            backend, gateways, ip, port_spec, route, service, source_nat, source_nat_spec, to_port, to_vrf,
+            backend, gateways, identity, ip, port_spec, route, service, source_nat, source_nat_spec, to_port, to_vrf,
             to_vrf_untranslated, vrf,
         },
         outer::{address4, address6, word},
@@ -121,6 +122,48 @@ fn a_floating_address_works_both_ways_and_keeps_ports() {
         let none = out_of(2, &Ip::new(host(v6, 2), far).udp((7, 8), b""));
         node.send(&p(2), &none);
         assert_eq!(node.count(DropReason::NoTranslation), 1);
+    }
+}
+
+/// When the decisions about the node's one flow were made, of both directions.
+fn stamps(node: &Node) -> Vec<u64> {
+    let decided = node.dp.shared.flows.entries().map(|entry| entry.epoch);
+    decided.filter(|stamp| *stamp != STALE).collect()
+}
+
+#[test]
+fn a_translated_flow_is_decided_again_for_changes_in_its_two_vrfs_and_not_elsewhere() {
+    for v6 in FAMILIES {
+        let mut node = town();
+        float(&mut node, v6, 1);
+        node.put([vrf(40)]);
+        let (inside, outside, far) = (host(v6, 1), floating(v6, 1), far(v6));
+        let talk = |node: &mut Node| {
+            node.one(&p(1), &out_of(1, &Ip::new(inside, far).udp((7, 8), b"a")), &p(3));
+            node.one(&p(3), &out_of(3, &Ip::new(far, outside).udp((8, 7), b"b")), &p(1));
+            stamps(node)
+        };
+        let mut before = talk(&mut node);
+        assert_eq!(before.len(), 2);
+        let elsewhere = if v6 { "fd00:77::/64" } else { "10.77.0.0/16" };
+        node.put([route(40, elsewhere, 13), identity(40, elsewhere, &[1])]);
+        assert_eq!(talk(&mut node), before, "nothing that it rests on has changed");
+        let changes = [
+            route(VRF, elsewhere, 13),
+            route(OUTSIDE, elsewhere, 13),
+            identity(VRF, elsewhere, &[1]),
+            identity(OUTSIDE, elsewhere, &[1]),
+            vrf(41),
+        ];
+        for change in changes {
+            node.put([change.clone()]);
+            let now = talk(&mut node);
+            assert!(
+                now.len() == 2 && now.iter().all(|stamp| !before.contains(stamp)),
+                "{change:?}"
+            );
+            before = now;
+        }
     }
 }
 

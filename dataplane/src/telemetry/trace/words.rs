@@ -39,7 +39,7 @@ pub(super) fn flow(tables: &Tables, live: &Shared, key: &FlowKey, hit: &FlowHit)
     let action = FlowAction::unpack(hit.action);
     let current = VrfSlot::new(key.context() as usize)
         .and_then(|slot| tables.vrf(slot))
-        .is_some_and(|vrf| tables.is_current(hit.epoch, vrf));
+        .is_some_and(|vrf| tables.is_current(hit.epoch, vrf, action.vrf_out));
     let (own, other) = (live.flows.state(hit.flow), live.flows.sibling_state(hit.flow));
     let forward = !hit.flow.is_reverse();
     let words = if forward { [own, other] } else { [other, own] };
