@@ -54,7 +54,7 @@ pub(super) fn from_uplink(
         context.drop_frame(port, Some(vrf), frame, reason);
         return None;
     }
-    rewrite::complete_checksum(&mut frame, &parsed);
+    rewrite::notice_partial(&mut frame, &parsed);
     ingress::to_router(context, port, vrf, frame, parsed, Origin::Underlay)
 }
 

@@ -282,9 +282,21 @@ impl Context<'_> {
         Some(frame)
     }
 
+    /// A free frame for something the router says itself that has so many bytes.
+    #[inline]
+    pub(super) fn originate_for(&mut self, len: usize) -> Option<Frame> {
+        if len <= self.state.frames.pool().max_packet() {
+            return self.originate();
+        }
+        let frame = self.state.frames.take_large()?;
+        self.counters.originated.add(1);
+        Some(frame)
+    }
+
     /// Hands the head of a frame to the control side.
     #[inline]
-    pub(super) fn punt(&mut self, port: PortSlot, frame: Frame) {
+    pub(super) fn punt(&mut self, port: PortSlot, mut frame: Frame) {
+        frame.complete();
         // A full queue loses the head only: the frame itself is done with either way.
         let _ = self.shared.punts.push(Punt::new(port, frame.data()));
         self.counters.punted.add(1);

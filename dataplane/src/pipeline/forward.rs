@@ -5,7 +5,7 @@ use super::{
     context::Context,
     local,
     packet::{Origin, Packet},
-    rewrite, segment, translate,
+    rewrite, segment, segment_size, translate,
 };
 use crate::{
     packet::{DropReason, FlowKey, Frame, key::entropy_port},
@@ -16,7 +16,7 @@ use crate::{
         slots::{NextHopSlot, PortSlot, VrfSlot},
     },
     wire::{
-        Mac, Tcp, ethertype,
+        Mac, ethertype,
         outer::{Outer, PerPacket},
         parse_ip,
     },
@@ -149,6 +149,8 @@ pub(super) fn wrap(
     template: &Outer,
     fields: &PerPacket,
 ) {
+    // Nobody looks for an open checksum within a tunnel.
+    frame.complete();
     let len = template.len();
     let wrapped = frame.prepend(len as u16).is_ok_and(|data| {
         data.get_mut(..len)
@@ -188,14 +190,10 @@ pub(super) fn routed_hop(
         rewrite::decrement_hop_limit(packet.frame.data_mut(), v6);
     }
     if packet.parsed.is_tcp_syn() && !packet.parsed.is_fragment() {
-        let headers = if v6 { 60 } else { 40 };
-        let l4 = usize::from(packet.parsed.l4);
-        if let Some(Ok(mut segment)) = packet.frame.data_mut().get_mut(l4..).map(Tcp::new_checked) {
-            segment.clamp_mss(mtu.saturating_sub(headers), false);
-        }
+        segment_size::agree(context, &mut packet, next_hop, mtu);
     }
     if let Some(to) = to
-        && translate::packet(packet.frame.data_mut(), &packet.parsed, to).is_err()
+        && translate::frame(&mut packet.frame, &packet.parsed, to).is_err()
     {
         context.drop_packet(packet, DropReason::Untranslatable);
         return None;

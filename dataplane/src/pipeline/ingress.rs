@@ -91,7 +91,7 @@ fn from_workload(context: &mut Context<'_>, port: PortSlot, vrf: VrfSlot, mut fr
         context.drop_frame(port, Some(vrf), frame, DropReason::MulticastUnrouted);
         return None;
     }
-    rewrite::complete_checksum(&mut frame, &parsed);
+    rewrite::notice_partial(&mut frame, &parsed);
     to_router(context, port, vrf, frame, parsed, Origin::Port)
 }
 

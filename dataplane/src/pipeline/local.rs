@@ -258,7 +258,8 @@ pub(super) fn deliver(context: &mut Context<'_>, mut packet: Packet) {
 }
 
 /// Leaves an answer to whoever asked.
-fn hand_over(context: &mut Context<'_>, packet: Packet) {
+fn hand_over(context: &mut Context<'_>, mut packet: Packet) {
+    packet.frame.complete();
     let (port, vrf, local_port) = (packet.port, packet.vrf, packet.key.dst_port());
     match context.shared.answers.put(local_port, port, packet.frame) {
         Ok(()) => context.count(|c| &c.punted),
@@ -279,7 +280,9 @@ pub(super) fn deliver_owned(context: &mut Context<'_>, mut packet: Packet) {
 
 /// Drops a packet and tells its sender why.
 #[inline(never)]
-pub(super) fn fail(context: &mut Context<'_>, packet: Packet, reason: DropReason, error: IcmpError) {
+pub(super) fn fail(context: &mut Context<'_>, mut packet: Packet, reason: DropReason, error: IcmpError) {
+    // It is quoted as it would have left.
+    packet.frame.complete();
     let (port, vrf) = (packet.port, packet.vrf);
     if packet.origin != Origin::Router
         && let Some(source) = own_address(context, &packet)

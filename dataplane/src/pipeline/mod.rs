@@ -36,6 +36,7 @@ mod related;
 mod rewrite;
 mod route;
 mod segment;
+mod segment_size;
 mod settle;
 pub mod shaper;
 mod switch;

@@ -1,12 +1,41 @@
 //! Small changes to a packet in place: hop limit, congestion marks, checksums, segment size.
 
 use crate::{
-    packet::Frame,
+    packet::{Frame, Partial},
     wire::{Fragment, IpKind, Parsed, checksum, proto},
 };
 
-/// Completes a checksum that the sender's kernel left for hardware to finish (only the pseudo header is summed): what leaves a
-/// veth looks so, and nothing tells. `parsed` is of the whole frame.
+/// Notices a checksum that the sender's kernel left for hardware to finish (only the pseudo header is summed): what leaves a
+/// veth looks so, and nothing tells. It stays open until the packet goes where nobody else will sum it; a receiver on this host
+/// need not. `parsed` is of the whole frame.
+#[inline]
+pub(super) fn notice_partial(frame: &mut Frame, parsed: &Parsed) {
+    let field = match parsed.proto {
+        proto::TCP => 16,
+        proto::UDP => 6,
+        _ => return,
+    };
+    if parsed.fragment != Fragment::No {
+        return;
+    }
+    let (l3, l4, end) = (usize::from(parsed.l3), usize::from(parsed.l4), parsed.end as usize);
+    let packet = frame.data().get(l3..end);
+    let Some((ip, transport)) = packet.and_then(|packet| packet.split_at_checked(l4 - l3)) else {
+        return;
+    };
+    let pseudo = pseudo_header(parsed.kind, ip, parsed.proto, transport.len());
+    if !checksum::is_partial(transport, parsed.proto, pseudo) {
+        return;
+    }
+    if end == frame.len() {
+        frame.set_partial(Partial { l4, field });
+    } else if let Some(transport) = frame.data_mut().get_mut(l4..end) {
+        // Padding behind the packet is not to be summed: it cannot be left to others.
+        checksum::complete_at(transport, field);
+    }
+}
+
+/// Completes a checksum that is open, whatever the frame's mark says: of a copy, say.
 #[inline]
 pub(super) fn complete_checksum(frame: &mut Frame, parsed: &Parsed) {
     if !matches!(parsed.proto, proto::TCP | proto::UDP) || parsed.fragment != Fragment::No {

@@ -48,7 +48,7 @@ pub(super) fn from_workload(
 ) -> Option<Packet> {
     let parsed = parse(frame.data());
     if let Ok(parsed) = &parsed {
-        rewrite::complete_checksum(&mut frame, parsed);
+        rewrite::notice_partial(&mut frame, parsed);
     }
     enter(
         context,
@@ -350,12 +350,17 @@ fn to_target(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, tar
 
 /// A copy of a frame, or a counted drop in its place.
 fn copy(context: &mut Context<'_>, from: PortSlot, bridge: &Bridge, frame: &Frame) -> Option<Frame> {
-    let Some(mut copy) = context.originate() else {
+    let Some(mut copy) = context.originate_for(frame.len()) else {
         context.count_drop(from, bridge.vrf, DropReason::NoFrame);
         return None;
     };
     match copy.copy_from(frame.data()) {
-        Ok(()) => Some(copy),
+        Ok(()) => {
+            if let Some(partial) = frame.partial() {
+                copy.set_partial(partial);
+            }
+            Some(copy)
+        }
         Err(_) => {
             context.drop_frame(from, bridge.vrf, copy, DropReason::NoFrame);
             None

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    packet::FlowKey,
+    packet::{FlowKey, Frame},
     wire::{
         Flags, Fragment, IpKind, Parsed, Sctp,
         checksum::{Delta, field_offset},
@@ -24,8 +24,24 @@ pub(super) struct Untranslatable;
 const DCCP: u8 = 33;
 const UDP_LITE: u8 = 136;
 
-/// Gives the packet (from its IP header on; `parsed` counts from there) the addresses and ports of `to`. Of fragments, the first has
-/// its ports translated and the later ones have none.
+/// Gives the packet in a frame (from its IP header on; `parsed` counts from there) the addresses and ports of `to`. Of fragments, the first
+/// has its ports translated and the later ones have none.
+#[inline]
+pub(super) fn frame(frame: &mut Frame, parsed: &Parsed, to: &FlowKey) -> Result<(), Untranslatable> {
+    let open = frame.partial();
+    let ip = frame.data_mut();
+    let Some(open) = open else {
+        return packet(ip, parsed, to);
+    };
+    // An open checksum covers the addresses of the pseudo header, and no ports.
+    let changed = addresses(ip, parsed.kind, to.src(), to.dst())?;
+    let l4 = ip.get_mut(open.l4..).ok_or(Untranslatable)?;
+    write_ports(l4, (to.src_port(), to.dst_port()), Delta::NONE).ok_or(Untranslatable)?;
+    change(l4, open.field, |check| changed.apply_partial(check));
+    Ok(())
+}
+
+/// As [`frame`], for a packet whose checksums are complete.
 #[inline]
 pub(super) fn packet(ip: &mut [u8], parsed: &Parsed, to: &FlowKey) -> Result<(), Untranslatable> {
     let changed = addresses(ip, parsed.kind, to.src(), to.dst())?;

@@ -64,7 +64,16 @@ pub struct Port {
     pub policy: Option<Arc<Policy>>,
 }
 
+/// From this MTU on, a workload's port is one for large packets: TCP segments are cut and joined for it, so that its stack handles few.
+pub const WHOLE_MTU: u16 = 16_384;
+
 impl Port {
+    /// Its workload sends and takes packets of many segments at a time.
+    #[inline]
+    pub fn carries_whole(&self) -> bool {
+        self.mtu >= WHOLE_MTU && !matches!(self.role, Role::Uplink)
+    }
+
     /// The worker that should send a packet by this port: the asking one if it owns a queue, else the first that does.
     #[inline]
     pub fn sender(&self, asking: usize) -> Option<usize> {

@@ -119,23 +119,36 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Tcp<T> {
         if !self.has(tcp_flags::SYN) {
             return false;
         }
-        let Some(at) = self.mss_offset() else { return false };
-        let old = get_u16(self.as_bytes(), at);
-        if old <= max {
-            return false;
+        match self.mss_offset() {
+            Some(at) if get_u16(self.as_bytes(), at) > max => {
+                self.write_mss(at, max, partial);
+                true
+            }
+            _ => false,
         }
-        put_u16(self.buf.as_mut(), at, max);
+    }
+
+    /// Gives the maximum segment size option of a SYN or SYN-ACK another value, if there is one, and keeps the checksum right. `partial` as
+    /// for [`clamp_mss`](Self::clamp_mss).
+    pub fn set_mss(&mut self, value: u16, partial: bool) {
+        if let Some(at) = self.mss_offset().filter(|_| self.has(tcp_flags::SYN)) {
+            self.write_mss(at, value, partial);
+        }
+    }
+
+    fn write_mss(&mut self, at: usize, value: u16, partial: bool) {
+        let old = get_u16(self.as_bytes(), at);
+        put_u16(self.buf.as_mut(), at, value);
         if !partial {
             // NOPs can put the value at an odd offset: its bytes then belong to two words, which is the same as one word
             // with the bytes swapped (RFC 1071 section 2(B)).
-            let (old, new) = if at % 2 == 0 {
-                (old, max)
+            let (old, new) = if at.is_multiple_of(2) {
+                (old, value)
             } else {
-                (old.swap_bytes(), max.swap_bytes())
+                (old.swap_bytes(), value.swap_bytes())
             };
             self.set_checksum(update_u16(self.checksum(), old, new));
         }
-        true
     }
 }
 

@@ -17,7 +17,7 @@ pub use run::{Polling, run};
 use self::{load::Load, mailbox::Command};
 use crate::{
     packet::{DropReason, Frame},
-    pipeline::{self, BATCH, Context, Shared, State, delivery},
+    pipeline::{self, BATCH, Context, Shared, State, coalesce::coalesce, delivery},
     port::Queue,
     tables::{
         Tables,
@@ -243,11 +243,15 @@ impl Core {
         let counters = &self.shared.counters[self.index];
         let own = self.by_port.get(port.index()).copied().unwrap_or(u32::MAX);
         let reason = if let Some(owned) = self.queues.get_mut(own as usize) {
-            if let Some(to) = tables.port(port)
-                && (delivery::concerns(to) || self.state.shaper.holds(port))
-            {
-                let mut context = context(&self.shared, self.index, &mut self.state, tables, now);
-                delivery::deliver(&mut context, port, to, list);
+            if let Some(to) = tables.port(port) {
+                if delivery::concerns(to) || self.state.shaper.holds(port) {
+                    let mut context = context(&self.shared, self.index, &mut self.state, tables, now);
+                    delivery::deliver(&mut context, port, to, list);
+                }
+                if to.carries_whole() && list.len() > 1 {
+                    let joined = coalesce(list, &mut self.state.frames, usize::from(to.mtu));
+                    counters.coalesced.add(joined.merged as u64);
+                }
             }
             let (before, bytes) = (list.len(), bytes(list));
             owned.queue.transmit(&mut self.state.frames, list);

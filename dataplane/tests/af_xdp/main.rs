@@ -44,7 +44,10 @@ impl Bed {
 
     /// `None`, and said so, when AF_XDP is not permitted here.
     fn on(pair: Pair, frames: u32, chunk: u16) -> Option<Self> {
-        let pool = FramePool::new(frames, chunk).unwrap();
+        Self::over(pair, FramePool::new(frames, chunk).unwrap())
+    }
+
+    fn over(pair: Pair, pool: Arc<FramePool>) -> Option<Self> {
         let afxdp = match AfXdp::new(pool.clone()) {
             Ok(afxdp) => afxdp,
             Err(error @ (OpenError::Permission { .. } | OpenError::Kernel { .. })) => {
