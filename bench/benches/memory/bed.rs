@@ -23,11 +23,14 @@ pub(crate) const BATCH: usize = 32;
 /// Frames that packets take in turn: as many as the ring of an uplink holds.
 const FRAMES: usize = 2048;
 
-/// Turns of a stretch, which is measured again when the scheduler took the CPU away meanwhile.
+/// Turns of a stretch at most, which is measured again when the scheduler took the CPU away meanwhile.
 const STRETCH: u64 = 64;
 
-/// How often a stretch is measured again at most. On a machine as busy as that, what is measured means little.
-const PATIENCE: u64 = 10_000;
+/// Ticks after which a stretch ends with the turn: a small part of what a scheduler gives at a time, however slow the turns are.
+const STRETCH_TICKS: u64 = 250_000;
+
+/// How often in a row a stretch is measured again. On a machine as busy as that, what is measured means little.
+const PATIENCE: u64 = 100;
 
 /// Nanoseconds of a second.
 const SECOND: u64 = 1_000_000_000;
@@ -137,14 +140,19 @@ impl Lane {
         let mut left = packets.div_ceil(batch as u64);
         let (mut taken, mut again) = (Taken::default(), 0);
         while left > 0 {
-            let turns = left.min(STRETCH);
             let (preempted, begin) = (ticks::preemptions(), ticks::begin());
-            let spent = (0..turns).map(|n| self.turn(batch, n == 0)).sum::<u64>();
-            let all = ticks::end() - begin;
+            let (mut turns, mut spent, mut all) = (0, 0, 0);
+            while turns < left.min(STRETCH) && all < STRETCH_TICKS {
+                spent += self.turn(batch, turns == 0);
+                turns += 1;
+                all = ticks::end() - begin;
+            }
             if ticks::preemptions() != preempted && again < PATIENCE {
                 again += 1;
+                taken.repeated += 1;
                 continue;
             }
+            again = 0;
             left -= turns;
             taken.add(Taken {
                 turns: spent,
@@ -153,7 +161,6 @@ impl Lane {
                 repeated: 0,
             });
         }
-        taken.repeated = again;
         taken
     }
 
