@@ -68,19 +68,19 @@ fn one(context: &mut Context<'_>, packet: Packet, hint: FlowHint) {
     if let Some(hit) = hit
         && let action = FlowAction::unpack(hit.action)
         && tables.is_current(hit.epoch, vrf, action.vrf_out)
+        && action.in_port == packet.way_in()
+        && packet.via.is_none_or(|via| via == action.next_hop)
     {
-        if action.in_port == packet.way_in() && packet.via.is_none_or(|via| via == action.next_hop) {
-            context
-                .shared
-                .flows
-                .touch(hit.flow, context.now_ms(), packet.frame.len() as u64);
-            if action.flags.has_any(FlowFlags::SPECIAL) {
-                settle::run(context, packet, hit.flow, action);
-            } else {
-                forward::forward(context, packet, action.next_hop);
-            }
-            return;
+        context
+            .shared
+            .flows
+            .touch(hit.flow, context.now_ms(), packet.frame.len() as u64);
+        if action.flags.has_any(FlowFlags::SPECIAL) {
+            settle::run(context, packet, hit.flow, action);
+        } else {
+            forward::forward(context, packet, action.next_hop);
         }
+        return;
     }
     settle::settle(context, packet, vrf, hit);
 }
