@@ -13,6 +13,9 @@ use crate::{
 /// Name of the link inside every container.
 pub const LINK: &str = "eth0";
 
+/// What the link carries at most, unless its endpoint says less: packets of many segments, which the router cuts and joins.
+const LINK_MTU: u32 = 60_000;
+
 /// A container on a node.
 #[derive(Debug)]
 pub struct Container {
@@ -35,7 +38,7 @@ impl Container {
         let netns = node.netns.topology().netns(name)?;
         // The node's end belongs to the router or bridge there: no addresses of the node's own on it.
         node.netns.sysctl("ipv6.conf.default.disable_ipv6", "1")?;
-        let made = node.netns.veth(name, &netns, LINK, 1500);
+        let made = node.netns.veth(name, &netns, LINK, LINK_MTU);
         node.netns.sysctl("ipv6.conf.default.disable_ipv6", "0")?;
         made?;
         Ok(Self {

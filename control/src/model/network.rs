@@ -10,7 +10,7 @@ use super::{
     name::Name,
 };
 
-/// Largest IP packet of workloads in bytes, 1280..=9216.
+/// Largest IP packet of workloads in bytes, 1280..=65535.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WorkloadMtu(u32);
 
@@ -18,7 +18,7 @@ impl WorkloadMtu {
     /// What IPv6 asks of every link (RFC 8200).
     pub const MIN: u32 = 1280;
     /// A jumbo frame.
-    pub const MAX: u32 = 9216;
+    pub const MAX: u32 = 65_535;
 
     /// Checks `bytes`.
     ///

@@ -39,6 +39,19 @@ const COPY: u8 = 1;
 const LARGE: u8 = 2;
 /// Mark: the checksum that is not complete is at UDP's place, not at TCP's.
 const UDP: u8 = 4;
+/// Mark: the packet is made of TCP segments, whose size stands in the chunk's first bytes, where no header ever reaches.
+const SEGMENTS: u8 = 8;
+/// Mark: these are of IPv6.
+const V6: u8 = 16;
+
+/// What a large packet was joined from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segments {
+    /// Bytes of data of each but the last.
+    pub size: u16,
+    /// IPv6, not IPv4.
+    pub v6: bool,
+}
 
 /// Where a checksum is that a sender's kernel left for hardware to finish: only the pseudo header is summed (`CHECKSUM_PARTIAL`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +154,30 @@ impl Frame {
     #[inline]
     pub fn clear_partial(&mut self) {
         self.partial = 0;
+        self.marks &= !SEGMENTS;
+    }
+
+    /// The TCP segments that the packet was joined from, if it was.
+    #[inline]
+    pub fn segments(&self) -> Option<Segments> {
+        if self.marks & SEGMENTS == 0 {
+            return None;
+        }
+        // SAFETY: a chunk is longer than two bytes, and ours alone (see `from_chunk`); written by `set_segments`.
+        let size = unsafe { self.base.cast::<[u8; 2]>().read() };
+        Some(Segments {
+            size: u16::from_ne_bytes(size),
+            v6: self.marks & V6 != 0,
+        })
+    }
+
+    /// Says that the packet was joined from TCP segments, so that a receiver whose interface takes no more than these can have it as such.
+    /// Headers in front may take all of the headroom but two bytes.
+    #[inline]
+    pub fn set_segments(&mut self, segments: Segments) {
+        // SAFETY: as in `segments`; `&mut self` makes the access exclusive.
+        unsafe { self.base.cast::<[u8; 2]>().write(segments.size.to_ne_bytes()) };
+        self.marks = self.marks & !V6 | SEGMENTS | if segments.v6 { V6 } else { 0 };
     }
 
     /// Sums what a sender left to be summed.

@@ -6,7 +6,7 @@
 //! is, whatever lies between. The result is marked as having a partial checksum, for what it is made of has been verified.
 
 use crate::{
-    packet::{Frame, FrameCache, Partial, frame::HEADROOM},
+    packet::{Frame, FrameCache, Partial, Segments, frame::HEADROOM},
     wire::{
         checksum::{self, Delta, Sum},
         ethertype, ipv6_walk, proto,
@@ -362,6 +362,10 @@ impl Plan {
             tcp[CHECKSUM..CHECKSUM + 2].copy_from_slice(&pseudo.fold().to_be_bytes());
         }
         large.set_partial(partial(&head));
+        large.set_segments(Segments {
+            size: u16::try_from(head.len()).unwrap_or(u16::MAX),
+            v6: head.v6,
+        });
         gone
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 pub const FIRST_UPLINK_ID: u32 = 0xffff_0000;
 
 /// Smallest and largest MTU of a port, bytes. 576 is what every IPv4 host must accept (RFC 791).
-pub const MTU: std::ops::RangeInclusive<u16> = 576..=9216;
+pub const MTU: std::ops::RangeInclusive<u16> = 576..=u16::MAX;
 
 /// A port that was opened: attached to its interface, not yet polled.
 pub struct Opened {

@@ -18,7 +18,7 @@ const FRACTION: u32 = 32;
 const NANOSECONDS: u64 = 1_000_000_000;
 
 /// Least burst: one frame of the largest size that a port carries, or it could never pass.
-const LARGEST_FRAME: u64 = 9216 + 22;
+const LARGEST_FRAME: u64 = 65_535 + 22;
 
 /// Burst where none is given: what comes in this time, but at least [`LEAST_BURST_BYTES`] or [`LEAST_BURST_PACKETS`].
 const DEFAULT_BURST_NANOSECONDS: u64 = 10_000_000;

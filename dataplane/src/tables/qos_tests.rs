@@ -59,7 +59,7 @@ fn defaults_are_what_is_documented() {
     assert_eq!((0..1000).filter(|_| few.pass(9000, 0).is_ok()).count(), 64);
     // A burst below one frame would let no frame of that size pass, ever.
     let tight = Meter::new(bits(8000, 1));
-    assert_eq!(tight.pass(9216 + 14, 0), Ok(()));
+    assert_eq!(tight.pass(65_535 + 14, 0), Ok(()));
 }
 
 #[test]

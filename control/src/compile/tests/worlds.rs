@@ -3,7 +3,10 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::compile::{Health, compile, workload_mtu};
+use crate::{
+    compile::{Health, compile, workload_mtu},
+    model::Network,
+};
 
 fn at(world: &World, node: &str) -> String {
     describe(&compile(&world.state, &Name::new(node).unwrap(), &Health::default()))
@@ -78,7 +81,19 @@ fn a_node_without_a_tunnel_address_is_left_out_until_its_dataplane_tells() {
 fn the_mtu_follows_underlay_and_encapsulation() {
     let mut world = World::blue(vxlan());
     let blue = Name::new("blue").unwrap();
-    let mtu = |world: &World| workload_mtu(&world.state, world.state.network(&blue).unwrap());
+    let routed = |world: &World| world.state.network(&blue).unwrap().clone();
+    assert_eq!(
+        workload_mtu(&world.state, &routed(&world)),
+        60_000,
+        "nodes cut for their paths"
+    );
+    let mtu = |world: &World| {
+        let bridged = Network {
+            bridged: true,
+            ..Network::clone(&routed(world))
+        };
+        workload_mtu(&world.state, &bridged)
+    };
     // node-c has IPv6 only.
     assert_eq!(mtu(&world), 1500 - 70);
     let node = Name::new("node-b").unwrap();

@@ -63,7 +63,7 @@ pub(super) fn port() -> impl Strategy<Value = PortSpec> {
         (1..=u32::MAX).prop_map(Attachment::Vrf),
         (1..=u32::MAX).prop_map(Attachment::Bridge)
     ];
-    let mtu = prop_oneof![Just(0), 576..=9216_u16];
+    let mtu = prop_oneof![Just(0), 576..=u16::MAX];
     let mirrors = prop::collection::btree_set(1..=u32::MAX, 0..=4).prop_map(|ids| ids.into_iter().collect());
     (
         (1..=u32::MAX, name(), "[a-z][a-z0-9]{0,14}", prop::sample::select(modes)),

@@ -28,6 +28,10 @@ struct VirtioNetHeader {
 /// Flag: sum from `checksum_start` on and put the result at `checksum_offset` behind it.
 const NEEDS_CHECKSUM: u8 = 1;
 
+/// Kinds of segments that a packet is made of.
+const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
+
 /// Bytes of packets that may be on their way to receivers.
 const SEND_BUFFER: libc::c_int = 64 << 20;
 
@@ -95,6 +99,11 @@ impl WholeSender {
             header.flags = NEEDS_CHECKSUM;
             header.checksum_start = partial.l4 as u16;
             header.checksum_offset = partial.field as u16;
+        }
+        // Joined segments pass an interface with a smaller MTU as such, too.
+        if let Some(segments) = frame.segments() {
+            header.gso_type = if segments.v6 { GSO_TCPV6 } else { GSO_TCPV4 };
+            header.gso_size = segments.size;
         }
         let data = frame.data();
         let parts = [

@@ -62,7 +62,7 @@ pub(crate) struct Create {
     /// VXLAN network identifier, 1..16777215 [default: the server chooses]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     vni: u32,
-    /// Largest IP packet of workloads in bytes, 1280..9216 [default: what the underlay carries]
+    /// Largest IP packet of workloads in bytes, 1280..65535 [default: 60000; bridged: what the underlay carries]
     #[arg(long, value_name = "BYTES", default_value_t = 0, hide_default_value = true)]
     mtu: u32,
     /// Its addresses live on the underlay, in the clear: for floating addresses and the way out
