@@ -137,7 +137,7 @@ async fn bad_networks_are_refused() {
         ),
         (
             pb::Network {
-                mtu: 9217,
+                mtu: 65_536,
                 ..ok.clone()
             },
             Code::InvalidArgument,
