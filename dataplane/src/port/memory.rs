@@ -9,73 +9,65 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crossbeam::queue::ArrayQueue;
-
-use super::{Queue, Received};
+use super::{
+    Queue, Received,
+    ring::{Receiver, Sender, ring},
+};
 use crate::packet::{Frame, FrameCache, frame::HEADROOM};
-
-/// What the two ends share. Each ring has one producer and one consumer, because each end is owned, not shared.
-#[derive(Debug)]
-struct Link {
-    /// From the outside to the dataplane.
-    inward: ArrayQueue<Frame>,
-    /// From the dataplane to the outside.
-    outward: ArrayQueue<Frame>,
-    /// Frames that [`wire`] could not fit into the receiver's chunks.
-    lost: AtomicU64,
-}
 
 /// Makes a port that holds up to `depth` frames on their way in each direction. A depth of zero counts as one.
 #[must_use]
 pub fn pair(depth: usize) -> (MemoryQueue, MemoryPeer) {
-    let depth = depth.max(1);
-    let link = Arc::new(Link {
-        inward: ArrayQueue::new(depth),
-        outward: ArrayQueue::new(depth),
-        lost: AtomicU64::new(0),
-    });
-    (MemoryQueue { link: link.clone() }, MemoryPeer { link })
+    let (to_dataplane, inward) = ring(depth);
+    let (outward, from_dataplane) = ring(depth);
+    let lost = Arc::new(AtomicU64::new(0));
+    let queue = MemoryQueue {
+        inward,
+        outward,
+        lost: lost.clone(),
+    };
+    let peer = MemoryPeer {
+        inward: to_dataplane,
+        outward: from_dataplane,
+        lost,
+    };
+    (queue, peer)
 }
 
 /// The dataplane's end of a memory port.
 #[derive(Debug)]
 pub struct MemoryQueue {
-    link: Arc<Link>,
+    inward: Receiver<Frame>,
+    outward: Sender<Frame>,
+    /// Frames that [`wire`] could not fit into our chunks.
+    lost: Arc<AtomicU64>,
 }
 
 impl Queue for MemoryQueue {
     fn receive(&mut self, _: &mut FrameCache, into: &mut Vec<Frame>, max: usize) -> Received {
-        let before = into.len();
-        into.extend(std::iter::from_fn(|| self.link.inward.pop()).take(max));
-        let frames = into.len() - before;
+        let frames = self.inward.pop_all(into, max);
         Received {
             frames,
-            more: frames == max && !self.link.inward.is_empty(),
+            more: frames == max && !self.inward.is_empty(),
         }
     }
 
     fn transmit(&mut self, _: &mut FrameCache, from: &mut Vec<Frame>) {
-        // We alone push, so the room can only grow meanwhile.
-        let room = self.link.outward.capacity() - self.link.outward.len();
-        for mut frame in from.drain(..room.min(from.len())) {
-            // Nobody behind this port would.
-            frame.complete();
-            let _ = self.link.outward.push(frame);
-        }
+        // Nobody behind this port would.
+        from.iter_mut().for_each(Frame::complete);
+        self.outward.push_all(from);
     }
 
     fn flush(&mut self, _: &mut FrameCache) {}
 
     fn receive_lost(&self) -> u64 {
-        self.link.lost.load(Ordering::Relaxed)
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Frees the frames on their way in. Those on their way out are the peer's to receive or to close, if it is still there.
     fn close(self: Box<Self>, frames: &mut FrameCache) {
-        drain(&self.link.inward, frames);
-        if Arc::strong_count(&self.link) == 1 {
-            drain(&self.link.outward, frames);
-        }
+        let left = self.inward.close().chain(self.outward.close());
+        left.for_each(|frame| frames.free(frame));
     }
 }
 
@@ -107,7 +99,10 @@ pub enum SendError {
 /// received go back there.
 #[derive(Debug)]
 pub struct MemoryPeer {
-    link: Arc<Link>,
+    inward: Sender<Frame>,
+    outward: Receiver<Frame>,
+    /// Of the other end.
+    lost: Arc<AtomicU64>,
 }
 
 impl MemoryPeer {
@@ -116,9 +111,9 @@ impl MemoryPeer {
     /// # Errors
     /// [`SendError`]; nothing was sent then.
     pub fn send(&mut self, frames: &mut FrameCache, packet: &[u8]) -> Result<(), SendError> {
-        if self.link.inward.is_full() {
+        if self.inward.is_full() {
             return Err(SendError::Full {
-                depth: self.link.inward.capacity(),
+                depth: self.inward.depth(),
             });
         }
         let fits = packet.len() <= frames.pool().max_packet();
@@ -132,13 +127,13 @@ impl MemoryPeer {
                 max: no_room.available,
             });
         }
-        let _ = self.link.inward.push(frame);
+        let _ = self.inward.push(frame);
         Ok(())
     }
 
     /// A copy of the next packet that the dataplane sent.
     pub fn receive(&mut self, frames: &mut FrameCache) -> Option<Vec<u8>> {
-        let frame = self.link.outward.pop()?;
+        let frame = self.outward.pop()?;
         let packet = frame.data().to_vec();
         frames.free(frame);
         Some(packet)
@@ -154,31 +149,29 @@ impl MemoryPeer {
     /// # Errors
     /// The frame itself, when the port is full.
     pub fn push(&mut self, frame: Frame) -> Result<(), Frame> {
-        self.link.inward.push(frame)
+        self.inward.push(frame)
     }
 
     /// Receives a frame without copying it.
     #[must_use = "a frame that is dropped is lost: free it to a FrameCache or pass it on"]
     pub fn pop(&mut self) -> Option<Frame> {
-        self.link.outward.pop()
+        self.outward.pop()
     }
 
     /// Frames that wait for the dataplane to receive them.
     pub fn waiting_inward(&self) -> usize {
-        self.link.inward.len()
+        self.inward.len()
     }
 
     /// Frames that the dataplane sent and nobody has received.
     pub fn waiting_outward(&self) -> usize {
-        self.link.outward.len()
+        self.outward.len()
     }
 
     /// Unplugs: frees the frames on their way out and, when the dataplane has closed its end, those on their way in.
     pub fn close(self, frames: &mut FrameCache) {
-        drain(&self.link.outward, frames);
-        if Arc::strong_count(&self.link) == 1 {
-            drain(&self.link.inward, frames);
-        }
+        let left = self.outward.close().chain(self.inward.close());
+        left.for_each(|frame| frames.free(frame));
     }
 }
 
@@ -190,10 +183,15 @@ impl MemoryPeer {
 pub fn wire(a: (&mut MemoryPeer, &mut FrameCache), b: (&mut MemoryPeer, &mut FrameCache)) -> usize {
     let (a, a_frames) = a;
     let (b, b_frames) = b;
-    carry(&a.link, a_frames, &b.link, b_frames) + carry(&b.link, b_frames, &a.link, a_frames)
+    carry(a, a_frames, b, b_frames) + carry(b, b_frames, a, a_frames)
 }
 
-fn carry(from: &Link, from_frames: &mut FrameCache, to: &Link, to_frames: &mut FrameCache) -> usize {
+fn carry(
+    from: &mut MemoryPeer,
+    from_frames: &mut FrameCache,
+    to: &mut MemoryPeer,
+    to_frames: &mut FrameCache,
+) -> usize {
     let same_pool = Arc::ptr_eq(from_frames.pool(), to_frames.pool());
     let mut carried = 0;
     while !to.inward.is_full() && !from.outward.is_empty() {
@@ -253,12 +251,6 @@ fn restore_headroom(frame: &mut Frame) -> bool {
     frame.data_mut().copy_within(..len, usize::from(missing));
     frame.strip(missing);
     true
-}
-
-fn drain(ring: &ArrayQueue<Frame>, frames: &mut FrameCache) {
-    while let Some(frame) = ring.pop() {
-        frames.free(frame);
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod af_xdp;
 mod interface_name;
 pub mod memory;
 mod queue;
+mod ring;
 
 pub use interface_name::{BadInterfaceName, INTERFACE_NAME_MAX, check_interface_name};
 pub use queue::{Queue, Received};

@@ -28,7 +28,7 @@ pub const MAX_READERS: usize = if cfg!(vrouter_loom) { 2 } else { 65 };
 pub struct TooManyReaders;
 
 struct Hazard<T> {
-    /// The snapshot its reader may be looking at; null between pins.
+    /// The snapshot its reader may be looking at; null if there is none.
     held: AtomicPtr<T>,
     taken: AtomicBool,
 }
@@ -199,6 +199,29 @@ impl<T> Reader<T> {
             snapshot: unsafe { &*snapshot },
         }
     }
+
+    /// As [`pin`](Self::pin), but the snapshot stays pinned until a later call finds another one current, or
+    /// [`let_go`](Self::let_go): to hold the same one again costs no fence. For readers that come by all the time.
+    #[inline]
+    pub fn hold(&mut self) -> &T {
+        let hazard = &self.shared.hazards[self.place].held;
+        let current = self.shared.current.load(Ordering::Acquire);
+        // We alone write our hazard. If it shows the current snapshot, that has been pinned without a gap since it was put there, so it was
+        // not reclaimed meanwhile, and its address is no other's.
+        if hazard.load(Ordering::Relaxed) != current {
+            std::mem::forget(self.pin());
+        }
+        // SAFETY: it stands in the hazard, and was current after it was put there (see `pin`); it stays there until this borrow is over.
+        unsafe { &*self.shared.hazards[self.place].held.load(Ordering::Relaxed) }
+    }
+
+    /// Ends what [`hold`](Self::hold) began: before a pause of unknown length.
+    #[inline]
+    pub fn let_go(&mut self) {
+        self.shared.hazards[self.place]
+            .held
+            .store(ptr::null_mut(), Ordering::Release);
+    }
 }
 
 impl<T> Drop for Reader<T> {
@@ -255,6 +278,23 @@ mod tests {
         assert_eq!(publisher.reclaim().into_iter().map(|b| *b).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(*a.pin(), 3);
         assert!(publisher.reclaim().is_empty());
+    }
+
+    #[test]
+    fn what_is_held_stays_until_the_next_look_or_until_let_go() {
+        let mut publisher = Publisher::new(Box::new(1));
+        let mut reader = publisher.reader().unwrap();
+        assert_eq!((*reader.hold(), *reader.hold()), (1, 1));
+        publisher.publish(Box::new(2));
+        assert!(publisher.reclaim().is_empty());
+        assert_eq!(*reader.hold(), 2);
+        assert_eq!(publisher.reclaim().len(), 1);
+        publisher.publish(Box::new(3));
+        assert!(publisher.reclaim().is_empty());
+        reader.let_go();
+        assert_eq!(publisher.reclaim().len(), 1);
+        assert_eq!(*reader.hold(), 3);
+        assert_eq!(*reader.pin(), 3);
     }
 
     #[test]
@@ -378,6 +418,33 @@ mod loom_tests {
             let rest = publisher.reclaim();
             overwrite(&rest);
             assert_eq!(old.len() + rest.len(), 2);
+        });
+    }
+
+    #[test]
+    fn loom_publish_never_gives_back_what_a_reader_holds_on_to() {
+        loom::model(|| {
+            let mut publisher = Publisher::new(watched(1));
+            let mut reader = publisher.reader().unwrap();
+            let thread = loom::thread::spawn(move || {
+                let look = |reader: &mut Reader<Watched>| {
+                    let held = reader.hold();
+                    // SAFETY: as in `read`.
+                    held.0.with(|value| unsafe { *value })
+                };
+                let (first, second) = (look(&mut reader), look(&mut reader));
+                reader.let_go();
+                assert!(first <= second && second <= 3);
+            });
+            publisher.publish(watched(2));
+            let old = publisher.reclaim();
+            overwrite(&old);
+            publisher.publish(watched(3));
+            let more = publisher.reclaim();
+            overwrite(&more);
+            thread.join().unwrap();
+            let rest = publisher.reclaim();
+            assert_eq!(old.len() + more.len() + rest.len(), 2);
         });
     }
 

@@ -97,6 +97,9 @@ impl Fleet {
                     batch: Vec::with_capacity(BATCH),
                     poll,
                     learned_hand: 0,
+                    kept_at: 0,
+                    received: 0,
+                    batches_to_timed: 0,
                 },
             })
             .collect();

@@ -65,7 +65,7 @@ pub struct Load {
     pub sleeps: Counter,
     /// Packets per batch.
     pub batch_size: Recorder,
-    /// Nanoseconds from receiving a batch to having sent it.
+    /// Nanoseconds from receiving a batch to having sent it, of some batches.
     pub batch_nanoseconds: Recorder,
 }
 

@@ -26,13 +26,20 @@ use crate::{
     },
 };
 
-/// Flows that are due looked at per turn, besides one for each frame received: each may have made one. Idle turns look at more.
+/// Nanoseconds of traffic after which the house is kept. Idle turns always do.
+const HOUSE: u64 = 20_000;
+
+/// Flows that are due looked at each time, when there was traffic, besides one for each frame received since: each may have made one. Idle turns
+/// look at more.
 const DUE_BUSY: usize = 16;
 const DUE_IDLE: usize = 256;
 
-/// Buckets of learned MACs looked at per turn for aged ones, likewise.
-const LEARNED_BUSY: usize = 1;
+/// Buckets of learned MACs looked at each time for aged ones, likewise.
+const LEARNED_BUSY: usize = 4;
 const LEARNED_IDLE: usize = 64;
+
+/// Of so many batches, one is timed: to read the clock costs as much as a packet.
+const TIMED: u32 = 16;
 
 /// Where time comes from: nanoseconds since any fixed moment, never going back.
 pub trait Clock {
@@ -102,6 +109,12 @@ struct Core {
     events: mio::Events,
     /// Where the sweep of learned MACs stands.
     learned_hand: usize,
+    /// When the house was kept last.
+    kept_at: u64,
+    /// Frames received since then.
+    received: usize,
+    /// Batches until one is timed.
+    batches_to_timed: u32,
 }
 
 impl std::fmt::Debug for Worker {
@@ -120,15 +133,15 @@ impl Worker {
         let core = &mut self.core;
         if core.mailboxes[core.index].mail.load(Ordering::Relaxed) {
             turn.stop = core.read_mail();
-            turn.sent += core.take_handoff(&self.reader.pin(), clock.now());
+            turn.sent += core.take_handoff(self.reader.hold(), clock.now());
         }
         core.call_roll();
+        let mut last = None;
         let mut place = 0;
         while let Some(index) = core.active.get(place).map(|index| *index as usize) {
             if core.receive(index, &mut turn) {
                 // One revision from parse to transmit.
-                let tables = self.reader.pin();
-                core.carry(index, &tables, clock, &mut turn);
+                last = Some(core.carry(index, self.reader.hold(), clock, &mut turn));
             }
             if core.queues[index].is_dormant() {
                 core.active.swap_remove(place);
@@ -136,12 +149,23 @@ impl Worker {
                 place += 1;
             }
         }
-        let now = clock.now();
-        let tables = self.reader.pin();
+        let now = last.unwrap_or_else(|| clock.now());
+        let tables = self.reader.hold();
         if core.state.has_waiting() {
-            core.tend(&tables, now, &mut turn);
+            core.tend(tables, now, &mut turn);
         }
-        core.keep_house(&tables, now, &turn);
+        core.load.turns.add(1);
+        if turn.received + turn.sent > 0 {
+            core.load.busy_turns.add(1);
+        }
+        core.received += turn.received;
+        if turn.received == 0 {
+            core.keep_house(tables, now, DUE_IDLE.max(core.received), LEARNED_IDLE);
+            // Who knows when the next turn is: nothing old must wait for it to be given back.
+            self.reader.let_go();
+        } else if now.saturating_sub(core.kept_at) >= HOUSE {
+            core.keep_house(tables, now, DUE_BUSY + core.received, LEARNED_BUSY);
+        }
         turn
     }
 
@@ -216,14 +240,22 @@ impl Core {
         }
     }
 
-    /// Carries the batch, received from this queue, to the end.
-    fn carry(&mut self, index: usize, tables: &Tables, clock: &impl Clock, turn: &mut Turn) {
+    /// Carries the batch, received from this queue, to the end. Gives the time at which it began.
+    #[inline]
+    fn carry(&mut self, index: usize, tables: &Tables, clock: &impl Clock, turn: &mut Turn) -> u64 {
         let (port, start, count) = (self.queues[index].port, clock.now(), self.batch.len());
         let mut context = context(&self.shared, self.index, &mut self.state, tables, start);
         pipeline::process(&mut context, port, &mut self.batch);
         turn.sent += self.send(tables, start);
         self.load.batch_size.record(count as u64);
-        self.load.batch_nanoseconds.record(clock.now().saturating_sub(start));
+        match self.batches_to_timed.checked_sub(1) {
+            Some(left) => self.batches_to_timed = left,
+            None => {
+                self.batches_to_timed = TIMED - 1;
+                self.load.batch_nanoseconds.record(clock.now().saturating_sub(start));
+            }
+        }
+        start
     }
 
     /// Gives each port's queue the frames for it: our own queues directly, others through their owner's mailbox.
@@ -397,12 +429,8 @@ impl Core {
     }
 
     /// A little of what must be done now and then.
-    fn keep_house(&mut self, tables: &Tables, now: u64, turn: &Turn) {
-        let (due, learned) = if turn.received > 0 {
-            (DUE_BUSY + turn.received, LEARNED_BUSY)
-        } else {
-            (DUE_IDLE, LEARNED_IDLE)
-        };
+    fn keep_house(&mut self, tables: &Tables, now: u64, due: usize, learned: usize) {
+        (self.kept_at, self.received) = (now, 0);
         let counters = &self.shared.counters[self.index];
         pipeline::end_flows(
             tables,
@@ -423,10 +451,6 @@ impl Core {
             self.shared.learned.sweep(&mut self.learned_hand, now_s, learned, aging);
         }
         self.state.gauge(&self.shared.counters[self.index]);
-        self.load.turns.add(1);
-        if turn.received + turn.sent > 0 {
-            self.load.busy_turns.add(1);
-        }
     }
 }
 
