@@ -6,6 +6,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::wire::Plain;
+
 /// The number of 64-bit words of a [`FlowKey`].
 pub const KEY_WORDS: usize = 6;
 
@@ -36,6 +38,9 @@ pub struct FlowKey {
 const _: () = assert!(size_of::<FlowKey>() == 48 && align_of::<FlowKey>() == 16);
 
 impl FlowKey {
+    /// Of no packet.
+    pub const NONE: Self = Self { words: [0; KEY_WORDS] };
+
     /// The key of an IPv4 packet. `context` is the VRF slot (other bits are the caller's); ports in host order.
     #[inline]
     #[must_use]
@@ -66,6 +71,24 @@ impl FlowKey {
                 (dst >> 64) as u64,
                 context_and_ports(context, src_port, dst_port),
                 u64::from(protocol) | 6 << 8,
+            ],
+        }
+    }
+
+    /// The key of a packet by words as they stand in it, as [`Plain`] has them.
+    #[inline(always)]
+    #[must_use]
+    pub fn plain(context: u32, packet: &Plain) -> Self {
+        let ([s0, s1], [d0, d1]) = (packet.source, packet.destination);
+        let family = if packet.v6 { 6 << 8 } else { 4 << 8 };
+        Self {
+            words: [
+                s0,
+                s1,
+                d0,
+                d1,
+                u64::from(context) | u64::from(packet.ports) << 32,
+                u64::from(packet.proto) | family,
             ],
         }
     }
@@ -190,7 +213,7 @@ impl FlowKey {
 
     /// A seeded hash, well mixed in all 64 bits. The two directions of a flow hash apart; the seed, chosen at start, keeps
     /// senders from aiming many flows at one bucket.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn hash(&self, seed: u64) -> u64 {
         hash_words(&self.words, seed)
@@ -211,11 +234,16 @@ fn context_and_ports(context: u32, src_port: u16, dst_port: u16) -> u64 {
 }
 
 /// [`FlowKey::hash`] of a key already taken apart by [`FlowKey::words`].
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn hash_words(w: &[u64; KEY_WORDS], seed: u64) -> u64 {
     // Every multiplication has the seed in both factors: a sender who knows this file still cannot make a factor zero.
     let (a, b) = (seed, seed.rotate_left(29) ^ MIX[5]);
+    if w[5] >> 8 == 4 {
+        // Both addresses are one word, and all that may differ is in two and a byte.
+        let ends = fold(w[0] ^ w[2] << 32 ^ a ^ MIX[0], w[4] ^ b ^ MIX[1]);
+        return fold(ends ^ w[5] ^ a ^ MIX[2], ends.rotate_left(32) ^ b ^ MIX[3]);
+    }
     let src = fold(w[0] ^ a ^ MIX[0], w[1] ^ b ^ MIX[1]);
     let dst = fold(w[2] ^ b ^ MIX[2], w[3] ^ a ^ MIX[3]);
     let rest = fold(w[4] ^ a ^ MIX[4], w[5] ^ b ^ MIX[0]);
@@ -233,7 +261,7 @@ pub fn entropy_port(hash: u64) -> u16 {
 }
 
 /// The 128-bit product folded to 64 bits: the mixing step.
-#[inline]
+#[inline(always)]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64

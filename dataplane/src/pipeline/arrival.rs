@@ -36,6 +36,18 @@ pub(super) fn concerns(port: &Port) -> bool {
     port.guard.is_some() || port.qos.is_some() || !port.mirrors.is_empty()
 }
 
+/// At most a guard is to be asked.
+#[inline]
+pub(super) fn is_guarded_only(port: &Port) -> bool {
+    port.qos.is_none() && port.mirrors.is_empty()
+}
+
+/// The guard lets this frame of a routed port pass.
+#[inline]
+pub(super) fn lets_pass(guard: Option<&Guard>, frame: &Frame) -> bool {
+    guard.is_none_or(|guard| check(guard, false, frame).is_ok())
+}
+
 /// Does it. Gives the frame back if it may come in.
 pub(super) fn admit(context: &mut Context<'_>, slot: PortSlot, port: &Port, mut frame: Frame) -> Option<Frame> {
     if port.mirrors.iter().any(|mirror| mirror.from_workload) {

@@ -110,17 +110,12 @@ pub(super) fn forward(
 
 #[inline]
 fn send(context: &mut Context<'_>, packet: Packet, path: &UnderlayPath) {
-    let Packet {
-        mut frame,
-        parsed,
-        port,
-        vrf,
-        ..
-    } = packet;
+    let Packet { mut frame, facts } = packet;
+    let (port, vrf) = (facts.port, facts.vrf);
     let Ok(data) = frame.prepend(forward::ETHERNET) else {
         context.drop_frame(port, Some(vrf), frame, DropReason::NoHeadroom);
         return;
     };
-    forward::write_ethernet(data, path.mac, path.source_mac, parsed.ethertype);
+    forward::write_ethernet(data, path.mac, path.source_mac, facts.parsed.ethertype);
     context.send(path.port, Some(vrf), frame);
 }

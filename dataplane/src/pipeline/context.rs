@@ -8,8 +8,10 @@ use super::{
     answers::Answers,
     counters::{Counter, Counters},
     events::FlowEvents,
-    output::{LIST, Outputs, Refused},
-    packet::Packet,
+    hops::{Doors, Hops},
+    leaving::Leaving,
+    output::{LIST, Outputs},
+    packet::{Packet, Routed},
     record::Witness,
     shaper::Shaper,
 };
@@ -19,7 +21,7 @@ use crate::{
     tables::{
         Tables,
         conntrack::Timeouts,
-        flow::{FlowHint, FlowOwner, FlowTable},
+        flow::{FlowOwner, FlowTable},
         fragments::{Capacity, Fragments},
         learned::LearnedTable,
         slots::{PortSlot, VrfSlot},
@@ -125,17 +127,19 @@ pub struct State {
     /// Free frames.
     pub frames: FrameCache,
     /// Room for the batch between stages.
-    pub(super) routed: Vec<Packet>,
+    pub(super) routed: Routed,
     /// Fragments under way.
     pub(super) fragments: Fragments<Packet>,
     /// Packets held back by limits.
     pub(crate) shaper: Shaper,
     /// Room for what is to be sent, while a limit looks at it.
     pub(super) arrived: Vec<Frame>,
-    /// Where the flow of each is likely to be.
-    pub(super) hints: Vec<FlowHint>,
     /// What translated the last new flow that was translated, by its slot: likely what will translate the next ones.
     pub(super) translation: Option<u16>,
+    /// Next hops, ready to be used.
+    pub(super) hops: Hops,
+    /// What tunnels' numbers mean, likewise.
+    pub(super) doors: Doors,
     /// Hears of every decision. `None` for packets; a trace has one.
     pub witness: Option<Witness>,
 }
@@ -153,9 +157,10 @@ impl State {
             icmp: RateLimit::default(),
             out: Outputs::default(),
             frames,
-            routed: Vec::with_capacity(super::BATCH),
-            hints: Vec::with_capacity(super::BATCH),
+            routed: Routed::with_capacity(super::BATCH),
             translation: None,
+            hops: Hops::new(),
+            doors: Doors::default(),
             witness: None,
         }
     }
@@ -261,17 +266,39 @@ impl Context<'_> {
     /// Drops a routed packet.
     #[inline]
     pub(super) fn drop_packet(&mut self, packet: Packet, reason: DropReason) {
-        self.drop_frame(packet.port, Some(packet.vrf), packet.frame, reason);
+        let (port, vrf) = (packet.port, packet.vrf);
+        self.drop_frame(port, Some(vrf), packet.frame, reason);
     }
 
     /// Sends a finished frame by `port`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send(&mut self, port: PortSlot, vrf: Option<VrfSlot>, frame: Frame) {
-        match self.state.out.push(port, frame) {
-            Ok(()) => {}
-            Err(Refused::NoPort(frame)) => self.drop_frame(port, vrf, frame, DropReason::PortDown),
-            Err(Refused::Full(frame)) => self.drop_frame(port, vrf, frame, DropReason::TransmitQueueFull),
+        if let Err(frame) = self.state.out.push(port, frame) {
+            self.not_sent(port, vrf, frame);
         }
+    }
+
+    /// Sends the next `count` frames that leave by `port`.
+    #[inline]
+    pub(super) fn send_all(&mut self, port: PortSlot, vrf: VrfSlot, leaving: &mut Leaving<'_>, count: usize) {
+        let taken = self.state.out.append(port, leaving, count);
+        for _ in taken..count {
+            if let Some(frame) = leaving.take() {
+                self.not_sent(port, Some(vrf), frame);
+            }
+        }
+    }
+
+    /// The port is not there, or its list is full.
+    #[cold]
+    #[inline(never)]
+    fn not_sent(&mut self, port: PortSlot, vrf: Option<VrfSlot>, frame: Frame) {
+        let reason = if self.state.out.has(port) {
+            DropReason::TransmitQueueFull
+        } else {
+            DropReason::PortDown
+        };
+        self.drop_frame(port, vrf, frame, reason);
     }
 
     /// A free frame for something the router says itself.

@@ -6,18 +6,22 @@ use std::net::IpAddr;
 use super::{
     clear,
     context::Context,
+    hops::{Inside, Number},
     ingress, local,
-    packet::{Origin, Packet, reason},
+    packet::{Facts, Origin, Packet, WayIn, reason},
     rewrite, switch,
 };
 use crate::{
     packet::{DropReason, Frame},
     tables::{
+        Tables,
         next_hop::{Action, LabelTarget, VniTarget},
         port::Role,
         slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
     },
-    wire::{Ecn, Fragment, IpKind, Mac, Parsed, addresses, checksum, ecn, ethertype, parse, parse_ip, proto, udp},
+    wire::{
+        Ecn, Fragment, IpKind, Mac, Parsed, Plain, addresses, checksum, ecn, ethertype, parse, parse_ip, proto, udp,
+    },
 };
 
 /// UDP port that old Tungsten Fabric releases use for MPLS over UDP; accepted, never sent to.
@@ -49,6 +53,76 @@ pub(super) fn from_uplink(context: &mut Context<'_>, port: PortSlot, frame: Fram
         udp::PORT_VXLAN => vxlan(context, port, frame, &parsed, remote, outer_ecn),
         _ => mpls(context, port, frame, &parsed, outer_ecn),
     }
+}
+
+/// A tunnel packet as almost all are: without outer checksum or congestion mark, for a VRF, and plain inside. Gives how many bytes are in front of
+/// the inner packet, and its length. `None`: it must be looked at step by step.
+#[inline(always)]
+pub(super) fn plain_from_uplink(
+    context: &mut Context<'_>,
+    way: &WayIn,
+    frame: &Frame,
+    facts: &mut Facts,
+) -> Option<(u16, usize)> {
+    let data = frame.data();
+    let (ethernet, ip) = data.split_first_chunk::<14>()?;
+    // Where the datagram starts, and where it ends.
+    let (at, end) = match u16::from_be_bytes([ethernet[12], ethernet[13]]) {
+        ethertype::IPV4 => {
+            let h = ip.first_chunk::<20>()?;
+            let ours = context.tables.vtep4?.octets();
+            let good = [h[0], h[9]] == [0x45, proto::UDP]
+                && h[1] & 3 == 0
+                && [h[6] & 0x3f, h[7]] == [0, 0]
+                && h[16..] == ours
+                && checksum::ipv4_header_ok(h);
+            (good.then_some(20)?, usize::from(u16::from_be_bytes([h[2], h[3]])))
+        }
+        ethertype::IPV6 => {
+            let h = ip.first_chunk::<40>()?;
+            let ours = context.tables.vtep6?.octets();
+            let good = h[0] >> 4 == 6 && h[1] & 0x30 == 0 && h[6] == proto::UDP && h[24..] == ours;
+            (good.then_some(40)?, 40 + usize::from(u16::from_be_bytes([h[4], h[5]])))
+        }
+        _ => return None,
+    };
+    let datagram = ip.get(at..end)?;
+    // Both tunnels have at least as much.
+    let h = datagram.first_chunk::<16>()?;
+    if usize::from(u16::from_be_bytes([h[4], h[5]])) != datagram.len() || [h[6], h[7]] != [0, 0] {
+        return None;
+    }
+    let (number, skip) = match u16::from_be_bytes([h[2], h[3]]) {
+        udp::PORT_VXLAN if h[8] & 0x08 != 0 => (Number::Vni(u32::from_be_bytes([0, h[12], h[13], h[14]])), 16),
+        udp::PORT_MPLS if h[10] & 1 != 0 => (Number::Label(u32::from_be_bytes([0, h[8], h[9], h[10]]) >> 4), 12),
+        _ => return None,
+    };
+    let inner = datagram.get(skip..)?;
+    let Inside::Vrf(vrf, via) = context.state.doors.behind(context.tables, number) else {
+        return None;
+    };
+    let (ethertype, packet, skip) = if let Number::Vni(_) = number {
+        let (ethertype, packet) = Plain::behind_ethernet(inner, Mac::GATEWAY)?;
+        (ethertype, packet, skip + 14)
+    } else {
+        let version = inner.first()? >> 4;
+        let ethertype = if version == 4 { ethertype::IPV4 } else { ethertype::IPV6 };
+        (ethertype, inner, skip)
+    };
+    let len = match ethertype {
+        ethertype::IPV4 => {
+            let plain = Plain::v4(packet).filter(Plain::is_surely_routable)?;
+            facts.set(&plain, way, vrf, via);
+            plain.len
+        }
+        ethertype::IPV6 => {
+            let plain = Plain::v6(packet).filter(Plain::is_surely_routable)?;
+            facts.set(&plain, way, vrf, via);
+            plain.len
+        }
+        _ => return None,
+    };
+    Some(((14 + at + skip) as u16, len.into()))
 }
 
 /// The outer packet is a whole UDP datagram for one of our tunnels. Gives its sender.
@@ -200,24 +274,24 @@ fn mpls(context: &mut Context<'_>, port: PortSlot, mut frame: Frame, outer: &Par
         LabelTarget::Vrf(vrf) => ingress::to_router(context, port, vrf, frame, parsed, Origin::Tunnel),
         LabelTarget::NextHop(next_hop) => {
             // The label has done the lookup. The VRF is that of the workload it leads to.
-            let Some(vrf) = vrf_behind(context, next_hop) else {
+            let Some(vrf) = vrf_behind(context.tables, next_hop) else {
                 return refuse(context, port, frame, DropReason::NextHopDrop);
             };
             let mut packet = ingress::to_router(context, port, vrf, frame, parsed, Origin::Tunnel)?;
-            packet.via = Some(next_hop);
+            packet.facts.via = Some(next_hop);
             Some(packet)
         }
     }
 }
 
 /// The VRF of the workload that a next hop delivers to.
-fn vrf_behind(context: &Context<'_>, next_hop: NextHopSlot) -> Option<VrfSlot> {
-    let Action::Port(hop) = &context.tables.next_hop(next_hop)?.action else {
+pub(super) fn vrf_behind(tables: &Tables, next_hop: NextHopSlot) -> Option<VrfSlot> {
+    let Action::Port(hop) = &tables.next_hop(next_hop)?.action else {
         return None;
     };
-    match context.tables.port(hop.port)?.role {
+    match tables.port(hop.port)?.role {
         Role::Routed { vrf } => Some(vrf),
-        Role::Bridged { bridge } => context.tables.bridge(bridge)?.vrf,
+        Role::Bridged { bridge } => tables.bridge(bridge)?.vrf,
         Role::Uplink => None,
     }
 }

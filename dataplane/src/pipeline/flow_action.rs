@@ -33,9 +33,6 @@ impl FlowFlags {
     /// The answers pass because this flow was let pass, or are translated with it: it cannot be forwarded without the flow.
     pub const STATEFUL: Self = Self(1 << 6);
 
-    /// Flags without which a packet is simply forwarded.
-    pub(super) const SPECIAL: Self = Self::DENY.or(Self::TRANSLATE).or(Self::TRACK);
-
     /// Flags of flows that watchers are told of even if they ask for nothing else.
     pub const TOLD: Self = Self(Self::AUDIT.0 | Self::LOG.0);
 
@@ -168,6 +165,54 @@ impl FlowAction {
     }
 }
 
+/// What plain packets need of an action: the first of its words, and the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InShort(u64, u64);
+
+impl InShort {
+    /// By the words.
+    #[inline(always)]
+    pub(super) const fn new([first, last]: [u64; 2]) -> Self {
+        Self(first, last)
+    }
+
+    /// The words.
+    #[inline(always)]
+    pub(super) const fn words(self) -> [u64; 2] {
+        [self.0, self.1]
+    }
+
+    /// Packets need the other direction, too.
+    #[inline(always)]
+    pub(super) const fn needs_sibling(self) -> bool {
+        self.flags().has_any(FlowFlags::TRANSLATE.or(FlowFlags::TRACK))
+    }
+
+    /// [`FlowAction::vrf_out`].
+    #[inline(always)]
+    pub(super) const fn vrf_out(self) -> VrfSlot {
+        VrfSlot::from_raw(self.1 as u16)
+    }
+
+    /// [`FlowAction::next_hop`].
+    #[inline(always)]
+    pub(super) const fn next_hop(self) -> NextHopSlot {
+        NextHopSlot::from_raw(self.0 as u32 & NextHopSlot::MAX.raw())
+    }
+
+    /// [`FlowAction::flags`].
+    #[inline(always)]
+    pub(super) const fn flags(self) -> FlowFlags {
+        FlowFlags((self.0 >> 24) as u8)
+    }
+
+    /// [`FlowAction::in_port`].
+    #[inline(always)]
+    pub(super) const fn in_port(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -196,6 +241,10 @@ mod tests {
                 pool,
             };
             prop_assert_eq!(FlowAction::unpack(action.pack()), action);
+            let [first, _, last] = action.pack();
+            let short = InShort::new([first, last]);
+            prop_assert_eq!((short.next_hop(), short.flags(), short.in_port()), (action.next_hop, action.flags, in_port));
+            prop_assert_eq!((short.vrf_out(), short.words()), (action.vrf_out, [first, last]));
         }
     }
 }

@@ -67,13 +67,8 @@ pub(super) fn forward_as(context: &mut Context<'_>, packet: Packet, next_hop: Ne
 /// Delivers a routed packet to a workload.
 #[inline]
 fn to_port(context: &mut Context<'_>, packet: Packet, hop: &PortHop, to: &Port) {
-    let Packet {
-        mut frame,
-        parsed,
-        port,
-        vrf,
-        ..
-    } = packet;
+    let Packet { mut frame, facts } = packet;
+    let (port, vrf) = (facts.port, facts.vrf);
     // The MAC that the workload knows as its gateway's.
     let source = match &to.role {
         Role::Bridged { bridge } => context.tables.bridge(*bridge).map_or(Mac::GATEWAY, |b| b.gateway_mac),
@@ -83,7 +78,7 @@ fn to_port(context: &mut Context<'_>, packet: Packet, hop: &PortHop, to: &Port) 
         context.drop_frame(port, Some(vrf), frame, DropReason::NoHeadroom);
         return;
     };
-    write_ethernet(data, hop.mac.unwrap_or(to.mac), source, parsed.ethertype);
+    write_ethernet(data, hop.mac.unwrap_or(to.mac), source, facts.parsed.ethertype);
     context.send(hop.port, Some(vrf), frame);
 }
 
@@ -100,7 +95,7 @@ fn to_tunnel(context: &mut Context<'_>, packet: Packet, path: &TunnelPath) {
         ip_id: 0,
         inner_ethertype: packet.parsed.ethertype,
     };
-    let Packet { frame, port, vrf, .. } = packet;
+    let (port, vrf, frame) = (packet.port, packet.vrf, packet.frame);
     wrap(context, port, Some(vrf), frame, path.port, &path.routed, &fields);
 }
 
@@ -193,7 +188,7 @@ pub(super) fn routed_hop(
         segment_size::agree(context, &mut packet, next_hop, mtu);
     }
     if let Some(to) = to
-        && translate::frame(&mut packet.frame, &packet.parsed, to).is_err()
+        && translate::frame(&mut packet.frame, &packet.facts.parsed, to).is_err()
     {
         context.drop_packet(packet, DropReason::Untranslatable);
         return None;
@@ -248,7 +243,7 @@ fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu
         ) {
             Ok(mut fragment) => {
                 // All fragments take the path of the whole.
-                (fragment.key, fragment.hash) = (packet.key, packet.hash);
+                (fragment.facts.key, fragment.facts.hash) = (packet.key, packet.hash);
                 forward_as(context, fragment, next_hop, to);
             }
             Err(frame) => context.drop_frame(packet.port, Some(packet.vrf), frame, DropReason::BadFragment),

@@ -7,7 +7,7 @@
 use super::{
     BATCH,
     context::Context,
-    packet::{Origin, Packet, echo_ports},
+    packet::{Origin, Packet, Routed, echo_ports},
     route,
 };
 use crate::{
@@ -55,18 +55,18 @@ pub(super) fn admit(context: &mut Context<'_>, packet: Packet) -> Option<Packet>
 }
 
 /// Sends on what waited for a head that has come, a batch at a time, and gives up what waited in vain.
-pub(super) fn tend(context: &mut Context<'_>, routed: &mut Vec<Packet>) {
+pub(super) fn tend(context: &mut Context<'_>, routed: &mut Routed) {
     context.state.fragments.expire(context.now);
     drop_lost(context);
     release(context, routed);
 }
 
 /// Sends on what waited for a head that has come, a batch at most.
-pub(super) fn release(context: &mut Context<'_>, routed: &mut Vec<Packet>) {
+pub(super) fn release(context: &mut Context<'_>, routed: &mut Routed) {
     let seed = context.shared.seed;
     let fragments = &mut context.state.fragments;
     let ready = std::iter::from_fn(|| fragments.next_ready()).take(BATCH);
-    routed.extend(ready.map(|(packet, head)| with_head(packet, head, seed)));
+    ready.for_each(|(packet, head)| routed.push(with_head(packet, head, seed)));
     route::run(context, routed);
 }
 

@@ -231,7 +231,7 @@ pub(super) fn deliver(context: &mut Context<'_>, mut packet: Packet) {
     }
     if icmp::echo_reply(&mut packet.frame, 0).is_ok() {
         let on_link = matches!(packet.source(), IpAddr::V6(source) if source.is_unicast_link_local());
-        let Packet { frame, port, vrf, .. } = packet;
+        let (port, vrf, frame) = (packet.port, packet.vrf, packet.frame);
         if on_link {
             to_neighbor(context, port, vrf, frame);
         } else {
@@ -271,7 +271,7 @@ fn hand_over(context: &mut Context<'_>, mut packet: Packet) {
 /// theirs. The address answers ping, so that people can see that it is there; about all else nothing is said to strangers.
 pub(super) fn deliver_owned(context: &mut Context<'_>, mut packet: Packet) {
     if packet.origin != Origin::Router && icmp::echo_reply(&mut packet.frame, 0).is_ok() {
-        let Packet { frame, port, vrf, .. } = packet;
+        let (port, vrf, frame) = (packet.port, packet.vrf, packet.frame);
         say(context, port, vrf, frame);
     } else {
         context.drop_packet(packet, DropReason::LocalUnhandled);

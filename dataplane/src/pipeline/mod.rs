@@ -24,8 +24,10 @@ pub mod events;
 mod flow_action;
 mod forward;
 mod fragments;
+mod hops;
 mod house;
 mod ingress;
+mod leaving;
 mod local;
 mod mirror;
 mod output;
@@ -62,9 +64,6 @@ pub const BATCH: usize = 64;
 /// into the outputs, freed with a counted reason, or punted.
 #[inline]
 pub fn process(context: &mut Context<'_>, port: PortSlot, batch: &mut Vec<Frame>) {
-    for frame in batch.iter() {
-        frame.prefetch();
-    }
     let mut routed = std::mem::take(&mut context.state.routed);
     ingress::classify(context, port, batch, &mut routed);
     route::run(context, &mut routed);

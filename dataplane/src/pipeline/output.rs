@@ -1,5 +1,6 @@
 //! Frames on their way out of the pipeline, gathered by port so that each port is handed one run of frames per batch.
 
+use super::leaving::Leaving;
 use crate::{packet::Frame, tables::slots::PortSlot};
 
 /// Frames that a list holds at most: what one batch can send by one port. Each packet may be of 64 KiB and leave in segments of an
@@ -13,15 +14,6 @@ pub struct Outputs {
     lists: Vec<Vec<Frame>>,
     /// Ports whose list is not empty.
     dirty: Vec<PortSlot>,
-}
-
-/// Why a frame was not taken.
-#[derive(Debug)]
-pub(super) enum Refused {
-    /// No such port.
-    NoPort(Frame),
-    /// The port's list is full.
-    Full(Frame),
 }
 
 impl Outputs {
@@ -40,23 +32,38 @@ impl Outputs {
         self.lists.get_mut(port.index()).map(std::mem::take).unwrap_or_default()
     }
 
-    #[inline]
-    pub(super) fn push(&mut self, port: PortSlot, frame: Frame) -> Result<(), Refused> {
-        let Some(list) = self.lists.get_mut(port.index()) else {
-            return Err(Refused::NoPort(frame));
-        };
-        if list.len() == list.capacity() {
-            return Err(if list.capacity() == 0 {
-                Refused::NoPort(frame)
-            } else {
-                Refused::Full(frame)
-            });
+    /// Adds a frame. Gives it back when there is no such port or its list is full.
+    #[inline(always)]
+    pub(super) fn push(&mut self, port: PortSlot, frame: Frame) -> Result<(), Frame> {
+        match self.lists.get_mut(port.index()) {
+            Some(list) if list.len() < list.capacity() => {
+                if list.is_empty() {
+                    self.dirty.push(port);
+                }
+                list.push(frame);
+                Ok(())
+            }
+            _ => Err(frame),
         }
-        if list.is_empty() {
+    }
+
+    /// Adds the next `count` frames that leave; gives how many were taken.
+    #[inline]
+    pub(super) fn append(&mut self, port: PortSlot, leaving: &mut Leaving<'_>, count: usize) -> usize {
+        let Some(list) = self.lists.get_mut(port.index()) else {
+            return 0;
+        };
+        let was_empty = list.is_empty();
+        let taken = leaving.move_to(list, count);
+        if was_empty && taken > 0 {
             self.dirty.push(port);
         }
-        list.push(frame);
-        Ok(())
+        taken
+    }
+
+    /// There is such a port.
+    pub(super) fn has(&self, port: PortSlot) -> bool {
+        self.lists.get(port.index()).is_some_and(|list| list.capacity() > 0)
     }
 
     /// Adds a finished frame that came from elsewhere: from another worker, from the control side.
@@ -65,7 +72,6 @@ impl Outputs {
     /// Gives the frame back when the port is not known here or its list is full.
     pub fn offer(&mut self, port: PortSlot, frame: Frame) -> Result<(), Frame> {
         self.push(port, frame)
-            .map_err(|(Refused::NoPort(frame) | Refused::Full(frame))| frame)
     }
 
     /// Takes the list of one port that has frames to send; give it back with [`restore`](Self::restore). Nothing can be

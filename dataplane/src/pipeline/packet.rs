@@ -2,11 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::{FlowAction, translate};
+use super::{FlowAction, flow_action::InShort, translate};
 use crate::{
     packet::{DropReason, FlowKey, Frame},
-    tables::slots::{NextHopSlot, PortSlot, VrfSlot},
-    wire::{Flags, IpKind, ParseError, Parsed, addresses, proto},
+    tables::{
+        flow::{FlowHint, FlowRef},
+        slots::{NextHopSlot, PortSlot, VrfSlot},
+    },
+    wire::{Flags, IpKind, ParseError, Parsed, Plain, addresses, proto},
 };
 
 /// Where a packet was before it came to its VRF.
@@ -22,59 +25,79 @@ pub(super) enum Origin {
     Router,
 }
 
-/// A packet to be routed.
-#[derive(Debug)]
-pub(super) struct Packet {
-    /// Its frame. The data starts at the IP header and ends where the IP packet ends.
-    pub frame: Frame,
-    /// What is known of its headers, counted from the IP header.
-    pub parsed: Parsed,
+/// What packets of one batch have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WayIn {
+    /// The port they came in by.
+    pub port: PortSlot,
+    /// Where from.
+    pub origin: Origin,
+    /// Of hashes.
+    pub seed: u64,
+}
+
+/// What is known of a packet to be routed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
     /// Its flow: without ports for fragments, so that all fragments of a datagram share one.
     pub key: FlowKey,
     /// Of the key.
     pub hash: u64,
+    /// Where its flow is likely to be.
+    pub hint: FlowHint,
+    /// Its headers, counted from the IP header.
+    pub parsed: Parsed,
     /// The port it came in by.
     pub port: PortSlot,
     /// The VRF it is in.
     pub vrf: VrfSlot,
-    /// Where from.
-    pub origin: Origin,
     /// The next hop that its label named. Else the route says.
     pub via: Option<NextHopSlot>,
+    /// Where from.
+    pub origin: Origin,
     /// An ICMP error about a flow: key and hash are those of the flow's packets that go its way.
     pub related: bool,
+    /// TCP or UDP, whole, and in no way special: its flow says all.
+    pub plain: bool,
+    /// A plain packet of a workload whose checksum is still to be completed.
+    pub open: bool,
+    /// Its flow is known, lets it pass, and has counted it: these are the flow and the word that says all.
+    pub known: Option<(FlowRef, InShort)>,
 }
 
-impl Packet {
-    /// Takes Ethernet and padding off a parsed frame. `None`, with the frame, when it is not IP.
-    #[inline]
-    pub(super) fn new(
-        mut frame: Frame,
-        mut parsed: Parsed,
-        port: PortSlot,
-        vrf: VrfSlot,
-        origin: Origin,
-        seed: u64,
-    ) -> Result<Self, Frame> {
-        frame.truncate(parsed.end as usize);
-        frame.strip(parsed.l3);
-        parsed.end -= u32::from(parsed.l3);
-        parsed.l4 -= parsed.l3;
-        parsed.l3 = 0;
-        let key = flow_key(frame.data(), &parsed, u32::from(vrf.raw()));
-        let Some(key) = key else { return Err(frame) };
-        let hash = key.hash(seed);
-        Ok(Self {
-            frame,
-            parsed,
-            key,
-            hash,
-            port,
-            vrf,
-            origin,
-            via: None,
-            related: false,
-        })
+impl Facts {
+    /// Of no packet.
+    const NONE: Self = Self {
+        key: FlowKey::NONE,
+        hash: 0,
+        hint: FlowHint::NONE,
+        parsed: Parsed::NOTHING,
+        port: PortSlot::MAX,
+        vrf: VrfSlot::MAX,
+        via: None,
+        origin: Origin::Router,
+        related: false,
+        plain: false,
+        open: false,
+        known: None,
+    };
+
+    /// Becomes those of a plain packet. (Written field by field where they are to stand: made elsewhere and copied, they would be read wide
+    /// right after they were written narrow, and wait for it.)
+    #[inline(always)]
+    pub(super) fn set(&mut self, plain: &Plain, way: &WayIn, vrf: VrfSlot, via: Option<NextHopSlot>) {
+        let key = FlowKey::plain(u32::from(vrf.raw()), plain);
+        self.hash = key.hash(way.seed);
+        self.key = key;
+        self.parsed = plain.parsed();
+        self.port = way.port;
+        self.vrf = vrf;
+        self.via = via;
+        self.origin = way.origin;
+        self.related = false;
+        self.plain = true;
+        self.open = plain.is_partial && matches!(way.origin, Origin::Port);
+        // Said by the next stage, of every packet.
     }
 
     /// The workload's port it came in by; `None` from an uplink, or from the router itself.
@@ -113,6 +136,117 @@ impl Packet {
     #[inline]
     pub(super) fn source(&self) -> IpAddr {
         self.key.src()
+    }
+}
+
+/// A packet to be routed.
+#[derive(Debug)]
+pub(super) struct Packet {
+    /// Its frame. The data starts at the IP header and ends where the IP packet ends.
+    pub frame: Frame,
+    /// What is known of it.
+    pub facts: Facts,
+}
+
+impl std::ops::Deref for Packet {
+    type Target = Facts;
+
+    #[inline(always)]
+    fn deref(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+impl std::ops::DerefMut for Packet {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Facts {
+        &mut self.facts
+    }
+}
+
+/// Packets between stages: frames, and beside them what is known of each, so that a stage that needs only this moves no frame.
+#[derive(Debug, Default)]
+pub(super) struct Routed {
+    pub frames: Vec<Frame>,
+    /// As many at least.
+    facts: Vec<Facts>,
+}
+
+impl Routed {
+    /// Room for so many.
+    pub(super) fn with_capacity(count: usize) -> Self {
+        Self {
+            frames: Vec::with_capacity(count),
+            facts: vec![Facts::NONE; count],
+        }
+    }
+
+    /// Where to say what is known of the packet at this place among `frames`, or next behind them.
+    #[inline(always)]
+    pub(super) fn at(&mut self, place: usize) -> &mut Facts {
+        if place >= self.facts.len() {
+            self.grow(place);
+        }
+        &mut self.facts[place]
+    }
+
+    /// More than a batch: no stage gives so many.
+    #[cold]
+    fn grow(&mut self, place: usize) {
+        self.facts.resize(place + 1, Facts::NONE);
+    }
+
+    /// One more.
+    #[inline]
+    pub(super) fn push(&mut self, packet: Packet) {
+        *self.at(self.frames.len()) = packet.facts;
+        self.frames.push(packet.frame);
+    }
+
+    /// The frames, to be taken out, and what is known of them.
+    #[inline(always)]
+    pub(super) fn parts(&mut self) -> (&mut Vec<Frame>, &mut [Facts]) {
+        let count = self.frames.len().min(self.facts.len());
+        (&mut self.frames, &mut self.facts[..count])
+    }
+}
+
+impl Packet {
+    /// Takes Ethernet and padding off a parsed frame. `None`, with the frame, when it is not IP.
+    #[inline]
+    pub(super) fn new(
+        mut frame: Frame,
+        mut parsed: Parsed,
+        port: PortSlot,
+        vrf: VrfSlot,
+        origin: Origin,
+        seed: u64,
+    ) -> Result<Self, Frame> {
+        frame.truncate(parsed.end as usize);
+        frame.strip(parsed.l3);
+        parsed.end -= u32::from(parsed.l3);
+        parsed.l4 -= parsed.l3;
+        parsed.l3 = 0;
+        let key = flow_key(frame.data(), &parsed, u32::from(vrf.raw()));
+        let Some(key) = key else { return Err(frame) };
+        let hash = key.hash(seed);
+        Ok(Self {
+            frame,
+            facts: Facts {
+                key,
+                hash,
+                hint: FlowHint::NONE,
+                parsed,
+                port,
+                vrf,
+                via: None,
+                origin,
+                related: false,
+                plain: false,
+                open: false,
+                known: None,
+            },
+        })
     }
 }
 

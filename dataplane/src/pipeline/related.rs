@@ -73,7 +73,8 @@ fn about_a_flow(context: &mut Context<'_>, mut packet: Packet, vrf: &Vrf) -> Opt
         context.drop_packet(packet, reason);
         return None;
     }
-    (packet.key, packet.hash, packet.related, packet.via) = (key, hash, true, None);
+    let facts = &mut packet.facts;
+    (facts.key, facts.hash, facts.related, facts.via) = (key, hash, true, None);
     let action = FlowAction::unpack(hit.action);
     if context.tables.is_current(hit.epoch, vrf, action.vrf_out) {
         forward(context, packet, hit.flow, action);

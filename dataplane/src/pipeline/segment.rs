@@ -4,7 +4,10 @@
 //! Each segment gets the headers of the whole with its own length, identification, sequence number, flags and checksums; data
 //! is copied and summed in one pass. A packet whose checksum is wrong is dropped, not cut: its receiver would never find out.
 
-use super::{context::Context, packet::Packet};
+use super::{
+    context::Context,
+    packet::{Facts, Packet},
+};
 use crate::{
     packet::{
         DropReason, Frame,
@@ -203,14 +206,7 @@ pub(super) fn segment(
         |context, frame, parsed| {
             let piece = Packet {
                 frame,
-                parsed,
-                key: packet.key,
-                hash: packet.hash,
-                port: packet.port,
-                vrf: packet.vrf,
-                origin: packet.origin,
-                via: packet.via,
-                related: packet.related,
+                facts: Facts { parsed, ..packet.facts },
             };
             each(context, piece);
         },

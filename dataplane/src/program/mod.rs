@@ -439,6 +439,7 @@ impl Programmer {
 
     /// Makes the state what workers see from their next batch on.
     fn publish(&mut self) {
+        self.state.tables.publication += 1;
         self.publisher.publish(Box::new(self.state.tables.clone()));
         // The snapshot that was replaced is the last that sees what this batch replaced.
         let lease = std::mem::replace(&mut self.lease, Arc::new(()));

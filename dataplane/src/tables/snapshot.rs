@@ -37,6 +37,8 @@ const COMMON: u32 = (1 << 30) - 1;
 pub struct Tables {
     /// Grows by one with every batch.
     pub revision: u64,
+    /// Another for each snapshot that is published: two with the same number are the same in all.
+    pub publication: u64,
     /// Changes whenever a next hop is changed or removed, so that no flow keeps one that means something else now.
     pub next_hop_epoch: u32,
     /// Changes with every batch in which there is more than routes, identities and new next hops: what a decision may rest on that is of
@@ -90,6 +92,7 @@ impl Tables {
     pub fn new(routes: Arc<Arena>) -> Self {
         Self {
             revision: 0,
+            publication: 0,
             next_hop_epoch: 0,
             common_epoch: 0,
             ports: CowArray::default(),

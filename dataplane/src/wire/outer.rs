@@ -404,6 +404,127 @@ impl Outer {
     }
 }
 
+/// Most bytes that [`Wide`] writes: the longest of all outer headers fits.
+pub const WIDE: usize = 96;
+
+/// Bytes that [`Wide`] writes where they are enough: IPv4 without VLAN tag, or no inner Ethernet header.
+pub const WIDE_SHORT: usize = 64;
+
+/// A prebuilt outer header for whole packets to be routed, ready to be written in a few wide stores of a fixed number of bytes: the header
+/// stands at their end, and those before it mean nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(C)]
+pub struct Wide {
+    partial: Sum,
+    len: u8,
+    /// Bytes from the start of the outer IP header to the inner packet.
+    overhead: u8,
+    v6: bool,
+    mpls: bool,
+    bytes: [u8; WIDE],
+}
+
+impl Wide {
+    /// No header.
+    pub const EMPTY: Self = Self {
+        partial: Sum::ZERO,
+        len: 0,
+        overhead: 0,
+        v6: false,
+        mpls: false,
+        bytes: [0; WIDE],
+    };
+
+    /// Of a template for routed packets. `None`: it is of another kind, or its UDP checksum must be filled.
+    pub fn new(outer: &Outer) -> Option<Self> {
+        let mpls = match outer.encap {
+            Encap::RoutedVxlan { .. } => false,
+            Encap::Mpls { .. } => true,
+            Encap::Vxlan { .. } | Encap::Erspan { .. } => return None,
+        };
+        if outer.udp_checksum {
+            return None;
+        }
+        let mut bytes = [0; WIDE];
+        let at = WIDE.checked_sub(outer.len())?;
+        bytes.get_mut(at..)?.copy_from_slice(outer.bytes.get(..outer.len())?);
+        Some(Self {
+            partial: outer.partial,
+            len: outer.len,
+            overhead: outer.overhead() as u8,
+            v6: outer.v6,
+            mpls,
+            bytes,
+        })
+    }
+
+    /// Length of the header.
+    #[inline(always)]
+    #[allow(clippy::len_without_is_empty)] // It never is.
+    pub const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// [`WIDE_SHORT`] bytes are enough.
+    pub const fn is_short(&self) -> bool {
+        self.len() <= WIDE_SHORT
+    }
+
+    /// Writes the header, fit for one packet, to the end of `front`, the bytes before the packet: what [`Outer::apply`] writes.
+    /// `false`: the outer IP packet would be longer than 65535 bytes, or the header than `front`.
+    #[inline(always)]
+    pub fn apply<const N: usize>(&self, front: &mut [u8; N], packet: &PerPacket) -> bool {
+        let overhead = usize::from(self.overhead);
+        let ip_len = overhead + packet.inner_len;
+        let (Some(bytes), true) = (self.bytes.last_chunk::<N>(), ip_len <= 0xffff && self.len() <= N) else {
+            return false;
+        };
+        *front = *bytes;
+        // In range: `new` made them so.
+        let Some(ip) = front.get_mut(N.wrapping_sub(overhead)..) else {
+            return false;
+        };
+        if self.v6 {
+            const UDP: usize = ipv6::HEADER_LEN;
+            let Some(h) = ip.first_chunk_mut::<{ UDP + udp::HEADER_LEN }>() else {
+                return false;
+            };
+            let udp_len = ((ip_len - UDP) as u16).to_be_bytes();
+            let first = 6u32 << 28 | u32::from(packet.tos) << 20 | u32::from(packet.entropy_port);
+            h[..4].copy_from_slice(&first.to_be_bytes());
+            h[4..6].copy_from_slice(&udp_len);
+            h[UDP..UDP + 2].copy_from_slice(&packet.entropy_port.to_be_bytes());
+            h[UDP + 4..UDP + 6].copy_from_slice(&udp_len);
+        } else {
+            const UDP: usize = ipv4::HEADER_LEN;
+            let Some(h) = ip.first_chunk_mut::<{ UDP + udp::HEADER_LEN }>() else {
+                return false;
+            };
+            let sum = self
+                .partial
+                .add_u16(u16::from(packet.tos))
+                .add_u16(ip_len as u16)
+                .add_u16(packet.ip_id);
+            h[1] = packet.tos;
+            h[2..4].copy_from_slice(&(ip_len as u16).to_be_bytes());
+            h[4..6].copy_from_slice(&packet.ip_id.to_be_bytes());
+            h[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
+            h[UDP..UDP + 2].copy_from_slice(&packet.entropy_port.to_be_bytes());
+            h[UDP + 4..UDP + 6].copy_from_slice(&((ip_len - UDP) as u16).to_be_bytes());
+        }
+        let Some([a, b]) = front.last_chunk_mut::<2>() else {
+            return false;
+        };
+        if self.mpls {
+            *a |= packet.tos >> 5 << 1;
+            *b = packet.ttl;
+        } else {
+            [*a, *b] = packet.inner_ethertype.to_be_bytes();
+        }
+        true
+    }
+}
+
 #[cold]
 fn too_long(ip_len: usize) -> WireError {
     WireError::invalid(

@@ -101,6 +101,32 @@ fn refuses_what_does_not_fit() {
 
 proptest! {
     #[test]
+    fn wide_stores_write_the_same_header(
+        v6: bool, vlan: bool, encap in encaps(), udp_checksum: bool, entropy in 49152u16.., tos: u8, ttl: u8, ip_id: u16,
+        inner_len in 0..65_600_usize, inner_ethertype: u16,
+    ) {
+        let outer = Outer::new(&OuterSpec { udp_checksum, ..spec(v6, vlan, encap) });
+        let packet = PerPacket { inner_len, entropy_port: entropy, tos, ttl, ip_id, inner_ethertype };
+        let Some(wide) = Wide::new(&outer) else {
+            let none = udp_checksum || matches!(encap, Encap::Vxlan { .. });
+            prop_assert!(none);
+            return Ok(());
+        };
+        let mut expected = vec![0; outer.len()];
+        let fits = outer.apply(&mut expected, &packet).is_ok();
+        let mut long = [0xaa; WIDE];
+        prop_assert_eq!(wide.apply(&mut long, &packet), fits);
+        let mut short = [0xaa; WIDE_SHORT];
+        prop_assert_eq!(wide.apply(&mut short, &packet), fits && wide.is_short());
+        if fits {
+            prop_assert_eq!(&long[WIDE - wide.len()..], &expected[..]);
+        }
+        if fits && wide.is_short() {
+            prop_assert_eq!(&short[WIDE_SHORT - wide.len()..], &expected[..]);
+        }
+    }
+
+    #[test]
     fn is_what_etherparse_builds(
         v6: bool, vlan: bool, encap in encaps(), dont_fragment: bool, udp_checksum: bool, entropy in 49152u16.., tos: u8, ttl: u8,
         ip_id: u16, ipv4_inside: bool, inner in proptest::collection::vec(any::<u8>(), 0..200),

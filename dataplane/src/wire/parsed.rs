@@ -149,6 +149,22 @@ pub struct Parsed {
 }
 
 impl Parsed {
+    /// Of nothing.
+    pub const NOTHING: Self = Self {
+        end: 0,
+        l3: 0,
+        l4: 0,
+        ethertype: 0,
+        src_port: 0,
+        dst_port: 0,
+        vlan: None,
+        proto: 0,
+        kind: IpKind::None,
+        fragment: Fragment::No,
+        flags: Flags::NONE,
+        tcp_flags: 0,
+    };
+
     /// Must this packet be keyed without ports, so that it meets the same decision as its sister fragments?
     #[inline]
     pub const fn is_fragment(&self) -> bool {

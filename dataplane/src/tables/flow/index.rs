@@ -44,6 +44,15 @@ const MEMBER: u64 = 3;
 pub(super) struct Entry(u64);
 
 impl Entry {
+    /// No entry: none that is one has a state of zero.
+    pub(super) const NONE: Self = Self(0);
+
+    /// No entry.
+    #[inline(always)]
+    pub(super) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
     fn new(hash: u64, state: u64, direction: u32, generation: u32) -> Self {
         let generation = u64::from(generation) & ((1 << GENERATION_BITS) - 1);
         Self(tag(hash) << TAG_SHIFT | state << STATE_SHIFT | generation << DIRECTION_BITS | u64::from(direction))

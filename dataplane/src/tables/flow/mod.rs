@@ -44,7 +44,7 @@ pub use expire::Outlook;
 pub use insert::{NewDirection, NewFlow};
 pub use owner::FlowOwner;
 pub use record::{ACTION_WORDS, STALE};
-pub use table::{FlowHint, FlowTable};
+pub use table::{FlowHint, FlowTable, KnownFlow};
 pub use view::{FlowEntry, FlowView};
 
 /// A direction of a flow, as long as that flow lives: afterwards it refers to nothing, though the memory be used again.

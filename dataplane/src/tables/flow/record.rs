@@ -113,6 +113,29 @@ impl Record {
         self.decision(head)
     }
 
+    /// As [`read`](Self::read): generation, epoch, and of the decision the first word and the last. `None` also while the decision is rewritten.
+    #[inline(always)]
+    pub(super) fn read_in_short(&self, key: &[u64; KEY_WORDS], entry: Entry) -> Option<(u32, u64, [u64; 2])> {
+        let head = self.head.load(Ordering::Acquire);
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let words = [0, ACTION_WORDS - 1].map(|word| self.action[word].load(Ordering::Relaxed));
+        let bears = self.bears(key);
+        fence(Ordering::Acquire);
+        let same = self.head.load(Ordering::Relaxed) == head;
+        let good = usable(head) & (head & REWRITING == 0) & entry.is_of(index_generation(generation(head)));
+        (bears & same & good).then_some((generation(head), epoch, words))
+    }
+
+    /// Counts a packet and notes the time.
+    #[inline(always)]
+    pub(super) fn touch(&self, now_ms: u64, bytes: u64) {
+        self.last_seen.store(now_ms, Ordering::Relaxed);
+        let packets = self.packets.load(Ordering::Relaxed);
+        self.packets.store(packets.wrapping_add(1), Ordering::Relaxed);
+        let before = self.bytes.load(Ordering::Relaxed);
+        self.bytes.store(before.wrapping_add(bytes), Ordering::Relaxed);
+    }
+
     /// The record's decision, if it is still of this generation.
     pub(super) fn read_generation(&self, wanted: u32) -> Option<Seen> {
         let head = self.head.load(Ordering::Acquire);

@@ -12,8 +12,33 @@ use crate::packet::key::{FlowKey, KEY_WORDS, hash_words};
 use crossbeam::utils::CachePadded;
 
 /// Where a lookup will likely end; only a hint, good for any later time.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FlowHint(Option<Entry>);
+#[derive(Clone, Copy, Debug)]
+pub struct FlowHint(Entry);
+
+impl FlowHint {
+    /// Nobody knows.
+    pub const NONE: Self = Self(Entry::NONE);
+}
+
+/// A direction found where it was likely to be, with what most packets need of it.
+#[derive(Clone, Copy)]
+pub struct KnownFlow<'a> {
+    /// Which one.
+    pub flow: FlowRef,
+    /// As in [`FlowHit`].
+    pub epoch: u64,
+    /// The first word of the decision, and the last.
+    pub words: [u64; 2],
+    record: &'a Record,
+}
+
+impl KnownFlow<'_> {
+    /// As [`FlowTable::touch`], right after it was found.
+    #[inline(always)]
+    pub fn touch(&self, now_ms: u64, bytes: u64) {
+        self.record.touch(now_ms, bytes);
+    }
+}
 
 impl FlowHint {
     /// Nothing was found where most flows are.
@@ -156,21 +181,33 @@ impl FlowTable {
         if let Some(entry) = guess {
             self.record(entry.direction()).prefetch();
         }
-        FlowHint(guess)
+        FlowHint(guess.unwrap_or(Entry::NONE))
     }
 
-    /// [`FlowTable::lookup`] with what [`FlowTable::prefetch_record`] said of the same hash: the bucket need not be searched again.
-    #[inline(always)] // kept out of line, the hit would go through memory in words of mixed sizes: twice the cost of all the rest
+    /// Asks for the other direction of a flow.
+    #[inline]
+    pub fn prefetch_sibling(&self, flow: FlowRef) {
+        self.record(flow.direction ^ 1).prefetch();
+    }
+
+    /// The direction with this key, if it is where [`FlowTable::prefetch_record`] said: the bucket need not be searched again. If it is not,
+    /// [`lookup`](Self::lookup) may find it all the same.
+    #[inline(always)]
     #[must_use]
-    pub fn lookup_hinted(&self, key: &FlowKey, hash: u64, hint: FlowHint) -> Option<FlowHit> {
-        let words = key.words();
-        if let Some(entry) = hint.0 {
-            // The entry was visible a moment ago; if its record is still the entry's, alive and bears the key, it is the one.
-            if let Some(seen) = self.record(entry.direction()).read(&words, entry) {
-                return Some(hit(entry.direction(), seen));
-            }
+    pub fn known(&self, key: &FlowKey, hint: FlowHint) -> Option<KnownFlow<'_>> {
+        if hint.0.is_none() {
+            return None;
         }
-        self.find(&words, hash)
+        // The entry was visible a moment ago; if its record is still the entry's, alive and bears the key, it is the one.
+        let direction = hint.0.direction();
+        let record = self.record(direction);
+        let (generation, epoch, words) = record.read_in_short(&key.words(), hint.0)?;
+        Some(KnownFlow {
+            flow: FlowRef { direction, generation },
+            epoch,
+            words,
+            record,
+        })
     }
 
     /// Finds the direction with this key. Compare the hit's epoch with the current one before running its action.
@@ -198,11 +235,7 @@ impl FlowTable {
         if record.generation() != flow.generation {
             return;
         }
-        record.last_seen.store(now_ms, Ordering::Relaxed);
-        let packets = record.packets.load(Ordering::Relaxed);
-        record.packets.store(packets.wrapping_add(1), Ordering::Relaxed);
-        let before = record.bytes.load(Ordering::Relaxed);
-        record.bytes.store(before.wrapping_add(bytes), Ordering::Relaxed);
+        record.touch(now_ms, bytes);
     }
 
     /// Replaces the decision of a flow; counters, age and connection state stay. Any worker may. False if the flow is gone or
@@ -216,6 +249,14 @@ impl FlowTable {
     pub fn get(&self, flow: FlowRef) -> Option<FlowHit> {
         let seen = self.record(flow.direction).read_generation(flow.generation)?;
         Some(hit(flow.direction, seen))
+    }
+
+    /// The flow still lives, and these are still the first word of its decision and the last.
+    #[must_use]
+    pub fn is_as_known(&self, flow: FlowRef, words: [u64; 2]) -> bool {
+        let [first, last] = words;
+        self.get(flow)
+            .is_some_and(|hit| hit.action[0] == first && hit.action[ACTION_WORDS - 1] == last)
     }
 
     /// The other direction of the same flow.
