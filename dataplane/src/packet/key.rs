@@ -203,6 +203,13 @@ impl FlowKey {
         self.words
     }
 
+    /// The words where they are.
+    #[inline(always)]
+    #[must_use]
+    pub fn as_words(&self) -> &[u64; KEY_WORDS] {
+        &self.words
+    }
+
     /// The key that [`FlowKey::words`] came from. Bits that no key has are ignored.
     #[inline]
     #[must_use]

@@ -20,7 +20,7 @@ use crate::{
 pub(super) fn action(packet: &Packet, next_hop: NextHopSlot, decision: &Decision<'_>) -> FlowAction {
     FlowAction {
         next_hop,
-        in_port: packet.way_in(),
+        in_port: packet.way_in,
         ..action_of(decision, &packet.key, decision.is_stateful(&packet.key))
     }
 }
@@ -104,6 +104,6 @@ pub(super) fn denial(packet: &Packet, reason: DropReason, decision: &Decision<'_
         reason: Some(reason),
         egress_rule: rule(decision.egress),
         ingress_rule: rule(decision.ingress),
-        ..FlowAction::plain(NextHopSlot::MAX, packet.way_in(), packet.vrf)
+        ..FlowAction::plain(NextHopSlot::MAX, packet.way_in, packet.vrf)
     }
 }

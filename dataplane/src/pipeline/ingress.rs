@@ -77,24 +77,20 @@ fn plain_ones(
     batch: &mut [Frame],
     routed: &mut Routed,
 ) -> usize {
-    let way = |origin| WayIn {
-        port,
-        origin,
-        seed: context.shared.seed,
-    };
+    let seed = context.shared.seed;
     for frame in batch.iter().take(AHEAD) {
         frame.prefetch();
     }
     match from.role {
         Role::Routed { vrf } if arrival::is_guarded_only(from) => {
-            let (way, guard) = (way(Origin::Port), from.guard.as_deref());
+            let (way, guard) = (WayIn::new(port, Origin::Port, seed), from.guard.as_deref());
             leading(context, batch, routed, |_, frame, facts| {
                 let plain = plain_from_workload(&way, vrf, frame, facts);
                 plain.filter(|_| arrival::lets_pass(guard, frame))
             })
         }
         Role::Uplink if !arrival::concerns(from) => {
-            let way = way(Origin::Tunnel);
+            let way = WayIn::new(port, Origin::Tunnel, seed);
             leading(context, batch, routed, |context, frame, facts| {
                 decapsulate::plain_from_uplink(context, &way, frame, facts)
             })

@@ -32,8 +32,22 @@ pub(super) struct WayIn {
     pub port: PortSlot,
     /// Where from.
     pub origin: Origin,
+    /// As flows are bound to it.
+    pub way_in: u16,
     /// Of hashes.
     pub seed: u64,
+}
+
+impl WayIn {
+    /// By a port, from there, with the seed of hashes.
+    pub(super) fn new(port: PortSlot, origin: Origin, seed: u64) -> Self {
+        Self {
+            port,
+            origin,
+            way_in: FlowAction::way_in((origin == Origin::Port).then_some(port)),
+            seed,
+        }
+    }
 }
 
 /// What is known of a packet to be routed.
@@ -55,6 +69,8 @@ pub(super) struct Facts {
     pub via: Option<NextHopSlot>,
     /// Where from.
     pub origin: Origin,
+    /// The way it came in, as flows are bound to it.
+    pub way_in: u16,
     /// An ICMP error about a flow: key and hash are those of the flow's packets that go its way.
     pub related: bool,
     /// TCP or UDP, whole, and in no way special: its flow says all.
@@ -76,6 +92,7 @@ impl Facts {
         vrf: VrfSlot::MAX,
         via: None,
         origin: Origin::Router,
+        way_in: FlowAction::ANY_UPLINK,
         related: false,
         plain: false,
         open: false,
@@ -94,6 +111,7 @@ impl Facts {
         self.vrf = vrf;
         self.via = via;
         self.origin = way.origin;
+        self.way_in = way.way_in;
         self.related = false;
         self.plain = true;
         self.open = plain.is_partial && matches!(way.origin, Origin::Port);
@@ -104,12 +122,6 @@ impl Facts {
     #[inline]
     pub(super) fn workload(&self) -> Option<PortSlot> {
         (self.origin == Origin::Port).then_some(self.port)
-    }
-
-    /// The way it came in, as flows are bound to it.
-    #[inline]
-    pub(super) fn way_in(&self) -> u16 {
-        FlowAction::way_in(self.workload())
     }
 
     /// ICMP other than echo: it has no flow of its own, but may belong to another's.
@@ -241,6 +253,7 @@ impl Packet {
                 vrf,
                 via: None,
                 origin,
+                way_in: FlowAction::way_in((origin == Origin::Port).then_some(port)),
                 related: false,
                 plain: false,
                 open: false,

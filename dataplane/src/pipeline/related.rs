@@ -35,7 +35,7 @@ pub(super) fn signal(context: &mut Context<'_>, packet: Packet, vrf: &Vrf) {
     match hit {
         Some(hit)
             if context.tables.is_current(hit.epoch, vrf, action(&hit).vrf_out)
-                && action(&hit).in_port == packet.way_in()
+                && action(&hit).in_port == packet.way_in
                 && packet.via.is_none_or(|via| via == action(&hit).next_hop) =>
         {
             flows.touch(hit.flow, context.now_ms(), packet.frame.len() as u64);

@@ -92,7 +92,7 @@ fn look_up(context: &Context<'_>, frames: &[Frame], facts: &mut [Facts]) {
 /// Packets that come in like this one are let pass by this action.
 #[inline(always)]
 fn lets_pass(facts: &Facts, action: InShort) -> bool {
-    action.in_port() == facts.way_in()
+    action.in_port() == facts.way_in
         && facts.via.is_none_or(|via| via == action.next_hop())
         && !action.flags().has(FlowFlags::DENY)
 }
@@ -297,7 +297,7 @@ fn one(context: &mut Context<'_>, packet: Packet) {
     if let Some(hit) = hit
         && let action = FlowAction::unpack(hit.action)
         && tables.is_current(hit.epoch, vrf, action.vrf_out)
-        && action.in_port == packet.way_in()
+        && action.in_port == packet.way_in
         && packet.via.is_none_or(|via| via == action.next_hop)
     {
         if packet.known.is_none() {

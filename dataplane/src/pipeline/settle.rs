@@ -195,7 +195,7 @@ impl Settling<'_> {
             Some(Action::Port(_) | Action::Tunnel(_) | Action::Underlay { .. }) => {
                 let action = FlowAction {
                     next_hop,
-                    in_port: packet.way_in(),
+                    in_port: packet.way_in,
                     vrf_out: home,
                     ..action_of(&decision, &first, true)
                 };
@@ -341,7 +341,7 @@ impl Settling<'_> {
     /// Another worker made the flow a moment ago: its decision is as good as ours.
     fn take_over(&mut self, context: &mut Context<'_>, packet: Packet, there: FlowHit) -> Step {
         let action = FlowAction::unpack(there.action);
-        if !context.tables.is_current(there.epoch, self.vrf, action.vrf_out) || action.in_port != packet.way_in() {
+        if !context.tables.is_current(there.epoch, self.vrf, action.vrf_out) || action.in_port != packet.way_in {
             return Step::Retry(packet);
         }
         self.note(context, &packet, there.flow, false);

@@ -86,7 +86,49 @@ fn wanted(hash: u64) -> u64 {
     tag(hash) << 2 | MEMBER
 }
 
+/// Which of the words look so, as bits. All eight at once: what tells them is in their upper halves.
+#[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
+#[inline(always)]
+fn matching(words: &[AtomicU64; SLOTS], hash: u64) -> u32 {
+    use std::arch::x86_64::{
+        __m128i, _mm_and_si128, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi32, _mm_movemask_epi8,
+        _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi32, _mm_setzero_si128, _mm_shuffle_ps,
+    };
+    /// The upper halves of four words.
+    const UPPER: i32 = 0b11_01_11_01;
+    const HALF: u32 = STATE_SHIFT - 32;
+    let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
+    // SAFETY: reads the 64 bytes that the reference is to. Others may write them meanwhile, a word at a time: each half of a load is such a word
+    // as it was at some moment, as a relaxed load of it would give (which has no wide form in the language).
+    unsafe {
+        std::arch::asm!(
+            "movdqa {a}, [{words}]",
+            "movdqa {b}, [{words} + 16]",
+            "movdqa {c}, [{words} + 32]",
+            "movdqa {d}, [{words} + 48]",
+            words = in(reg) words.as_ptr(),
+            a = out(xmm_reg) a,
+            b = out(xmm_reg) b,
+            c = out(xmm_reg) c,
+            d = out(xmm_reg) d,
+            options(readonly, nostack, preserves_flags)
+        );
+    }
+    // SAFETY: SSE2 is part of x86_64; nothing but values.
+    unsafe {
+        let upper = |a, b| _mm_castps_si128(_mm_shuffle_ps::<UPPER>(_mm_castsi128_ps(a), _mm_castsi128_ps(b)));
+        let (mask, wanted) = (
+            _mm_set1_epi32((u32::MAX << HALF) as i32),
+            _mm_set1_epi32((wanted(hash) << HALF) as i32),
+        );
+        let low = _mm_cmpeq_epi32(_mm_and_si128(upper(a, b), mask), wanted);
+        let high = _mm_cmpeq_epi32(_mm_and_si128(upper(c, d), mask), wanted);
+        _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128())) as u32
+    }
+}
+
 /// Which of the words look so, as bits. Without branches: where in its bucket an entry stands cannot be predicted.
+#[cfg(not(all(target_arch = "x86_64", not(miri), not(vrouter_loom))))]
 #[inline]
 fn matching(words: &[AtomicU64; SLOTS], hash: u64) -> u32 {
     let mut matching = 0;
@@ -155,27 +197,32 @@ impl Index {
         Ok(Self { buckets })
     }
 
+    /// The first bucket of a hash.
+    #[inline(always)]
+    fn first(&self, hash: u64) -> usize {
+        (((hash & 0xffff_ffff) * self.buckets.len() as u64) >> 32) as usize
+    }
+
     /// The two buckets of a hash: never the same one.
     #[inline]
     fn places(&self, hash: u64) -> [usize; 2] {
-        let len = self.buckets.len() as u64;
-        let first = ((hash & 0xffff_ffff) * len) >> 32;
+        let (len, first) = (self.buckets.len() as u64, self.first(hash));
         // Mixed again, so that neither the tag nor the first bucket says anything of the second.
-        let second = ((hash.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32) * len) >> 32;
+        let second = (((hash.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32) * len) >> 32) as usize;
         let second = if second != first {
             second
-        } else if first + 1 == len {
+        } else if first + 1 == len as usize {
             0
         } else {
             first + 1
         };
-        [first as usize, second as usize]
+        [first, second]
     }
 
     /// Asks for the first bucket's cache line.
-    #[inline]
+    #[inline(always)]
     pub(super) fn prefetch(&self, hash: u64) {
-        prefetch(&self.buckets[self.places(hash)[0]]);
+        prefetch(&self.buckets[self.first(hash)]);
     }
 
     /// Asks for both buckets' cache lines.
@@ -208,20 +255,22 @@ impl Index {
 
     /// A visible entry with the hash's tag in the first bucket: most likely the one that will be found. If there is none, asks for the
     /// second bucket's cache line.
-    #[inline]
+    #[inline(always)]
     pub(super) fn guess(&self, hash: u64) -> Option<Entry> {
-        let places = self.places(hash);
-        let words = &self.buckets[places[0]].0;
-        // With the wanted top bits flipped away, a match is less than anything else: the least of eight, without a branch.
-        let flip = wanted(hash) << STATE_SHIFT;
-        let least = words
-            .iter()
-            .fold(u64::MAX, |least, word| least.min(word.load(Ordering::Acquire) ^ flip));
-        if least >> STATE_SHIFT != 0 {
-            prefetch(&self.buckets[places[1]]);
+        let words = &self.buckets[self.first(hash)].0;
+        let matching = matching(words, hash);
+        if matching == 0 {
+            self.prefetch_second(hash);
             return None;
         }
-        Some(Entry(least ^ flip))
+        // Acquire: what the inserter wrote into the record comes with the word.
+        let word = words[matching.trailing_zeros() as usize % SLOTS].load(Ordering::Acquire);
+        (word >> STATE_SHIFT == wanted(hash)).then_some(Entry(word))
+    }
+
+    #[cold]
+    fn prefetch_second(&self, hash: u64) {
+        prefetch(&self.buckets[self.places(hash)[1]]);
     }
 
     /// Makes the direction findable under the hash, unless its key is there already. `same` says whether the record of an entry

@@ -175,7 +175,7 @@ impl FlowTable {
     }
 
     /// Asks for the record that the lookup will likely find, and says which that is; reads the bucket, which should have arrived.
-    #[inline]
+    #[inline(always)]
     pub fn prefetch_record(&self, hash: u64) -> FlowHint {
         let guess = self.index.guess(hash);
         if let Some(entry) = guess {
@@ -201,7 +201,7 @@ impl FlowTable {
         // The entry was visible a moment ago; if its record is still the entry's, alive and bears the key, it is the one.
         let direction = hint.0.direction();
         let record = self.record(direction);
-        let (generation, epoch, words) = record.read_in_short(&key.words(), hint.0)?;
+        let (generation, epoch, words) = record.read_in_short(key.as_words(), hint.0)?;
         Some(KnownFlow {
             flow: FlowRef { direction, generation },
             epoch,
