@@ -17,8 +17,9 @@ const FRACTION: u32 = 32;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// Least burst: one frame of the largest size that a port carries, or it could never pass.
-const LARGEST_FRAME: u64 = 65_535 + 22;
+/// Least burst: a frame of the largest size that networks carry. A workload's packet of many segments may be larger: it passes when the
+/// bucket is full, and is paid for afterwards.
+const LARGEST_FRAME: u64 = 9216 + 22;
 
 /// Burst where none is given: what comes in this time, but at least [`LEAST_BURST_BYTES`] or [`LEAST_BURST_PACKETS`].
 const DEFAULT_BURST_NANOSECONDS: u64 = 10_000_000;
@@ -224,8 +225,9 @@ impl Bucket {
         let mut full_at = self.full_at.load(Ordering::Relaxed);
         loop {
             let next = full_at.max(now).saturating_add(cost);
-            if next > latest {
-                let until = (next - self.burst).div_ceil(TICKS_PER_NANOSECOND);
+            // What is more than a whole bucket holds waits for a full one only, or it would wait for ever.
+            if next > latest && full_at > now {
+                let until = (next - self.burst).min(full_at).div_ceil(TICKS_PER_NANOSECOND);
                 return Err(NotYet { until });
             }
             // Fails only when another worker took meanwhile, which then has made progress.

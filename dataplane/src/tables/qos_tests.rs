@@ -59,7 +59,23 @@ fn defaults_are_what_is_documented() {
     assert_eq!((0..1000).filter(|_| few.pass(9000, 0).is_ok()).count(), 64);
     // A burst below one frame would let no frame of that size pass, ever.
     let tight = Meter::new(bits(8000, 1));
-    assert_eq!(tight.pass(65_535 + 14, 0), Ok(()));
+    assert_eq!(tight.pass(9216 + 14, 0), Ok(()));
+}
+
+#[test]
+fn a_packet_larger_than_the_burst_waits_for_a_full_bucket_and_is_paid_for() {
+    // A byte a microsecond.
+    let meter = Meter::new(bits(8_000_000, 10_000));
+    assert_eq!(meter.pass(60_000, 0), Ok(()));
+    let until = 60_000_000;
+    assert_eq!(meter.pass(60_000, 1), Err(NotYet { until }));
+    assert_eq!(
+        meter.pass(1, until - 10_000_001),
+        Err(NotYet {
+            until: until - 10_000_000 + 1000
+        })
+    );
+    assert_eq!(meter.pass(60_000, until), Ok(()));
 }
 
 #[test]

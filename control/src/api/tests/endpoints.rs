@@ -31,7 +31,7 @@ async fn an_endpoint_lives_from_create_to_delete() {
     let made = house.endpoint(wish.clone()).await.unwrap();
     assert_eq!(
         (made.number, made.mac.as_str(), made.mtu),
-        (1, "02:76:00:00:00:01", 1450)
+        (1, "02:76:00:00:00:01", 60_000)
     );
     assert_eq!(house.endpoint(wish.clone()).await.unwrap(), made, "idempotent by name");
     let other_name = pb::Endpoint {
