@@ -291,7 +291,10 @@ fn a_floating_address_is_reached_from_the_underlay() -> Result<()> {
             traffic::ping(&scene.host, floating, 3)?;
             traffic::tcp(&scene.host, floating, 1_000_000)?;
             traffic::udp(&scene.host, floating, 1000)?;
-            // In fragments, both ways.
+            // In fragments, both ways, once the workload has been told what the path carries.
+            wait::until("fragments to arrive", || {
+                traffic::ping_with(&scene.host, floating, 1, &["-s", "4000"])
+            })?;
             traffic::ping_with(&scene.host, floating, 2, &["-s", "4000"])?;
             let mut connection = Connection::open(&scene.host, floating)?;
             for _ in 0..3 {
