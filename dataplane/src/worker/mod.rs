@@ -3,6 +3,7 @@
 //! [`Worker::turn`] is one round. The daemon calls it in a loop on a thread ([`run`]); tests, benches and simulations call it as
 //! they like, with the time they like.
 
+mod crowd;
 pub mod fleet;
 pub mod load;
 mod mailbox;

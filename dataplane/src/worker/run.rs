@@ -5,14 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Clock, Worker};
+use super::{Clock, Worker, crowd::Crowd};
 
 /// How a worker waits when there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polling {
     /// It does not: lowest latency, one CPU always busy.
     Busy,
-    /// Looks for this long, then sleeps until a packet or a message wakes it.
+    /// Looks for this long, then sleeps until a packet or a message wakes it. Does not look at all while others want its CPU.
     Adaptive {
         /// How long to look before sleeping.
         spin: Duration,
@@ -39,6 +39,7 @@ const ALARM: Duration = Duration::from_millis(2);
 /// Runs the worker until it is told to stop, and gives it back.
 pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
     let mut idle_since = None;
+    let mut crowd = Crowd::default();
     loop {
         let turn = worker.turn(clock);
         if turn.stop {
@@ -53,7 +54,7 @@ pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
             continue;
         }
         let since = *idle_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < spin {
+        if since.elapsed() < spin && !crowd.is_here(clock.now()) {
             std::hint::spin_loop();
             continue;
         }
