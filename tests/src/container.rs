@@ -35,10 +35,18 @@ impl Container {
     /// # Errors
     /// When the kernel refuses.
     pub fn new(node: &Node, name: &str) -> Result<Self> {
+        Self::with_mtu(node, name, LINK_MTU)
+    }
+
+    /// As [`new`](Self::new), with this MTU at both ends of the link.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn with_mtu(node: &Node, name: &str, mtu: u32) -> Result<Self> {
         let netns = node.netns.topology().netns(name)?;
         // The node's end belongs to the router or bridge there: no addresses of the node's own on it.
         node.netns.sysctl("ipv6.conf.default.disable_ipv6", "1")?;
-        let made = node.netns.veth(name, &netns, LINK, LINK_MTU);
+        let made = node.netns.veth(name, &netns, LINK, mtu);
         node.netns.sysctl("ipv6.conf.default.disable_ipv6", "0")?;
         made?;
         Ok(Self {

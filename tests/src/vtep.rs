@@ -51,7 +51,7 @@ impl<'a> KernelVtep<'a> {
     /// # Errors
     /// When the kernel refuses.
     pub fn container(&self, name: &str, addresses: &[&str], mtu: u32) -> Result<Container> {
-        let mut container = Container::new(self.node, name)?;
+        let mut container = Container::with_mtu(self.node, name, 1500)?;
         self.node.netns.ip(&format!("link set dev {name} master {BRIDGE}"))?;
         container.mtu(mtu)?;
         for address in addresses {

@@ -51,10 +51,11 @@ pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
         };
         if turn.received + turn.sent > 0 {
             idle_since = None;
+            crowd.forget_look();
             continue;
         }
         let since = *idle_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < spin && !crowd.is_here(clock.now()) {
+        if !crowd.is_here(clock.now()) && since.elapsed() < spin {
             std::hint::spin_loop();
             continue;
         }
@@ -64,6 +65,7 @@ pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
         };
         sleep(&mut worker, longest);
         idle_since = None;
+        crowd.forget_look();
     }
 }
 

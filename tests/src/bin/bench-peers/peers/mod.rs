@@ -193,7 +193,7 @@ fn addresses(number: u8) -> [String; 2] {
 fn host(topology: &Topology) -> Result<(Node, Scene)> {
     let node = Node::new(topology, "host", 1)?;
     let side = |name: &str, number| {
-        let mut container = vrouter_tests::container::Container::new(&node, name)?;
+        let mut container = vrouter_tests::container::Container::with_mtu(&node, name, 1500)?;
         for address in addresses(number) {
             container.address(&address)?;
         }
