@@ -10,7 +10,7 @@
 
 use std::ptr::NonNull;
 
-use crate::wire::checksum;
+use crate::wire::{checksum, proto};
 
 /// Bytes kept free in front of a received packet, for the outer headers of a tunnel. The kernel leaves the same in AF_XDP.
 pub const HEADROOM: u16 = 256;
@@ -60,6 +60,17 @@ pub struct Partial {
     pub l4: usize,
     /// Where in it the checksum is: 16 for TCP, 6 for UDP.
     pub field: usize,
+}
+
+impl Partial {
+    /// That of a TCP or UDP header at `l4`; `None` for other protocols, which senders finish themselves.
+    #[inline]
+    pub fn of(protocol: u8, l4: usize) -> Option<Self> {
+        match protocol {
+            proto::TCP | proto::UDP => checksum::field_offset(protocol).map(|field| Self { l4, field }),
+            _ => None,
+        }
+    }
 }
 
 // SAFETY: a frame is the unique owner of its chunk, like a `Box<[u8]>`.
@@ -150,7 +161,7 @@ impl Frame {
         self.marks = self.marks & !UDP | if partial.field == 6 { UDP } else { 0 };
     }
 
-    /// Says that no checksum is left to be completed.
+    /// Says that no checksum is left to be completed, and nothing was joined: the packet is another.
     #[inline]
     pub fn clear_partial(&mut self) {
         self.partial = 0;
@@ -316,7 +327,7 @@ impl Frame {
         }
         self.start = HEADROOM;
         self.len = packet.len() as u32;
-        self.partial = 0;
+        self.clear_partial();
         self.data_mut().copy_from_slice(packet);
         Ok(())
     }
@@ -332,7 +343,7 @@ impl Frame {
         }
         self.start = HEADROOM;
         self.len = len as u32;
-        self.partial = 0;
+        self.clear_partial();
         let data = self.data_mut();
         data.fill(0);
         Ok(data)

@@ -17,7 +17,7 @@ use crate::{
         port::{Port, Role},
         slots::{PortSlot, VrfSlot},
     },
-    wire::{IpKind, Mac, Parsed, Plain, ethertype, parse, proto},
+    wire::{IpKind, Mac, Parsed, Plain, ethertype, parse},
 };
 
 /// Sorts a batch: what is to be routed goes to `routed`; all else is done with here.
@@ -122,10 +122,10 @@ fn leading(
         context.shared.flows.prefetch(facts.hash);
         frame.strip(in_front);
         frame.truncate(len);
-        if facts.open {
-            let field = if facts.parsed.proto == proto::TCP { 16 } else { 6 };
-            let l4 = facts.parsed.l4.into();
-            frame.set_partial(Partial { l4, field });
+        if facts.open
+            && let Some(partial) = Partial::of(facts.parsed.proto, facts.parsed.l4.into())
+        {
+            frame.set_partial(partial);
         }
     }
     batch.len()
@@ -294,6 +294,7 @@ fn unroutable_v6(source: Ipv6Addr, destination: Ipv6Addr) -> Option<DropReason> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::proto;
 
     #[test]
     fn addresses_that_no_router_forwards() {

@@ -1,6 +1,6 @@
 //! Copies for mirrors: made when a frame is free for them, sent to a port or through a tunnel, never copied again.
 
-use super::{context::Context, forward, rewrite, switch};
+use super::{context::Context, forward, switch};
 use crate::{
     packet::{DropReason, Frame, key::entropy_port},
     tables::{
@@ -9,7 +9,7 @@ use crate::{
         port::Port,
         slots::PortSlot,
     },
-    wire::{Flags, Fragment, Parsed, addresses, erspan::PerCopy, ethertype, outer::PerPacket, parse, proto},
+    wire::{Flags, Fragment, Parsed, addresses, erspan::PerCopy, ethertype, offload, outer::PerPacket, parse, proto},
 };
 
 /// Which way a frame goes.
@@ -63,7 +63,7 @@ fn one(context: &mut Context<'_>, slot: PortSlot, mirror: &Mirror, frame: &Frame
     }
     copy.mark_copy();
     if let Some(parsed) = parsed.filter(|_| !truncated) {
-        rewrite::complete_checksum(&mut copy, parsed);
+        offload::complete(copy.data_mut(), parsed);
     }
     context.count(|c| &c.mirrored);
     match action {

@@ -2,7 +2,7 @@
 
 use crate::{
     packet::{Frame, Partial},
-    wire::{Fragment, IpKind, Parsed, checksum, proto},
+    wire::{IpKind, Parsed, checksum, offload},
 };
 
 /// Notices a checksum that the sender's kernel left for hardware to finish (only the pseudo header is summed): what leaves a
@@ -10,48 +10,14 @@ use crate::{
 /// need not. `parsed` is of the whole frame.
 #[inline]
 pub(super) fn notice_partial(frame: &mut Frame, parsed: &Parsed) {
-    let field = match parsed.proto {
-        proto::TCP => 16,
-        proto::UDP => 6,
-        _ => return,
-    };
-    if parsed.fragment != Fragment::No {
-        return;
-    }
-    let (l3, l4, end) = (usize::from(parsed.l3), usize::from(parsed.l4), parsed.end as usize);
-    let packet = frame.data().get(l3..end);
-    let Some((ip, transport)) = packet.and_then(|packet| packet.split_at_checked(l4 - l3)) else {
+    let Some(partial) = Partial::of(parsed.proto, parsed.l4.into()) else {
         return;
     };
-    let pseudo = pseudo_header(parsed.kind, ip, parsed.proto, transport.len());
-    if !checksum::is_partial(transport, parsed.proto, pseudo) {
-        return;
-    }
-    if end == frame.len() {
-        frame.set_partial(Partial { l4, field });
-    } else if let Some(transport) = frame.data_mut().get_mut(l4..end) {
+    if parsed.end as usize != frame.len() {
         // Padding behind the packet is not to be summed: it cannot be left to others.
-        checksum::complete_at(transport, field);
-    }
-}
-
-/// Completes a checksum that is open, whatever the frame's mark says: of a copy, say.
-#[inline]
-pub(super) fn complete_checksum(frame: &mut Frame, parsed: &Parsed) {
-    if !matches!(parsed.proto, proto::TCP | proto::UDP) || parsed.fragment != Fragment::No {
-        return;
-    }
-    let (l3, l4, end) = (usize::from(parsed.l3), usize::from(parsed.l4), parsed.end as usize);
-    let data = frame.data_mut();
-    let Some((ip, transport)) = data
-        .get_mut(l3..end)
-        .and_then(|packet| packet.split_at_mut_checked(l4 - l3))
-    else {
-        return;
-    };
-    let pseudo = pseudo_header(parsed.kind, ip, parsed.proto, transport.len());
-    if checksum::is_partial(transport, parsed.proto, pseudo) {
-        checksum::complete_l4(transport, parsed.proto);
+        offload::complete(frame.data_mut(), parsed);
+    } else if offload::is_partial(frame.data(), parsed) {
+        frame.set_partial(partial);
     }
 }
 

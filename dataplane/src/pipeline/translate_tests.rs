@@ -6,10 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    packet::{FramePool, Partial},
     pipeline::packet::flow_key,
     wire::{
         checksum::{Sum, fill_l4, pseudo_v4, pseudo_v6, verify_l4},
-        parse_ip,
+        offload, parse_ip,
     },
 };
 
@@ -219,4 +220,33 @@ fn families_do_not_mix() {
     let six = IpAddr::V6(Ipv6Addr::LOCALHOST);
     let to = FlowKey::between(0, six, six, proto::UDP, (1, 2)).unwrap();
     assert_eq!(packet(&mut bytes, &parsed, &to), Err(Untranslatable));
+}
+
+proptest! {
+    #[test]
+    fn an_open_checksum_is_right_once_it_is_completed(
+        v6: bool, tcp: bool, from: (u128, u128), to: (u128, u128), ports: (u16, u16), new_ports: (u16, u16),
+        payload in prop::collection::vec(any::<u8>(), 0..90),
+    ) {
+        let protocol = if tcp { proto::TCP } else { proto::UDP };
+        let mut bytes = build(
+            addresses_of(v6, from.0), addresses_of(v6, from.1), protocol, &l4_of(protocol, 0, ports, &payload),
+        );
+        let parsed = parse_ip(&bytes).unwrap();
+        let partial = Partial::of(protocol, parsed.l4.into()).unwrap();
+        let pseudo = offload::pseudo_header(&bytes, &parsed).unwrap().fold();
+        let field = partial.l4 + partial.field;
+        bytes[field..field + 2].copy_from_slice(&pseudo.to_be_bytes());
+        let pool = FramePool::new(64, 2048).unwrap();
+        let mut cache = pool.cache();
+        let mut packet = cache.take().unwrap();
+        packet.copy_from(&bytes).unwrap();
+        packet.set_partial(partial);
+        let to = FlowKey::between(0, addresses_of(v6, to.0), addresses_of(v6, to.1), protocol, new_ports).unwrap();
+        prop_assert_eq!(frame(&mut packet, &parsed, &to), Ok(()));
+        packet.complete();
+        check(packet.data());
+        prop_assert_eq!(flow_key(packet.data(), &parse_ip(packet.data()).unwrap(), 0), Some(to));
+        cache.free(packet);
+    }
 }

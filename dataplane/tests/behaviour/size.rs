@@ -105,6 +105,56 @@ fn mss(packet: &[u8], ip: &Ip) -> u16 {
     word(segment, 22)
 }
 
+/// A packet of a workload elsewhere, as it comes by VXLAN over IPv4.
+fn tunnelled(packet: &[u8]) -> Vec<u8> {
+    encode(
+        (crate::lab::node::UPLINK_MAC, REMOTE),
+        remote(false),
+        crate::lab::node::VTEP4.into(),
+        0,
+        Shim::Vxlan { vni: 1001 },
+        &out_of(9, packet),
+    )
+}
+
+#[test]
+fn a_port_for_large_packets_is_offered_many_segments_of_the_path_behind() {
+    let mut node = site();
+    node.put([Object::Port(PortSpec {
+        mtu: 60_000,
+        ..routed_port(2)
+    })]);
+    node.put([crate::lab::objects::vni(
+        1001,
+        vrouter_dataplane::program::object::VniTo::Vrf(1),
+    )]);
+    for v6 in FAMILIES {
+        // The path carries 1450 bytes; all but the headers and the timestamps are data.
+        let (full, unit) = if v6 { (1390_u16, 1378) } else { (1410, 1398) };
+        let ip = Ip::new(behind(v6, VXLAN4), host(v6, 2));
+        for flags in [0x02, 0x12] {
+            for (said, told) in [
+                (full, 16 * unit + 12),
+                (9000, 16 * unit + 12),
+                (full - 1, full - 1),
+                (536, 536),
+            ] {
+                let [high, low] = said.to_be_bytes();
+                let syn = tunnelled(&ip.tcp((1, 2), flags, &[2, 4, high, low], b""));
+                assert_eq!(mss(&node.one(UPLINK, &syn, &p(2))[14..], &ip), told, "{said}");
+            }
+        }
+        // From a neighbour with an ordinary port, as many of its segments.
+        let ip = from_one(v6, host(v6, 2));
+        let syn = ip.tcp((1, 2), 0x02, &[2, 4, 0x05, 0xb4], b"");
+        let unit = if v6 { 1428 } else { 1448 };
+        assert_eq!(
+            mss(&node.one(&p(1), &out_of(1, &syn), &p(2))[14..], &ip),
+            16 * unit + 12
+        );
+    }
+}
+
 #[test]
 fn mss_is_clamped_on_syn_and_syn_ack_in_both_directions() {
     const OFFER: [u8; 4] = [2, 4, 0x23, 0x28]; // 9000
@@ -135,17 +185,7 @@ fn mss_is_clamped_on_syn_and_syn_ack_in_both_directions() {
             let got = node.one(&p(1), &out_of(1, &ip.tcp((1, 2), flags, &OFFER, b"")), &p(2));
             assert_eq!(mss(&got[14..], &ip), 1300 - headers);
             let ip = Ip::new(behind(v6, VXLAN4), host(v6, 2));
-            let inner = out_of(9, &ip.tcp((1, 2), flags, &OFFER, b""));
-            let shim = Shim::Vxlan { vni: 1001 };
-            let own = crate::lab::node::VTEP4.into();
-            let frame = encode(
-                (crate::lab::node::UPLINK_MAC, REMOTE),
-                remote(false),
-                own,
-                0,
-                shim,
-                &inner,
-            );
+            let frame = tunnelled(&ip.tcp((1, 2), flags, &OFFER, b""));
             let got = node.one(UPLINK, &frame, &p(2));
             assert_eq!(mss(&got[14..], &ip), 1300 - headers);
             // What is small enough stays, and data segments are not touched.

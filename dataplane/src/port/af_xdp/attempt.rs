@@ -160,7 +160,7 @@ impl Attempt<'_> {
             words += if index == 0 { ": " } else { "; " };
             words += note;
         }
-        if mode == AttachMode::Generic {
+        if mode == AttachMode::Generic && !self.umem.takes_large() {
             words += if self.notes.is_empty() { ": " } else { "; " };
             words +=
                 "segments larger than a frame are lost, so the sender's tso, gso and the interface's gro should be off";

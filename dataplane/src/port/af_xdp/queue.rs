@@ -359,3 +359,34 @@ impl Queue for XdpQueue {
         ledger.reclaim(frames);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_uses_frames_up_gets_more_and_who_does_not_gives_them_back() {
+        let mut appetite = Appetite::new(256, 2048);
+        appetite.look(100, || true);
+        assert_eq!(appetite.now, 256, "others need them");
+        for wanted in [512, 1024, 2048, 2048] {
+            appetite.look(100, || false);
+            assert_eq!(appetite.now, wanted);
+        }
+        // Half of it is used, now and then: it stays.
+        for _ in 0..3 * REVIEW {
+            appetite.look(1100, || false);
+        }
+        assert_eq!(appetite.now, 2048);
+        // The time that ends now still knew of use.
+        for wanted in [1024, 512, 256, 256] {
+            for _ in 0..2 * REVIEW {
+                appetite.look(2048, || false);
+                if appetite.now == wanted {
+                    break;
+                }
+            }
+            assert_eq!(appetite.now, wanted);
+        }
+    }
+}
