@@ -30,11 +30,14 @@ fn main() {
         return;
     }
     let scale = Scale::measure();
-    let machine = Machine::here(&scale);
+    let machine = format!(
+        "{}; time stamp counter at {:.2} GHz",
+        Machine::here().words(),
+        scale.per_nanosecond
+    );
     println!(
         "{}\nreading the counter twice takes {} clocks, taken off\n",
-        machine.words(),
-        scale.empty
+        machine, scale.empty
     );
     let mut values = HashMap::new();
     packets(scale, &mut values);
@@ -49,7 +52,7 @@ fn main() {
     println!("\nwritten: {}", path.display());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
     let table = results::table(&figures, scale.per_nanosecond);
-    let text = format!("Measured on {}.\n\n{table}", machine.words());
+    let text = format!("Measured on {machine}.\n\n{table}");
     results::rewrite(&path, "figures", &text).expect("a section to write");
     println!("written: {}", path.display());
 }

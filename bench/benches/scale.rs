@@ -47,7 +47,7 @@ fn main() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
     let plots = directory.join("plots");
     fs::create_dir_all(&plots).expect("a directory");
-    let mut text = format!("Measured on {}.\n", Machine::here(&scale).words());
+    let mut text = format!("Measured on {}.\n", Machine::here().words());
     for (name, titles, curves) in [flows(&scale), routes(&scale), vrfs(&scale)] {
         let path: PathBuf = plots.join(format!("{name}.svg"));
         plot::draw(&path, titles, &curves);

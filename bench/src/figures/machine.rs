@@ -2,17 +2,15 @@
 
 use std::fs;
 
-use super::ticks::Scale;
+use serde::Serialize;
 
 /// A machine in words.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Machine {
     /// Model of the CPU.
     pub cpu: String,
-    /// CPUs online.
+    /// CPUs that this program may use.
     pub cpus: usize,
-    /// Rate of the time stamp counter, GHz.
-    pub gigahertz: f64,
     /// Caches of a core, as the kernel names their sizes: "L1d 32K, L2 1024K, L3 32768K".
     pub caches: String,
     /// Memory, GiB.
@@ -28,7 +26,7 @@ pub struct Machine {
 impl Machine {
     /// This one. What the system does not tell is "unknown".
     #[must_use]
-    pub fn here(scale: &Scale) -> Self {
+    pub fn here() -> Self {
         let cpuinfo = read("/proc/cpuinfo");
         let memory = field(&read("/proc/meminfo"), "MemTotal")
             .and_then(|text| text.split(' ').next()?.parse::<u64>().ok())
@@ -36,7 +34,6 @@ impl Machine {
         Self {
             cpu: field(&cpuinfo, "model name").unwrap_or_else(|| "unknown".to_owned()),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            gigahertz: scale.per_nanosecond,
             caches: caches(),
             gibibytes: memory.div_ceil(1 << 20),
             kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
@@ -49,11 +46,10 @@ impl Machine {
     #[must_use]
     pub fn words(&self) -> String {
         format!(
-            "{}{} ({} CPUs, time stamp counter at {:.2} GHz; {}), {} GiB of memory, {}, transparent huge pages: {}",
+            "{}{} ({} CPUs; {}), {} GiB of memory, {}, transparent huge pages: {}",
             self.cpu,
             if self.is_virtual { ", virtual machine" } else { "" },
             self.cpus,
-            self.gigahertz,
             self.caches,
             self.gibibytes,
             self.kernel,

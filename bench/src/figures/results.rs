@@ -1,23 +1,20 @@
 //! Figures for people: sections of a Markdown file that benches write anew, between marks, so that no figure is ever typed by hand. What
 //! is outside of the marks is left alone.
 
-use std::{fmt::Write as _, fs, io, path::Path};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, ErrorKind},
+    path::Path,
+};
 
 use super::{
     json::Measured,
     table::{self, FIGURES, Unit, V6},
 };
 
-/// A section cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum ResultsError {
-    /// The file.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The file does not say where the section is.
-    #[error("there is no line {0:?}, or no line {1:?} after it")]
-    NoMarks(String, String),
-}
+/// What a file begins with that is not there yet.
+const TITLE: &str = "# Results\n";
 
 fn marks(section: &str) -> (String, String) {
     (
@@ -26,26 +23,30 @@ fn marks(section: &str) -> (String, String) {
     )
 }
 
-/// Replaces what is between a section's marks.
-///
-/// # Errors
-/// [`ResultsError::NoMarks`], and the text is as it was.
-pub fn replace(text: &str, section: &str, content: &str) -> Result<String, ResultsError> {
+/// The text with this section in place of the one of that name, or at its end.
+#[must_use]
+pub fn replace(text: &str, section: &str, content: &str) -> String {
     let (begin, end) = marks(section);
-    let missing = || ResultsError::NoMarks(begin.clone(), end.clone());
-    let (before, rest) = text.split_once(&begin).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(&end).ok_or_else(missing)?;
-    Ok(format!("{before}{begin}\n\n{}\n\n{end}{after}", content.trim()))
+    let body = format!("{begin}\n\n{}\n\n{end}", content.trim());
+    let found = text.split_once(begin.as_str());
+    let found = found.and_then(|(before, rest)| Some((before, rest.split_once(end.as_str())?.1)));
+    match found {
+        Some((before, after)) => format!("{before}{body}{after}"),
+        None => format!("{}\n\n{body}\n", text.trim_end()),
+    }
 }
 
-/// Replaces a section of a file.
+/// Writes a section of a file, which is made when it is not there.
 ///
 /// # Errors
-/// When the file cannot be read or written, or has no such section.
-pub fn rewrite(path: &Path, section: &str, content: &str) -> Result<(), ResultsError> {
-    let text = fs::read_to_string(path)?;
-    fs::write(path, replace(&text, section, content)?)?;
-    Ok(())
+/// When the file cannot be read or written.
+pub fn rewrite(path: &Path, section: &str, content: &str) -> io::Result<()> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => TITLE.to_owned(),
+        Err(error) => return Err(error),
+    };
+    fs::write(path, replace(&text, section, content))
 }
 
 /// The table of all figures beside their targets. `per_nanosecond`: ticks of the time stamp counter.
@@ -136,13 +137,27 @@ mod tests {
     fn a_section_is_replaced_and_the_rest_is_left_alone() {
         let (begin, end) = marks("figures");
         let text = format!("# Title\n\n{begin}\nold\n{end}\n\nWords.\n");
-        let new = replace(&text, "figures", "new\n").unwrap();
+        let new = replace(&text, "figures", "new\n");
         assert_eq!(new, format!("# Title\n\n{begin}\n\nnew\n\n{end}\n\nWords.\n"));
-        assert_eq!(replace(&new, "figures", "new").unwrap(), new, "again");
-        assert!(matches!(replace(&text, "other", "x"), Err(ResultsError::NoMarks(..))));
+        assert_eq!(replace(&new, "figures", "new"), new, "again");
+        let other = replace(&new, "other", "x");
         assert!(
-            replace(&format!("{end}{begin}"), "figures", "x").is_err(),
-            "the wrong way round"
+            other.starts_with(&new) && other.len() > new.len(),
+            "at the end: {other}"
+        );
+        assert_eq!(replace(&other, "figures", "new"), other);
+    }
+
+    #[test]
+    fn a_file_is_made_when_there_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("RESULTS.md");
+        rewrite(&path, "edge", "one").unwrap();
+        rewrite(&path, "edge", "two").unwrap();
+        let (begin, end) = marks("edge");
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            format!("{TITLE}\n{begin}\n\ntwo\n\n{end}\n")
         );
     }
 

@@ -2,20 +2,19 @@
 //!
 //! `make bench-peers` runs all of it. The rooms, lowest first; an import goes only down: [`statistics`], [`metric`], [`placement`] (who is on which
 //! CPU), [`scene`] (two containers with something between them), [`measure`] (what is done with a scene), [`peers`] (what makes scenes), [`plan`]
-//! (what is measured of whom), [`report`] and [`results`] (what is said about it). Measures know no peers, and peers know no measures, but for
+//! (what is measured of whom), [`report`] and [`conditions`] (what is said about it, and where that was). Measures know no peers, and peers know no measures, but for
 //! what changes a vrouter while packets pass.
 //!
 //! Every round makes each peer anew, takes each reading once, and removes it: what drifts on a machine in an hour falls on all alike. Everything
 //! lives in namespaces of its own, which go away with this process however it ends.
 
-mod machine;
+mod conditions;
 mod measure;
 mod metric;
 mod peers;
 mod placement;
 mod plan;
 mod report;
-mod results;
 mod scene;
 mod statistics;
 
@@ -28,13 +27,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
-use machine::Machine;
+use conditions::Conditions;
 use measure::{Case, Effort, Measure, cpu::wait_for_quiet};
 use peers::Peer;
 use placement::Cpus;
 use plan::{Only, wanted};
 use report::Report;
 use scene::Scene;
+use vrouter_bench::figures::results;
 use vrouter_tests::{
     node::Family,
     require::{Need, lacking},
@@ -137,7 +137,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
         cpus: cpus.clone(),
         quick: arguments.quick,
     };
-    let machine = Machine::here(cpus.count());
+    let conditions = Conditions::here();
     let mut report = Report::default();
     let mut patience = Duration::from_secs(arguments.patience);
     let rounds = if arguments.quick { 1 } else { arguments.reps };
@@ -161,7 +161,7 @@ fn run(arguments: &Arguments) -> Result<usize> {
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let command = format!("bench-peers {}", words.join(" "));
-    finish(arguments, &machine, command.trim_end(), &report)?;
+    finish(arguments, &conditions, command.trim_end(), &report)?;
     Ok(report.failures())
 }
 
@@ -226,10 +226,10 @@ fn undisturbed(measure: Measure, scene: &Scene, effort: &Effort, patience: &mut 
 /// The measures of the section of peers; the other section is about changes.
 const COMPARED: [Measure; 4] = [Measure::Tcp, Measure::Rate, Measure::Latency, Measure::Connect];
 
-fn finish(arguments: &Arguments, machine: &Machine, command: &str, report: &Report) -> Result<()> {
-    println!("{}\n\n{}", machine.words(), report.tables(&Measure::ALL));
+fn finish(arguments: &Arguments, conditions: &Conditions, command: &str, report: &Report) -> Result<()> {
+    println!("{}\n\n{}", conditions.words(), report.tables(&Measure::ALL));
     if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&report.json(machine, command))?;
+        let text = serde_json::to_string_pretty(&report.json(conditions, command))?;
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
     let Some(path) = &arguments.results else {
@@ -240,19 +240,20 @@ fn finish(arguments: &Arguments, machine: &Machine, command: &str, report: &Repo
         Packets::V6 => "IPv6",
     };
     let about = format!(
-        "{}\n\nPackets between containers: {family}. Command: `{command}`",
-        capital_sentence(&machine.words())
+        "Measured on {}.\n\nPackets between containers: {family}. Command: `{command}`",
+        conditions.words()
     );
+    let unwritable = || format!("cannot write {}", path.display());
     if COMPARED.iter().any(|measure| report.has(*measure)) {
         let body = format!("{EDGE}\n{about} (`make bench-peers`).\n\n{}", report.tables(&COMPARED));
-        results::write(path, &section("edge", arguments.family), &body)?;
+        results::rewrite(path, &section("edge", arguments.family), &body).with_context(unwritable)?;
     }
     if report.has(Measure::Reconfigure) {
         let body = format!(
             "{CHANGES}\n{about} (`make bench-reconfigure`).\n\n{}",
             report.tables(&[Measure::Reconfigure])
         );
-        results::write(path, &section("reconfigure", arguments.family), &body)?;
+        results::rewrite(path, &section("reconfigure", arguments.family), &body).with_context(unwritable)?;
     }
     Ok(())
 }
@@ -262,10 +263,6 @@ fn section(name: &str, family: Packets) -> String {
         Packets::V4 => name.to_owned(),
         Packets::V6 => format!("{name}-v6"),
     }
-}
-
-fn capital_sentence(words: &str) -> String {
-    format!("Measured on a {words}.")
 }
 
 /// What the section of peers begins with.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    machine::Machine,
+    conditions::Conditions,
     measure::{Measure, Reading, cpu::DISTURBED},
     metric::{Better, Metric},
     peers::{self, Peer, Setting},
@@ -98,7 +98,7 @@ impl Report {
     }
 
     /// Everything, for programs.
-    pub(crate) fn json(&self, machine: &Machine, command: &str) -> Value {
+    pub(crate) fn json(&self, conditions: &Conditions, command: &str) -> Value {
         let lines: Vec<Line> = self.entries.iter().flat_map(|entry| self.lines(entry)).collect();
         let peers = peers::ALL
             .iter()
@@ -121,7 +121,7 @@ impl Report {
         });
         let skipped = self.skipped.iter().map(|(peer, why)| json!({"peer": peer, "why": why}));
         json!({
-            "machine": machine,
+            "conditions": conditions,
             "command": command,
             "peers": peers.collect::<Vec<_>>(),
             "results": lines,
@@ -436,8 +436,8 @@ mod tests {
         })
     }
 
-    fn machine() -> Machine {
-        Machine::here(2)
+    fn conditions() -> Conditions {
+        Conditions::here()
     }
 
     fn report() -> Report {
@@ -482,7 +482,7 @@ mod tests {
 
     #[test]
     fn json_has_medians_rounds_and_ratios() {
-        let json = report().json(&machine(), "bench-peers");
+        let json = report().json(&conditions(), "bench-peers");
         let results = json["results"].as_array().unwrap();
         let find = |name: &str| results.iter().find(|line| line["name"] == name).unwrap();
         let bridge = find("bridge.tcp_1.throughput");
