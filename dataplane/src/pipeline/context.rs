@@ -149,9 +149,10 @@ impl State {
     pub fn new(flows: FlowOwner, frames: FrameCache, workers: usize, seed: u64) -> Self {
         // What waits must leave the rings of all ports enough: at most a quarter of all frames, over all workers.
         let share = frames.pool().total() as usize / workers.max(1);
+        let large = frames.pool().large() as usize / workers.max(1);
         Self {
             fragments: Fragments::new(Capacity::for_packets(share / 16), seed),
-            shaper: Shaper::new((share / 8).clamp(64, 16_384)),
+            shaper: Shaper::new((share / 8).clamp(64, 16_384), large / 2),
             arrived: Vec::with_capacity(LIST),
             flows,
             icmp: RateLimit::default(),

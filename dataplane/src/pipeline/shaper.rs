@@ -19,6 +19,8 @@ use crate::{
 struct Queue {
     list: List,
     bytes: u64,
+    /// Of them in large frames.
+    large: usize,
     /// When the first may go, nanoseconds.
     due: u64,
 }
@@ -27,6 +29,9 @@ struct Queue {
 #[derive(Debug)]
 pub struct Shaper {
     shelf: Shelf<Frame>,
+    /// Packets in large frames: held, and at most so many.
+    large: usize,
+    large_room: usize,
     /// By slot.
     queues: Vec<Queue>,
     /// Ports that have packets waiting.
@@ -34,10 +39,12 @@ pub struct Shaper {
 }
 
 impl Shaper {
-    /// Room for this many packets, of which one port may have a quarter.
-    pub fn new(packets: usize) -> Self {
+    /// Room for this many packets, of them so many in large frames. Of each one port may have a quarter.
+    pub fn new(packets: usize, large: usize) -> Self {
         Self {
             shelf: Shelf::new(packets),
+            large: 0,
+            large_room: large,
             queues: Vec::new(),
             waiting: Vec::new(),
         }
@@ -88,6 +95,7 @@ impl Shaper {
     /// Gives it back when the port has `bytes` waiting, or its share of the room.
     pub fn hold(&mut self, port: PortSlot, frame: Frame, bytes: u64, due: u64) -> Result<(), Frame> {
         let share = (self.shelf.capacity() / 4).max(1);
+        let large = usize::from(frame.is_large());
         let Some(queue) = self.queues.get_mut(port.index()) else {
             return Err(frame);
         };
@@ -95,9 +103,15 @@ impl Shaper {
         if queue.bytes + len > bytes || queue.list.len() >= share {
             return Err(frame);
         }
+        // There are few large frames, and all ports receive into the same.
+        if large > 0 && (self.large >= self.large_room || queue.large >= (self.large_room / 4).max(1)) {
+            return Err(frame);
+        }
         let first = queue.list.is_empty();
         self.shelf.push(&mut queue.list, frame)?;
         queue.bytes += len;
+        queue.large += large;
+        self.large += large;
         if first {
             queue.due = due;
             self.waiting.push(port);
@@ -114,7 +128,10 @@ impl Shaper {
             return None;
         }
         let frame = self.shelf.pop(&mut queue.list);
+        let large = usize::from(frame.as_ref().is_some_and(Frame::is_large));
         queue.bytes -= len as u64;
+        queue.large -= large;
+        self.large -= large;
         queue.due = now;
         if queue.list.is_empty() {
             self.waiting.retain(|p| *p != port);

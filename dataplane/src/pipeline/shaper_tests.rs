@@ -26,7 +26,7 @@ fn port(number: u16) -> PortSlot {
 fn a_port_that_holds_its_share_leaves_the_rest_to_others() {
     let pool = FramePool::new(64, 2048).unwrap();
     let mut frames = pool.cache();
-    let mut shaper = Shaper::new(16);
+    let mut shaper = Shaper::new(16, 0);
     for number in 0..2 {
         shaper.add_port(port(number));
     }
@@ -53,6 +53,38 @@ fn a_port_that_holds_its_share_leaves_the_rest_to_others() {
     assert_eq!((shaper.held(), shaper.due(), pool.free()), (0, None, 64));
 }
 
+#[test]
+fn large_frames_are_shared_among_ports_by_themselves() {
+    let pool = FramePool::with_large(64, 2048, 8).unwrap();
+    let mut frames = pool.cache();
+    let mut shaper = Shaper::new(400, 4);
+    for number in 0..6 {
+        shaper.add_port(port(number));
+    }
+    let mut hold = |frames: &mut FrameCache, number: u16| {
+        let frame = frames.take_large().unwrap();
+        match shaper.hold(port(number), frame, u64::MAX, 50) {
+            Ok(()) => true,
+            Err(frame) => {
+                frames.free(frame);
+                false
+            }
+        }
+    };
+    assert!(hold(&mut frames, 0));
+    assert!(!hold(&mut frames, 0), "a port has its quarter");
+    assert!((1..4).all(|number| hold(&mut frames, number)));
+    assert!(!hold(&mut frames, 4), "all room is taken");
+    shaper.hold(port(0), frame(&mut frames, 0, 100), u64::MAX, 50).unwrap();
+    frames.free(shaper.take(port(0)).unwrap());
+    let again = frames.take_large().unwrap();
+    shaper.hold(port(4), again, u64::MAX, 50).unwrap();
+    while let Some(frame) = shaper.take_any() {
+        frames.free(frame);
+    }
+    assert_eq!((shaper.held(), pool.free()), (0, 64));
+}
+
 proptest! {
     /// What is taken in comes out, each once, in order, and never above the limit; nothing below the queue's bound is refused.
     #[test]
@@ -65,7 +97,7 @@ proptest! {
         let mut frames = pool.cache();
         let burst = 10_000;
         let meter = Meter::new(Rate { bits_per_second: rate, burst_bytes: burst, queue_bytes, shape: true, ..Rate::default() });
-        let mut shaper = Shaper::new(800);
+        let mut shaper = Shaper::new(800, 0);
         shaper.add_port(port(3));
         let (mut now, mut queued, mut sent, mut taken, mut out) = (0, 0_u64, 0_u64, Vec::new(), Vec::new());
         for (arriving, (gap, len)) in steps.into_iter().enumerate() {
