@@ -333,6 +333,16 @@ impl Dataplane for FakeDataplane {
                 used: 2,
                 ..Default::default()
             }),
+            packets: Some(PacketStatistics {
+                originated: 11,
+                fragmented: 2,
+                segmented: 5,
+                coalesced: 6,
+                errors_withheld: 1,
+                mirrored: 7,
+                mirror_lost: 3,
+                shaped: 4,
+            }),
             drop_reasons: vec![
                 reason("no_route", "no route to the destination"),
                 reason("bad_checksum", "the header's checksum is wrong"),

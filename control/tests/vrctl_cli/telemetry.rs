@@ -24,7 +24,7 @@ fn statistics_are_totals() {
     let house = House::new();
     let shown = house.ok(&["stats"]);
     let blocks: Vec<&str> = shown.split("\n\n").collect();
-    assert_eq!(blocks.len(), 5, "{shown}");
+    assert_eq!(blocks.len(), 6, "{shown}");
     assert!(
         blocks[0].ends_with("web-1 (3)        1000     64000           0         0      5      2"),
         "{shown}"
@@ -37,6 +37,15 @@ fn statistics_are_totals() {
     assert_eq!(
         stats["frames"],
         json!({"total": 8192, "free": 8000, "held": 192, "frame_size": 4096})
+    );
+    assert_eq!(
+        stats["packets"],
+        json!({"originated": 11, "fragmented": 2, "segmented": 5, "coalesced": 6, "errors_withheld": 1, "mirrored": 7,
+            "mirror_lost": 3, "shaped": 4})
+    );
+    assert!(
+        blocks[5].starts_with("ORIGINATED") && blocks[5].ends_with("4\n"),
+        "{shown}"
     );
     assert_eq!(
         stats["ports"][0]["drops"],

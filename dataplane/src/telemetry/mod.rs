@@ -13,8 +13,8 @@ mod verdict;
 pub use baseline::Baselines;
 pub use flows::{FlowFilter, FlowRow, Translated, event_row, flows, is_logged};
 pub use statistics::{
-    FlowStatistics, FragmentStatistics, FrameStatistics, HistogramSummary, PortStatistics, ServiceStatistics,
-    SourceNatStatistics, Sources, Statistics, VrfStatistics, WorkerStatistics, statistics,
+    FlowStatistics, FragmentStatistics, FrameStatistics, HistogramSummary, PacketStatistics, PortStatistics,
+    ServiceStatistics, SourceNatStatistics, Sources, Statistics, VrfStatistics, WorkerStatistics, statistics,
 };
 pub use totals::{DropTotals, PortTotals, VrfTotals};
 pub use trace::{Given, Output, PacketSpec, Step, TraceError, Traced, trace};

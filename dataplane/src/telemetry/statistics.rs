@@ -45,6 +45,8 @@ pub struct Statistics {
     pub flows: FlowStatistics,
     /// Fragments under way.
     pub fragments: FragmentStatistics,
+    /// Packets that became more, fewer or others.
+    pub packets: PacketStatistics,
     /// Of each source translation.
     pub source_nats: Vec<SourceNatStatistics>,
     /// Of each service.
@@ -186,6 +188,27 @@ pub struct FragmentStatistics {
     pub tracked: u64,
 }
 
+/// Packets that became more, fewer or others on their way, since start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketStatistics {
+    /// Frames the router made itself.
+    pub originated: u64,
+    /// Packets that went on as fragments.
+    pub fragmented: u64,
+    /// TCP packets that went on as smaller segments.
+    pub segmented: u64,
+    /// Frames that went out as part of another.
+    pub coalesced: u64,
+    /// ICMP errors that were due and not sent.
+    pub errors_withheld: u64,
+    /// Copies that mirrors made.
+    pub mirrored: u64,
+    /// Copies that mirrors could not make.
+    pub mirror_lost: u64,
+    /// Packets held back now by limits.
+    pub shaped: u64,
+}
+
 /// Reads all counters, under the names of `tables`.
 pub fn statistics(sources: &Sources, tables: &Tables, baselines: &Baselines) -> Statistics {
     let Sources { shared, workers, pool } = sources;
@@ -239,6 +262,16 @@ pub fn statistics(sources: &Sources, tables: &Tables, baselines: &Baselines) -> 
             datagrams: sum(|worker| worker.fragment_datagrams.get()),
             held: sum(|worker| worker.fragments_held.get()),
             tracked: sum(|worker| worker.fragments_tracked.get()),
+        },
+        packets: PacketStatistics {
+            originated: sum(|worker| worker.originated.get()),
+            fragmented: sum(|worker| worker.fragmented.get()),
+            segmented: sum(|worker| worker.segmented.get()),
+            coalesced: sum(|worker| worker.coalesced.get()),
+            errors_withheld: sum(|worker| worker.errors_withheld.get()),
+            mirrored: sum(|worker| worker.mirrored.get()),
+            mirror_lost: sum(|worker| worker.mirror_lost.get()),
+            shaped: sum(|worker| worker.shaped.get()),
         },
         source_nats: (tables.source_nat_slots.iter())
             .map(|(_, nat)| SourceNatStatistics {

@@ -4,7 +4,7 @@ use vrouter_proto::dataplane as pb;
 
 use crate::{
     packet::DropReason,
-    telemetry::{DropTotals, HistogramSummary, Statistics},
+    telemetry::{DropTotals, HistogramSummary, PacketStatistics, Statistics},
 };
 
 /// All counters.
@@ -85,6 +85,20 @@ pub(in crate::api) fn statistics(statistics: &Statistics) -> pb::GetStatisticsRe
             held: statistics.fragments.held,
             tracked: statistics.fragments.tracked,
         }),
+        packets: Some(packets(&statistics.packets)),
+    }
+}
+
+fn packets(packets: &PacketStatistics) -> pb::PacketStatistics {
+    pb::PacketStatistics {
+        originated: packets.originated,
+        fragmented: packets.fragmented,
+        segmented: packets.segmented,
+        coalesced: packets.coalesced,
+        errors_withheld: packets.errors_withheld,
+        mirrored: packets.mirrored,
+        mirror_lost: packets.mirror_lost,
+        shaped: packets.shaped,
     }
 }
 

@@ -161,6 +161,9 @@ async fn counters_are_those_of_the_object_that_is_there_now() {
         (table.capacity, table.used, table.created, table.expired),
         (4096, 1, 1, 0)
     );
+    // The error about the packet without a route.
+    let packets = told.packets.unwrap();
+    assert_eq!((packets.originated, packets.mirrored, packets.shaped), (1, 0, 0));
     let worker = &told.workers[0];
     assert_eq!((worker.cpu, told.workers.len()), (-1, 1));
     assert!(worker.loops >= worker.busy_loops && worker.busy_loops > 0);

@@ -71,6 +71,7 @@ fn totals(totals: &Totals, context: &Context) -> Result<(), Failure> {
         output.table(&totals.workers),
         output.table(std::slice::from_ref(&totals.frames)),
         output.table(std::slice::from_ref(&totals.flows)),
+        output.table(std::slice::from_ref(&totals.packets)),
     ];
     output.text(&blocks.join("\n"))
 }

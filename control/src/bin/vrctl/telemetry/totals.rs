@@ -17,6 +17,7 @@ pub(super) struct Totals {
     pub(super) workers: Vec<WorkerTotals>,
     pub(super) frames: FrameTotals,
     pub(super) flows: FlowTotals,
+    pub(super) packets: PacketTotals,
 }
 
 #[derive(Serialize)]
@@ -84,6 +85,22 @@ pub(super) struct FlowTotals {
     created: u64,
     expired: u64,
     uncached: u64,
+    refused: u64,
+    evicted: u64,
+}
+
+/// Packets that became more, fewer or others on their way.
+#[derive(Serialize)]
+pub(super) struct PacketTotals {
+    originated: u64,
+    fragmented: u64,
+    segmented: u64,
+    coalesced: u64,
+    errors_withheld: u64,
+    mirrored: u64,
+    mirror_lost: u64,
+    /// Held back now.
+    shaped: u64,
 }
 
 impl From<api::GetStatisticsResponse> for Totals {
@@ -95,6 +112,7 @@ impl From<api::GetStatisticsResponse> for Totals {
             workers: statistics.workers.into_iter().map(WorkerTotals::from).collect(),
             frames: statistics.frames.unwrap_or_default().into(),
             flows: statistics.flows.unwrap_or_default().into(),
+            packets: statistics.packets.unwrap_or_default().into(),
         };
         totals.ports.sort_by_key(|port| port.port);
         totals.vrfs.sort_by_key(|vrf| vrf.vrf);
@@ -190,6 +208,23 @@ impl From<api::FlowStatistics> for FlowTotals {
             created: flows.created,
             expired: flows.expired,
             uncached: flows.uncached,
+            refused: flows.refused,
+            evicted: flows.evicted,
+        }
+    }
+}
+
+impl From<api::PacketStatistics> for PacketTotals {
+    fn from(packets: api::PacketStatistics) -> Self {
+        Self {
+            originated: packets.originated,
+            fragmented: packets.fragmented,
+            segmented: packets.segmented,
+            coalesced: packets.coalesced,
+            errors_withheld: packets.errors_withheld,
+            mirrored: packets.mirrored,
+            mirror_lost: packets.mirror_lost,
+            shaped: packets.shaped,
         }
     }
 }
@@ -283,7 +318,24 @@ impl Record for FlowTotals {
         Column::number("CAPACITY", |it| it.capacity.into()),
         Column::number("CREATED", |it| it.created.into()),
         Column::number("EXPIRED", |it| it.expired.into()),
+        Column::number("EVICTED", |it| it.evicted.into()),
+        Column::number("REFUSED", |it| it.refused.into()),
         Column::number("UNCACHED PACKETS", |it| it.uncached.into()),
+    ];
+    const KEYS: &'static [Key<Self>] = &[];
+}
+
+impl Record for PacketTotals {
+    const NOUNS: &'static str = "packets";
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::number("ORIGINATED", |it| it.originated.into()),
+        Column::number("FRAGMENTED", |it| it.fragmented.into()),
+        Column::number("SEGMENTED", |it| it.segmented.into()),
+        Column::number("COALESCED", |it| it.coalesced.into()),
+        Column::number("ERRORS WITHHELD", |it| it.errors_withheld.into()),
+        Column::number("MIRRORED", |it| it.mirrored.into()),
+        Column::number("MIRROR LOST", |it| it.mirror_lost.into()),
+        Column::number("SHAPED NOW", |it| it.shaped.into()),
     ];
     const KEYS: &'static [Key<Self>] = &[];
 }
