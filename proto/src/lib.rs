@@ -1,7 +1,9 @@
 //! The two gRPC interfaces of vrouter and the code generated from them.
 //!
-//! The `.proto` files are the documentation: every message and field says what it means, its unit and its range. Nothing but
-//! generated code and its descriptors belongs here.
+//! The `.proto` files are the documentation: every message and field says what it means, its unit and its range. Only
+//! generated code, its descriptors and what is read out of them ([`api`]) belong here.
+
+pub mod api;
 
 /// `vrouter.dataplane.v1`: what a control process tells one `vrouterd`.
 pub mod dataplane {
