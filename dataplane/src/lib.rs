@@ -17,6 +17,7 @@ pub mod port;
 pub mod program;
 pub mod service;
 pub mod tables;
+pub mod tap;
 pub mod telemetry;
 pub mod wire;
 pub mod worker;

@@ -25,6 +25,7 @@ use crate::{
         policy::{Ruling, Side, Traffic, Verdict},
         slots::{BridgeSlot, NextHopSlot, PortSlot, VrfSlot},
     },
+    tap::Blame,
     wire::{Flags, Fragment, IpKind, Parsed, ethertype, fragment::fragment_info, parse, proto},
 };
 
@@ -95,6 +96,37 @@ pub(super) fn admit(context: &mut Context<'_>, frame: &Frame, passage: &Passage<
         }
         Fragment::No => judged.flow(context),
     }
+}
+
+/// The rules by which a frame was just refused.
+#[cold]
+pub(super) fn blame(context: &Context<'_>, frame: &Frame, passage: &Passage<'_>) -> Option<Blame> {
+    let parsed = parse(frame.data()).ok()?;
+    let ip = frame.data().get(usize::from(parsed.l3)..parsed.end as usize)?;
+    let parsed = Parsed {
+        end: parsed.end - u32::from(parsed.l3),
+        l4: parsed.l4 - parsed.l3,
+        l3: 0,
+        ..parsed
+    };
+    let key = flow_key(ip, &parsed, BRIDGE_CONTEXT | u32::from(passage.slot.raw()))?;
+    let judged = Judged {
+        passage,
+        ip,
+        parsed: &parsed,
+        key,
+    };
+    let flows = &context.shared.flows;
+    let remembered = flows
+        .lookup(&key, flows.hash(&key))
+        .map(|hit| FlowAction::unpack(hit.action));
+    let action = remembered
+        .filter(FlowAction::is_denied)
+        .unwrap_or_else(|| judged.action(None, judged.judge(context).1));
+    Some(Blame {
+        receiver: passage.to,
+        ..conclusion::blame_of(&action)
+    })
 }
 
 /// Neighbour discovery and multicast listener reports: how stations find each other and their router at all. Who may say what in them is for

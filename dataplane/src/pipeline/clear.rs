@@ -113,7 +113,7 @@ fn send(context: &mut Context<'_>, packet: Packet, path: &UnderlayPath) {
     let Packet { mut frame, facts } = packet;
     let (port, vrf) = (facts.port, facts.vrf);
     let Ok(data) = frame.prepend(forward::ETHERNET) else {
-        context.drop_frame(port, Some(vrf), frame, DropReason::NoHeadroom);
+        context.drop_bare(port, Some(vrf), frame, DropReason::NoHeadroom);
         return;
     };
     forward::write_ethernet(data, path.mac, path.source_mac, facts.parsed.ethertype);

@@ -13,6 +13,7 @@ use crate::{
         policy::{Ruling, Verdict},
         slots::{NextHopSlot, VrfSlot},
     },
+    tap::Blame,
     wire::{Fragment, proto},
 };
 
@@ -105,5 +106,23 @@ pub(super) fn denial(packet: &Packet, reason: DropReason, decision: &Decision<'_
         egress_rule: rule(decision.egress),
         ingress_rule: rule(decision.ingress),
         ..FlowAction::plain(NextHopSlot::MAX, packet.way_in, packet.vrf)
+    }
+}
+
+/// Who decided that packets are refused, as a flow remembers it.
+pub(super) fn blame_of(action: &FlowAction) -> Blame {
+    Blame {
+        egress_rule: action.egress_rule,
+        ingress_rule: action.ingress_rule,
+        receiver: None,
+    }
+}
+
+/// Who decides that a packet is refused.
+pub(super) fn blame(decision: &Decision<'_>) -> Blame {
+    Blame {
+        egress_rule: rule(decision.egress),
+        ingress_rule: rule(decision.ingress),
+        receiver: decision.receiver,
     }
 }

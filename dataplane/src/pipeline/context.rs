@@ -26,6 +26,7 @@ use crate::{
         learned::LearnedTable,
         slots::{PortSlot, VrfSlot},
     },
+    tap::{Taps, Where},
 };
 
 /// Bytes of a punted frame that are kept: enough for ARP and neighbour discovery with its options.
@@ -142,6 +143,8 @@ pub struct State {
     pub(super) doors: Doors,
     /// Hears of every decision. `None` for packets; a trace has one.
     pub witness: Option<Witness>,
+    /// Copies packets for captures.
+    pub taps: Taps,
 }
 
 impl State {
@@ -163,6 +166,7 @@ impl State {
             hops: Hops::new(),
             doors: Doors::default(),
             witness: None,
+            taps: Taps::default(),
         }
     }
 }
@@ -183,16 +187,42 @@ impl State {
     }
 
     /// Gives up what waits to go out by a port that is going away, or came in by it. Gives the frames, each counted as dropped.
-    pub(crate) fn forget_port(&mut self, port: PortSlot, counters: &Counters) {
+    pub(crate) fn forget_port(&mut self, port: PortSlot, counters: &Counters, now: u64) {
         self.fragments.forget_owner(super::fragments::owner_of(port));
         while let Some((packet, lost)) = self.fragments.next_lost() {
-            counters.port(packet.port).drops.count(super::fragments::reason(lost));
-            self.frames.free(packet.frame);
-        }
-        while let Some(frame) = self.shaper.take(port) {
-            counters.port(port).drops.count(DropReason::PortDown);
+            let Packet { mut frame, facts } = packet;
+            let reason = super::fragments::reason(lost);
+            counters.port(facts.port).drops.count(reason);
+            if self.taps.on_drops() {
+                let at = Where {
+                    port: facts.port,
+                    vrf: Some(facts.vrf),
+                    now,
+                };
+                self.taps.drop(at, &mut frame, true, reason);
+            }
             self.frames.free(frame);
         }
+        while let Some(frame) = self.shaper.take(port) {
+            self.drop_unsent(counters, port, frame, DropReason::PortDown, now);
+        }
+    }
+
+    /// Drops a frame that was to go out by `port`.
+    pub(crate) fn drop_unsent(
+        &mut self,
+        counters: &Counters,
+        port: PortSlot,
+        mut frame: Frame,
+        reason: DropReason,
+        now: u64,
+    ) {
+        counters.port(port).drops.count(reason);
+        if self.taps.on_drops() {
+            let at = Where { port, vrf: None, now };
+            self.taps.drop(at, &mut frame, false, reason);
+        }
+        self.frames.free(frame);
     }
 
     /// Frees all that waits. For the end of a worker's life.
@@ -248,9 +278,25 @@ impl Context<'_> {
     /// Drops a frame that came in by `port`.
     #[inline]
     pub(super) fn drop_frame(&mut self, port: PortSlot, vrf: Option<VrfSlot>, frame: Frame, reason: DropReason) {
+        self.drop_seen(port, vrf, frame, false, reason);
+    }
+
+    /// Drops a frame that starts at its IP header and came in by `port`.
+    #[inline]
+    pub(super) fn drop_bare(&mut self, port: PortSlot, vrf: Option<VrfSlot>, frame: Frame, reason: DropReason) {
+        self.drop_seen(port, vrf, frame, true, reason);
+    }
+
+    /// `bare`: it starts at its IP header.
+    #[inline]
+    fn drop_seen(&mut self, port: PortSlot, vrf: Option<VrfSlot>, mut frame: Frame, bare: bool, reason: DropReason) {
         self.counters.port(port).drops.count(reason);
         if let Some(vrf) = vrf {
             self.counters.vrf(vrf).drops.count(reason);
+        }
+        if self.state.taps.on_drops() {
+            let now = self.now;
+            self.state.taps.drop(Where { port, vrf, now }, &mut frame, bare, reason);
         }
         self.state.frames.free(frame);
     }
@@ -262,13 +308,17 @@ impl Context<'_> {
         if let Some(vrf) = vrf {
             self.counters.vrf(vrf).drops.count(reason);
         }
+        if self.state.taps.on_drops() {
+            let now = self.now;
+            self.state.taps.drop_unmade(Where { port, vrf, now }, reason);
+        }
     }
 
     /// Drops a routed packet.
     #[inline]
     pub(super) fn drop_packet(&mut self, packet: Packet, reason: DropReason) {
         let (port, vrf) = (packet.port, packet.vrf);
-        self.drop_frame(port, Some(vrf), packet.frame, reason);
+        self.drop_bare(port, Some(vrf), packet.frame, reason);
     }
 
     /// Sends a finished frame by `port`.

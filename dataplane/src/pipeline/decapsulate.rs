@@ -265,17 +265,17 @@ fn mpls(context: &mut Context<'_>, port: PortSlot, mut frame: Frame, outer: &Par
     frame.strip(start + depth * LABEL_ENTRY);
     let parsed = match parse_ip(frame.data()) {
         Ok(parsed) => parsed,
-        Err(error) => return refuse(context, port, frame, reason(error)),
+        Err(error) => return refuse_bare(context, port, frame, reason(error)),
     };
     if !combine_ecn(&mut frame, &parsed, outer_ecn) {
-        return refuse(context, port, frame, DropReason::EcnConflict);
+        return refuse_bare(context, port, frame, DropReason::EcnConflict);
     }
     match target {
         LabelTarget::Vrf(vrf) => ingress::to_router(context, port, vrf, frame, parsed, Origin::Tunnel),
         LabelTarget::NextHop(next_hop) => {
             // The label has done the lookup. The VRF is that of the workload it leads to.
             let Some(vrf) = vrf_behind(context.tables, next_hop) else {
-                return refuse(context, port, frame, DropReason::NextHopDrop);
+                return refuse_bare(context, port, frame, DropReason::NextHopDrop);
             };
             let mut packet = ingress::to_router(context, port, vrf, frame, parsed, Origin::Tunnel)?;
             packet.facts.via = Some(next_hop);
@@ -340,6 +340,13 @@ fn combine_ecn(frame: &mut Frame, parsed: &Parsed, outer: Ecn) -> bool {
 #[inline(never)]
 fn refuse(context: &mut Context<'_>, port: PortSlot, frame: Frame, reason: DropReason) -> Option<Packet> {
     context.drop_frame(port, None, frame, reason);
+    None
+}
+
+/// As [`refuse`], what is left of the frame being an IP packet.
+#[inline(never)]
+fn refuse_bare(context: &mut Context<'_>, port: PortSlot, frame: Frame, reason: DropReason) -> Option<Packet> {
+    context.drop_bare(port, None, frame, reason);
     None
 }
 

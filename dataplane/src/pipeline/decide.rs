@@ -444,7 +444,7 @@ impl<'a> Walk<'a, '_> {
 }
 
 /// The VRF in which packets of a workload are routed.
-pub(super) fn vrf_of(tables: &Tables, port: &Port) -> Option<VrfSlot> {
+pub(crate) fn vrf_of(tables: &Tables, port: &Port) -> Option<VrfSlot> {
     match port.role {
         Role::Routed { vrf } => Some(vrf),
         Role::Bridged { bridge } => tables.bridge(bridge)?.vrf,

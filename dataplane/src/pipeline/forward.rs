@@ -75,7 +75,7 @@ fn to_port(context: &mut Context<'_>, packet: Packet, hop: &PortHop, to: &Port) 
         _ => Mac::GATEWAY,
     };
     let Ok(data) = frame.prepend(ETHERNET) else {
-        context.drop_frame(port, Some(vrf), frame, DropReason::NoHeadroom);
+        context.drop_bare(port, Some(vrf), frame, DropReason::NoHeadroom);
         return;
     };
     write_ethernet(data, hop.mac.unwrap_or(to.mac), source, facts.parsed.ethertype);
@@ -152,7 +152,11 @@ pub(super) fn wrap(
             .is_some_and(|header| template.apply(header, fields).is_ok())
     });
     if !wrapped {
-        context.drop_frame(port, vrf, frame, DropReason::NoHeadroom);
+        if fields.inner_ethertype == 0 {
+            context.drop_frame(port, vrf, frame, DropReason::NoHeadroom);
+        } else {
+            context.drop_bare(port, vrf, frame, DropReason::NoHeadroom);
+        }
         return;
     }
     if template.wants_udp_checksum() {
@@ -246,7 +250,7 @@ fn too_big(context: &mut Context<'_>, packet: Packet, next_hop: NextHopSlot, mtu
                 (fragment.facts.key, fragment.facts.hash) = (packet.key, packet.hash);
                 forward_as(context, fragment, next_hop, to);
             }
-            Err(frame) => context.drop_frame(packet.port, Some(packet.vrf), frame, DropReason::BadFragment),
+            Err(frame) => context.drop_bare(packet.port, Some(packet.vrf), frame, DropReason::BadFragment),
         }
     }
     context.count(|c| &c.fragmented);

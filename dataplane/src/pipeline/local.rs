@@ -263,7 +263,7 @@ fn hand_over(context: &mut Context<'_>, mut packet: Packet) {
     let (port, vrf, local_port) = (packet.port, packet.vrf, packet.key.dst_port());
     match context.shared.answers.put(local_port, port, packet.frame) {
         Ok(()) => context.count(|c| &c.punted),
-        Err(frame) => context.drop_frame(port, Some(vrf), frame, DropReason::HandoffQueueFull),
+        Err(frame) => context.drop_bare(port, Some(vrf), frame, DropReason::HandoffQueueFull),
     }
 }
 
@@ -289,7 +289,7 @@ pub(super) fn fail(context: &mut Context<'_>, mut packet: Packet, reason: DropRe
     {
         tell(context, &packet, source, error);
     }
-    context.drop_frame(port, Some(vrf), packet.frame, reason);
+    context.drop_bare(port, Some(vrf), packet.frame, reason);
 }
 
 fn tell(context: &mut Context<'_>, packet: &Packet, source: IpAddr, error: IcmpError) {
@@ -314,13 +314,13 @@ fn say(context: &mut Context<'_>, port: PortSlot, vrf: VrfSlot, frame: Frame) {
     let tables = context.tables;
     let parsed = parse_ip(frame.data());
     let (Ok(parsed), Some(table)) = (parsed, tables.vrf(vrf)) else {
-        context.drop_frame(port, Some(vrf), frame, DropReason::LocalUnhandled);
+        context.drop_bare(port, Some(vrf), frame, DropReason::LocalUnhandled);
         return;
     };
     let packet = match Packet::new(frame, parsed, port, vrf, Origin::Router, context.shared.seed) {
         Ok(packet) => packet,
         Err(frame) => {
-            context.drop_frame(port, Some(vrf), frame, DropReason::LocalUnhandled);
+            context.drop_bare(port, Some(vrf), frame, DropReason::LocalUnhandled);
             return;
         }
     };
@@ -337,7 +337,7 @@ fn to_neighbor(context: &mut Context<'_>, port: PortSlot, vrf: VrfSlot, mut fram
     match frame.prepend(forward::ETHERNET) {
         Ok(data) => forward::write_ethernet(data, mac, own, crate::wire::ethertype::IPV6),
         Err(_) => {
-            context.drop_frame(port, Some(vrf), frame, DropReason::NoHeadroom);
+            context.drop_bare(port, Some(vrf), frame, DropReason::NoHeadroom);
             return;
         }
     }

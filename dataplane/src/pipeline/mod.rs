@@ -49,6 +49,7 @@ mod translate;
 
 pub use answers::{Answer, Answers};
 pub use context::{Context, Punt, Shared, State};
+pub(crate) use decide::vrf_of;
 pub use events::{FlowChange, FlowEvent, FlowEvents};
 pub use flow_action::{FlowAction, FlowFlags};
 pub use house::{end_flows, make_room, outlook, phase_of};

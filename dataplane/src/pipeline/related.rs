@@ -4,6 +4,7 @@
 //! without state, and about nothing that is known, are packets like any other.
 
 use super::{
+    conclusion::blame_of,
     context::Context,
     flow_action::{FlowAction, FlowFlags},
     forward,
@@ -87,6 +88,7 @@ fn about_a_flow(context: &mut Context<'_>, mut packet: Packet, vrf: &Vrf) -> Opt
 /// Sends an error the way of the flow that it is about.
 pub(super) fn forward(context: &mut Context<'_>, mut packet: Packet, flow: FlowRef, action: FlowAction) {
     if action.is_denied() {
+        context.state.taps.accuse(|| blame_of(&action));
         context.drop_packet(packet, action.reason.unwrap_or(DropReason::PolicyDeniedIngress));
         return;
     }

@@ -5,7 +5,7 @@
 
 use super::{
     clear,
-    conclusion::{action, action_of, before, chosen, denial, icmp_of, kept},
+    conclusion::{action, action_of, before, blame, blame_of, chosen, denial, icmp_of, kept},
     context::Context,
     decide,
     decision::{self, Decision, Fate, Kept, Question, Span},
@@ -40,6 +40,7 @@ pub(super) fn run(context: &mut Context<'_>, packet: Packet, flow: FlowRef, acti
     }
     if action.is_denied() {
         let reason = action.reason.unwrap_or(DropReason::PolicyDeniedEgress);
+        context.state.taps.accuse(|| blame_of(&action));
         context.drop_packet(packet, reason);
         return;
     }
@@ -429,6 +430,7 @@ impl Settling<'_> {
                 tell(context, FlowChange::Denied, packet.key, None, action, flow.port);
             }
         }
+        context.state.taps.accuse(|| blame(&decision));
         finish(context, packet, decision.fate);
         Step::Done
     }
@@ -457,6 +459,7 @@ impl Settling<'_> {
             let account = refused_for(&packet, &decision).raw();
             tell(context, FlowChange::Denied, packet.key, None, action, account);
         }
+        context.state.taps.accuse(|| blame(&decision));
         finish(context, packet, decision.fate);
         Step::Done
     }

@@ -282,6 +282,11 @@ fn permitted(context: &mut Context<'_>, bridge: &Bridge, switched: Switched, to:
     match bridged::admit(context, &switched.frame, &passage) {
         Ok(()) => Some(switched),
         Err(reason) => {
+            if context.state.taps.on_drops()
+                && let Some(blame) = bridged::blame(context, &switched.frame, &passage)
+            {
+                context.state.taps.accuse(|| blame);
+            }
             context.drop_frame(switched.port, bridge.vrf, switched.frame, reason);
             None
         }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Core, Mailbox, Returned, Worker, load::Load, mailbox::Command};
+use super::{Captures, Core, Mailbox, Returned, Worker, load::Load, mailbox::Command};
 use crate::{
     packet::{Frame, FramePool},
     pipeline::{BATCH, Shared, State},
@@ -31,6 +31,7 @@ pub struct Fleet {
     queues: Vec<usize>,
     /// Owner of each queue, by port.
     owners: Vec<(PortSlot, usize)>,
+    captures: Captures,
 }
 
 /// Leaves frames with workers, from any thread.
@@ -106,6 +107,7 @@ impl Fleet {
         Ok((
             Self {
                 queues: vec![0; mailboxes.len()],
+                captures: Captures::new(mailboxes.clone()),
                 mailboxes,
                 loads,
                 owners: Vec::new(),
@@ -185,6 +187,11 @@ impl Fleet {
     /// Gives the frame back when there is no such worker or it does not keep up.
     pub fn send(&self, worker: usize, port: PortSlot, frame: Frame) -> Result<(), Frame> {
         self.sender().send(worker, port, frame)
+    }
+
+    /// For those who capture packets.
+    pub fn captures(&self) -> Captures {
+        self.captures.clone()
     }
 
     /// For others who have frames to send.

@@ -2,11 +2,14 @@
 //!
 //! A worker looks into its mailbox once per turn, without waiting. Whoever puts something in wakes it if it sleeps.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::{packet::Frame, port::Queue, tables::slots::PortSlot};
+use crate::{packet::Frame, port::Queue, tables::slots::PortSlot, tap::CaptureSet};
 
 /// Frames that other workers and the control side may leave for a worker to send.
 const HANDOFF_DEPTH: usize = 4096;
@@ -20,6 +23,8 @@ pub(super) enum Command {
     AddPort(PortSlot, Option<Box<dyn Queue>>),
     /// Give the port up. Its queue, if owned, goes to `returned`, with frames that waited.
     RemovePort(PortSlot),
+    /// Copy packets for these captures, and no others.
+    Capture(Arc<CaptureSet>),
     /// Leave the loop.
     Stop,
 }

@@ -3,6 +3,7 @@
 //! [`Worker::turn`] is one round. The daemon calls it in a loop on a thread ([`run`]); tests, benches and simulations call it as
 //! they like, with the time they like.
 
+mod captures;
 mod crowd;
 pub mod fleet;
 pub mod load;
@@ -11,6 +12,7 @@ mod run;
 
 use std::sync::{Arc, atomic::Ordering};
 
+pub use captures::{Captures, Running, TooManyCaptures};
 pub use fleet::{Fleet, Sender};
 pub use mailbox::{Mailbox, Returned};
 pub use run::{Polling, run};
@@ -25,6 +27,7 @@ use crate::{
         publish::Reader,
         slots::{BridgeSlot, PortSlot},
     },
+    tap::{Point, Where},
 };
 
 /// Nanoseconds of traffic after which the house is kept. Idle turns always do.
@@ -133,7 +136,7 @@ impl Worker {
         let mut turn = Turn::default();
         let core = &mut self.core;
         if core.mailboxes[core.index].mail.load(Ordering::Relaxed) {
-            turn.stop = core.read_mail();
+            turn.stop = core.read_mail(clock);
             turn.sent += core.take_handoff(self.reader.hold(), clock.now());
         }
         core.call_roll();
@@ -245,6 +248,9 @@ impl Core {
     #[inline]
     fn carry(&mut self, index: usize, tables: &Tables, clock: &impl Clock, turn: &mut Turn) -> u64 {
         let (port, start, count) = (self.queues[index].port, clock.now(), self.batch.len());
+        if self.state.taps.on_way() {
+            tap(&self.state, tables, start, Point::Received, port, &self.batch);
+        }
         let mut context = context(&self.shared, self.index, &mut self.state, tables, start);
         pipeline::process(&mut context, port, &mut self.batch);
         turn.sent += self.send(tables, start);
@@ -286,6 +292,9 @@ impl Core {
                     counters.coalesced.add(joined.merged as u64);
                 }
             }
+            if self.state.taps.on_way() {
+                tap(&self.state, tables, now, Point::Transmitted, port, list);
+            }
             let (before, bytes) = (list.len(), bytes(list));
             owned.queue.transmit(&mut self.state.frames, list);
             owned.queue.flush(&mut self.state.frames);
@@ -313,14 +322,13 @@ impl Core {
             DropReason::PortDown
         };
         for frame in list.drain(..) {
-            counters.port(port).drops.count(reason);
-            self.state.frames.free(frame);
+            self.state.drop_unsent(counters, port, frame, reason, now);
         }
         sent
     }
 
     /// Does what the mailbox says. Gives whether to stop.
-    fn read_mail(&mut self) -> bool {
+    fn read_mail(&mut self, clock: &impl Clock) -> bool {
         let mailbox = self.mailboxes[self.index].clone();
         mailbox.mail.store(false, Ordering::SeqCst);
         let mut stop = false;
@@ -328,10 +336,12 @@ impl Core {
             match command {
                 Command::AddPort(port, queue) => self.add_port(port, queue),
                 Command::RemovePort(port) => {
-                    let returned = self.remove_port(port);
+                    let returned = self.remove_port(port, clock.now());
                     // As long as the command queue, which bounds what can be returned.
                     let _ = mailbox.returned.push(returned);
                 }
+                // Whoever gave it still has the set that was there before, and frees it.
+                Command::Capture(set) => drop(self.state.taps.set(self.index, set)),
                 Command::Stop => stop = true,
             }
         }
@@ -346,11 +356,8 @@ impl Core {
                 break;
             };
             if let Err(frame) = self.state.out.offer(port, frame) {
-                self.shared.counters[self.index]
-                    .port(port)
-                    .drops
-                    .count(DropReason::PortDown);
-                self.state.frames.free(frame);
+                let counters = &self.shared.counters[self.index];
+                self.state.drop_unsent(counters, port, frame, DropReason::PortDown, now);
             }
         }
         if !mailbox.handoff.is_empty() {
@@ -403,9 +410,9 @@ impl Core {
         self.reindex();
     }
 
-    fn remove_port(&mut self, port: PortSlot) -> Returned {
+    fn remove_port(&mut self, port: PortSlot, now: u64) -> Returned {
         let frames = self.state.out.remove_port(port);
-        self.state.forget_port(port, &self.shared.counters[self.index]);
+        self.state.forget_port(port, &self.shared.counters[self.index], now);
         let mut queues = Vec::new();
         for owned in self.queues.extract_if(.., |owned| owned.port == port) {
             if let Some(fd) = owned.token.and_then(|_| owned.queue.wake_fd()) {
@@ -453,6 +460,14 @@ impl Core {
         }
         self.state.gauge(&self.shared.counters[self.index]);
     }
+}
+
+/// Copies frames that come in by a port or go out by it, for captures.
+#[cold]
+#[inline(never)]
+fn tap(state: &State, tables: &Tables, now: u64, point: Point, port: PortSlot, frames: &[Frame]) {
+    let vrf = tables.port(port).and_then(|port| pipeline::vrf_of(tables, port));
+    state.taps.pass(point, Where { port, vrf, now }, frames);
 }
 
 /// What the stages work with now.
