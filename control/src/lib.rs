@@ -12,8 +12,11 @@
 //! - [`sight`]: what dataplanes tell of packets, joined over nodes and named
 //! - [`api`]: gRPC in front of all that
 //! - [`config`], [`daemon`]: the process around it
+//!
+//! Beside all of these, and importing only [`transport`] of them: [`attach`], what plugins of container engines are made of
 
 pub mod api;
+pub mod attach;
 pub mod compile;
 pub mod config;
 pub mod daemon;

@@ -125,6 +125,7 @@ impl Control {
         let name = format!("{}/{}", endpoint.network, endpoint.name);
         let request = control::CreateEndpointRequest {
             endpoint: Some(endpoint),
+            ..Default::default()
         };
         self.call(async |mut client| client.create_endpoint(request).await)
             .with_context(|| format!("create endpoint {name}"))

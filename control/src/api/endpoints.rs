@@ -1,5 +1,7 @@
 //! Endpoints.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response};
 use vrouter_proto::control as pb;
 
@@ -9,13 +11,20 @@ use super::{
 };
 use crate::{
     intent,
-    model::{EndpointWish, Mask},
+    model::{Endpoint, EndpointWish, Mask, QosProfileSpec, Wish},
 };
 
 impl Service {
     pub(super) async fn do_create_endpoint(&self, request: Request<pb::CreateEndpointRequest>) -> Answer<pb::Endpoint> {
-        let wish = EndpointWish::from_proto(request.into_inner().endpoint).map_err(status::invalid)?;
-        let made = self.transact(|t| intent::create_endpoint(t, wish)).await?;
+        let request = request.into_inner();
+        let wish = EndpointWish::from_proto(request.endpoint).map_err(status::invalid)?;
+        let profile = match request.qos_profile {
+            None => None,
+            profile => Some(Wish::<QosProfileSpec>::from_proto(profile).map_err(status::invalid)?),
+        };
+        let made = self
+            .transact(|t| intent::create_endpoint_with(t, wish, profile))
+            .await?;
         Ok(Response::new(show::endpoint(&self.store.state(), &self.board, &made)))
     }
 
@@ -38,16 +47,22 @@ impl Service {
         let state = self.store.state();
         let network = optional("network", &request.get_ref().network)?;
         let node = optional("node", &request.get_ref().node)?;
-        let show = |e: &std::sync::Arc<crate::model::Endpoint>| show::endpoint(&state, &self.board, e);
-        let endpoints = match (&network, &node) {
-            (None, None) => state.endpoints().map(show).collect(),
-            (Some(network), None) => state.endpoints_of(network).map(show).collect(),
-            (None, Some(node)) => state.endpoints_on(node).map(show).collect(),
-            (Some(network), Some(node)) => state
-                .endpoints_on(node)
-                .filter(|e| e.network == *network)
-                .map(show)
-                .collect(),
+        let labels = &request.get_ref().labels;
+        let asked = |e: &&Arc<Endpoint>| {
+            network.as_ref().is_none_or(|network| e.network == *network)
+                && node.as_ref().is_none_or(|node| e.node.as_ref() == Some(node))
+                && labels.iter().all(|(key, value)| e.labels.get(key) == Some(value))
+        };
+        let show = |e: &Arc<Endpoint>| show::endpoint(&state, &self.board, e);
+        // By the index that leaves the fewest; the rest is filtered.
+        let endpoints = if let Some((key, value)) = labels.iter().next() {
+            state.labelled(key, value).filter(asked).map(show).collect()
+        } else if let Some(node) = &node {
+            state.endpoints_on(node).filter(asked).map(show).collect()
+        } else if let Some(network) = &network {
+            state.endpoints_of(network).map(show).collect()
+        } else {
+            state.endpoints().map(show).collect()
         };
         Ok(Response::new(pb::ListEndpointsResponse {
             endpoints,

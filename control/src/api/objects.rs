@@ -88,7 +88,7 @@ impl Service {
         Ok(self.shown(&made))
     }
 
-    fn shown<K: Shown>(&self, object: &Object<K>) -> Response<K::Message> {
+    pub(super) fn shown<K: Shown>(&self, object: &Object<K>) -> Response<K::Message> {
         Response::new(K::show(&self.store.state(), &self.board, object))
     }
 }

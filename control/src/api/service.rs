@@ -10,8 +10,8 @@ use super::{show, status, watch};
 use crate::{
     intent::{self, Refusal},
     model::{
-        FloatingIpSpec, GroupSpec, Invalid, MirrorSpec, Name, Object, PolicySpec, QosProfileSpec, RouterSpec,
-        ServiceSpec, Wish,
+        FloatingIpSpec, GroupSpec, Invalid, MirrorSpec, Name, Object, PolicySpec, Publication, QosProfileSpec,
+        RouterSpec, ServiceSpec, Wish, Withdrawal,
     },
     reconcile::Board,
     sight,
@@ -309,6 +309,18 @@ impl Control for Service {
             .delete::<FloatingIpSpec>(name("name", &request.get_ref().name)?)
             .await?;
         Ok(Response::new(pb::DeleteFloatingIpResponse { existed }))
+    }
+
+    async fn publish_ports(&self, request: Request<pb::PublishPortsRequest>) -> Answer<pb::FloatingIp> {
+        let publication = Publication::from_proto(request.into_inner().floating_ip).map_err(status::invalid)?;
+        let made = self.transact(|t| intent::publish_ports(t, publication)).await?;
+        Ok(self.shown(&made))
+    }
+
+    async fn withdraw_ports(&self, request: Request<pb::WithdrawPortsRequest>) -> Answer<pb::WithdrawPortsResponse> {
+        let withdrawal = Withdrawal::from_proto(&request.into_inner()).map_err(status::invalid)?;
+        let withdrawn = self.transact(move |t| intent::withdraw_ports(t, &withdrawal)).await?;
+        Ok(Response::new(pb::WithdrawPortsResponse { withdrawn }))
     }
 
     async fn create_service(&self, request: Request<pb::CreateServiceRequest>) -> Answer<pb::Service> {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use super::{
     Refusal,
     addresses::{self, Claim},
-    floating_ip, network, numbers, references, space, uid,
+    floating_ip, network, numbers, object, references, space, uid,
 };
 use crate::{
-    model::{AddressWish, Endpoint, EndpointRef, EndpointWish, InterfaceName, Mac, Mask, Name, Prefix, Target},
+    model::{
+        AddressWish, Endpoint, EndpointRef, EndpointWish, InterfaceName, Mac, Mask, Name, Prefix, QosProfileSpec,
+        Target, Wish,
+    },
     state::{Cursor, Holder, Key, Record, Transaction},
 };
 
@@ -103,6 +106,36 @@ pub fn create_endpoint(transaction: &mut Transaction, wish: EndpointWish) -> Res
     Ok(endpoint)
 }
 
+/// Creates an endpoint, and before it, if it is absent, the QoS profile that it names.
+///
+/// # Errors
+/// Those of either; the endpoint names another profile.
+pub fn create_endpoint_with(
+    transaction: &mut Transaction,
+    wish: EndpointWish,
+    profile: Option<Wish<QosProfileSpec>>,
+) -> Result<Arc<Endpoint>, Refusal> {
+    if let Some(profile) = profile {
+        if wish.qos.as_ref() != Some(&profile.name) {
+            let message = format!("is to name the profile that comes with it, {}", profile.name);
+            return Err(Refusal::invalid("endpoint.qos", message));
+        }
+        object::create(transaction, profile)?;
+    }
+    create_endpoint(transaction, wish)
+}
+
+/// Deletes a QoS profile that was for endpoints which are gone.
+fn delete_idle(transaction: &mut Transaction, profile: Option<&Name>) -> Result<(), Refusal> {
+    let Some(name) = profile else { return Ok(()) };
+    let ephemeral = transaction.qos_profile(name).is_some_and(|p| p.spec.ephemeral);
+    let target = Target::QosProfile(name.clone());
+    if ephemeral && transaction.users(&target).next().is_none() {
+        object::delete::<QosProfileSpec>(transaction, name)?;
+    }
+    Ok(())
+}
+
 /// Updates an endpoint: moves it, attaches or detaches it, changes its addresses or labels.
 ///
 /// # Errors
@@ -185,6 +218,9 @@ pub fn update_endpoint(
     if endpoint.addresses != existing.addresses {
         floating_ip::check_endpoint(transaction, &endpoint)?;
     }
+    if endpoint.qos != existing.qos {
+        delete_idle(transaction, existing.qos.as_ref())?;
+    }
     Ok(endpoint)
 }
 
@@ -202,6 +238,7 @@ pub fn delete_endpoint(transaction: &mut Transaction, network: &Name, name: &Nam
         addresses::release(transaction, network, *address);
     }
     transaction.delete(Key::Endpoint((network.clone(), name.clone())));
+    delete_idle(transaction, endpoint.qos.as_ref())?;
     Ok(true)
 }
 

@@ -14,6 +14,7 @@ mod node;
 mod numbers;
 mod object;
 mod policy;
+mod publish;
 mod references;
 mod refusal;
 mod router;
@@ -22,11 +23,12 @@ mod space;
 mod subnet;
 
 pub use audit::{AuditReport, Counts, audit};
-pub use endpoint::{create_endpoint, delete_endpoint, update_endpoint};
+pub use endpoint::{create_endpoint, create_endpoint_with, delete_endpoint, update_endpoint};
 pub use group::{create_group, update_group};
 pub use network::{create_network, delete_network, update_network};
 pub use node::{create_node, delete_node, observe_node, update_node};
 pub use object::{Rules, create, delete, update};
+pub use publish::{publish_ports, withdraw_ports};
 pub use refusal::Refusal;
 pub use subnet::{create_subnet, delete_subnet, update_subnet};
 

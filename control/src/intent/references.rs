@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Refusal, nearest, object::Rules};
+use super::{Refusal, nearest, object::Rules, publish};
 use crate::{
     model::{BackendName, Collector, EndpointRef, Name, Spec, Target, Wish},
     state::{Key, Kind, State, Transaction},
@@ -113,13 +113,16 @@ pub(super) fn detach_endpoint(transaction: &mut Transaction, name: &EndpointRef)
                 let gone = BackendName::Endpoint(name.clone());
                 spec.backends.retain(|b| b.name != gone);
             }),
-            Key::FloatingIp(id) => edit(transaction, &id, |spec: &mut crate::model::FloatingIpSpec| {
-                if spec.endpoint.as_ref() == Some(name) {
-                    spec.endpoint = None;
-                    spec.fixed_address = None;
-                }
-                spec.forwards.retain(|f| f.endpoint != *name);
-            }),
+            Key::FloatingIp(id) => {
+                edit(transaction, &id, |spec: &mut crate::model::FloatingIpSpec| {
+                    if spec.endpoint.as_ref() == Some(name) {
+                        spec.endpoint = None;
+                        spec.fixed_address = None;
+                    }
+                    spec.forwards.retain(|f| f.endpoint != *name);
+                });
+                publish::delete_idle(transaction, &id)?;
+            }
             Key::Mirror(id) => {
                 let collects = |m: &&Arc<crate::model::Mirror>| matches!(&m.spec.collector, Some(Collector::Endpoint(collector)) if collector == name);
                 if let Some(mirror) = transaction.mirror(&id).filter(collects) {
@@ -139,7 +142,7 @@ pub(super) fn detach_endpoint(transaction: &mut Transaction, name: &EndpointRef)
     Ok(())
 }
 
-fn edit<K: Kind>(transaction: &mut Transaction, id: &K::Id, change: impl FnOnce(&mut K)) {
+pub(super) fn edit<K: Kind>(transaction: &mut Transaction, id: &K::Id, change: impl FnOnce(&mut K)) {
     let Some(mut object) = transaction.object::<K>(id).map(|o| o.as_ref().clone()) else {
         return;
     };

@@ -42,6 +42,9 @@ pub struct FloatingIpSpec {
     pub fixed_address: Option<IpAddr>,
     /// Ports that stand for ports of endpoints.
     pub forwards: Vec<PortForward>,
+    /// It goes with its last forward.
+    #[serde(default)]
+    pub ephemeral: bool,
 }
 
 /// [`Family`] as stored.
@@ -130,6 +133,7 @@ impl Wish<FloatingIpSpec> {
             endpoint: optional(&floating.endpoint, EndpointRef::new).in_field("floating_ip.endpoint")?,
             fixed_address: optional(&floating.fixed_address, parse_address).in_field("floating_ip.fixed_address")?,
             forwards,
+            ephemeral: floating.ephemeral,
         };
         Self::new(&floating.name, floating.revision, spec)
     }
@@ -146,6 +150,7 @@ impl Spec for FloatingIpSpec {
         endpoint: "endpoint",
         fixed_address: "fixed_address",
         forwards: "forwards",
+        ephemeral: "ephemeral",
     }
 
     fn settle(&mut self, existing: &Object<Self>) {

@@ -31,6 +31,12 @@ impl Mask {
         }
     }
 
+    /// One field.
+    #[must_use]
+    pub fn only(field: &str) -> Self {
+        Self::Fields(vec![field.to_owned()])
+    }
+
     /// Whether the update replaces `field`.
     #[must_use]
     pub fn has(&self, field: &str) -> bool {

@@ -35,6 +35,9 @@ pub struct QosProfileSpec {
     pub ingress: Option<QosRate>,
     /// DSCP of what they send, 0..=63.
     pub dscp: Option<u8>,
+    /// It goes with the last endpoint that names it.
+    #[serde(default)]
+    pub ephemeral: bool,
 }
 
 /// A QoS profile, as stored.
@@ -118,6 +121,7 @@ impl Wish<QosProfileSpec> {
                     )
                 })?),
             },
+            ephemeral: profile.ephemeral,
         };
         Self::new(&profile.name, profile.revision, spec)
     }
@@ -130,6 +134,7 @@ impl Spec for QosProfileSpec {
         egress: "egress",
         ingress: "ingress",
         dscp: "dscp",
+        ephemeral: "ephemeral",
     }
 
     fn check(&self) -> Result<(), Invalid> {

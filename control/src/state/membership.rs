@@ -71,6 +71,11 @@ impl Membership {
             .map(|(key, values)| (&**key, values.keys().map(|value| &**value)))
     }
 
+    /// The endpoints that have a label with this value.
+    pub(super) fn labelled(&self, key: &str, value: &str) -> Option<&OrdSet<Scoped>> {
+        self.labels.get(key)?.get(value)
+    }
+
     pub(super) fn values(&self, key: &str) -> Option<impl Iterator<Item = &str>> {
         Some(self.labels.get(key)?.keys().map(|value| &**value))
     }

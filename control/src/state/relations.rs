@@ -82,6 +82,12 @@ impl State {
         self.indices.membership.labels().map(|(key, _)| key)
     }
 
+    /// The endpoints that have a label with this value, by network and name.
+    pub fn labelled(&self, key: &str, value: &str) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let found = self.indices.membership.labelled(key, value).into_iter().flatten();
+        found.filter_map(|(network, name)| self.endpoint(network, name))
+    }
+
     /// Every value that an endpoint has for a label; `None`: no endpoint has the label.
     #[must_use]
     pub fn label_values(&self, key: &str) -> Option<impl Iterator<Item = &str>> {

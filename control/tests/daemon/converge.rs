@@ -226,7 +226,10 @@ async fn an_interface_and_an_address_pass_from_one_endpoint_to_another() {
     };
     house
         .client
-        .create_endpoint(pb::CreateEndpointRequest { endpoint: Some(wish) })
+        .create_endpoint(pb::CreateEndpointRequest {
+            endpoint: Some(wish),
+            ..Default::default()
+        })
         .await
         .unwrap();
     let moving = pb::Endpoint {

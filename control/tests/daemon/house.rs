@@ -128,6 +128,7 @@ impl House {
         self.client
             .create_endpoint(pb::CreateEndpointRequest {
                 endpoint: Some(endpoint),
+                ..Default::default()
             })
             .await
             .unwrap()

@@ -58,6 +58,7 @@ fn endpoint(name: String) -> pb::CreateEndpointRequest {
     };
     pb::CreateEndpointRequest {
         endpoint: Some(endpoint),
+        ..Default::default()
     }
 }
 
@@ -124,6 +125,7 @@ async fn what_was_answered_survives_a_kill() {
     let list = pb::ListEndpointsRequest {
         network: "blue".into(),
         node: String::new(),
+        ..Default::default()
     };
     let kept = api.list_endpoints(list).await.unwrap().into_inner().endpoints;
     for endpoint in &answered {

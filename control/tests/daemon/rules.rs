@@ -52,6 +52,7 @@ async fn labelled(house: &mut House, name: &str, node: &str) -> pb::Endpoint {
     };
     let request = pb::CreateEndpointRequest {
         endpoint: Some(endpoint),
+        ..Default::default()
     };
     house.client.create_endpoint(request).await.unwrap().into_inner()
 }

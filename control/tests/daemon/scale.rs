@@ -55,6 +55,7 @@ async fn many_endpoints_are_programmed_in_few_operations() {
             client
                 .create_endpoint(pb::CreateEndpointRequest {
                     endpoint: Some(endpoint),
+                    ..Default::default()
                 })
                 .await
                 .unwrap();

@@ -373,6 +373,14 @@ impl Control for FakeControl {
         Ok(Response::new(request.floating_ip.unwrap()))
     }
 
+    async fn publish_ports(&self, _: Request<PublishPortsRequest>) -> Answer<FloatingIp> {
+        Err(Status::unimplemented("publish_ports"))
+    }
+
+    async fn withdraw_ports(&self, _: Request<WithdrawPortsRequest>) -> Answer<WithdrawPortsResponse> {
+        Err(Status::unimplemented("withdraw_ports"))
+    }
+
     async fn delete_floating_ip(&self, _: Request<DeleteFloatingIpRequest>) -> Answer<DeleteFloatingIpResponse> {
         Ok(Response::new(DeleteFloatingIpResponse { existed: true }))
     }

@@ -158,6 +158,7 @@ impl Shown for FloatingIpSpec {
             endpoint: text(spec.endpoint.as_ref()),
             fixed_address: text(spec.fixed_address.as_ref()),
             forwards: spec.forwards.iter().map(forward).collect(),
+            ephemeral: spec.ephemeral,
         }
     }
 }
@@ -232,6 +233,7 @@ impl Shown for QosProfileSpec {
             egress: profile.spec.egress.map(|rate| rate.to_proto()),
             ingress: profile.spec.ingress.map(|rate| rate.to_proto()),
             dscp: profile.spec.dscp.map(u32::from),
+            ephemeral: profile.spec.ephemeral,
         }
     }
 }

@@ -122,6 +122,7 @@ async fn an_endpoint_lives_from_create_to_delete() {
     let list = |network: &str, node: &str| pb::ListEndpointsRequest {
         network: network.into(),
         node: node.into(),
+        ..Default::default()
     };
     let all = house
         .client

@@ -114,6 +114,7 @@ impl House {
         self.client
             .create_endpoint(pb::CreateEndpointRequest {
                 endpoint: Some(endpoint),
+                ..Default::default()
             })
             .await
             .map(Response::into_inner)

@@ -17,7 +17,10 @@ async fn parallel_requests_never_collide() {
             tokio::spawn(async move {
                 let endpoint = Some(blue(&format!("e{n}")));
                 client
-                    .create_endpoint(pb::CreateEndpointRequest { endpoint })
+                    .create_endpoint(pb::CreateEndpointRequest {
+                        endpoint,
+                        ..Default::default()
+                    })
                     .await
                     .map(Response::into_inner)
             })
@@ -55,7 +58,10 @@ async fn parallel_requests_never_collide() {
                 } else {
                     let endpoint = Some(blue(&format!("new{n}")));
                     client
-                        .create_endpoint(pb::CreateEndpointRequest { endpoint })
+                        .create_endpoint(pb::CreateEndpointRequest {
+                            endpoint,
+                            ..Default::default()
+                        })
                         .await
                         .map(|_| ())
                 }
@@ -71,6 +77,7 @@ async fn parallel_requests_never_collide() {
     let list = pb::ListEndpointsRequest {
         network: "blue".into(),
         node: String::new(),
+        ..Default::default()
     };
     let endpoints = house.client.list_endpoints(list).await.unwrap().into_inner().endpoints;
     let held: Vec<_> = endpoints.iter().flat_map(|e| &e.addresses).collect();

@@ -319,6 +319,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
             };
             let request = api::CreateEndpointRequest {
                 endpoint: Some(endpoint),
+                ..Default::default()
             };
             let endpoint = context.control().await?.create_endpoint(request).await?;
             context.output.one(&EndpointView::from(endpoint.into_inner()))
@@ -333,6 +334,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
             let request = api::ListEndpointsRequest {
                 network: network.unwrap_or_default(),
                 node: node.unwrap_or_default(),
+                ..Default::default()
             };
             let answer = context.control().await?.list_endpoints(request).await?;
             let views = answer.into_inner().endpoints.into_iter().map(EndpointView::from);
