@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn names_never_change_and_tell_all_containers_apart() {
-        assert_eq!(endpoint("4d5e2f", "eth0"), "4d5e2f-eth0-0");
+        assert_eq!(endpoint("4d5e2f", "eth0"), "4d5e2f-eth0-1cdp1gcntha68");
         let all: std::collections::HashSet<String> = (0..100_000_u32)
             .map(|number| host_interface(&format!("{number:064x}"), if number % 2 == 0 { "eth0" } else { "eth1" }))
             .collect();
