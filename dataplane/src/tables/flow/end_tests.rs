@@ -96,7 +96,7 @@ fn an_end_is_told_once_with_all_that_is_known_of_the_flow() {
         action: [5, 0, 0],
         reverse_action: [5, 0, 0],
         port: 2,
-        created_ms: 300,
+        created_ms: 288,
         last_seen_ms: 450,
         packets: [1, 2],
         bytes: [60, 200],

@@ -1,7 +1,7 @@
 //! What is left to be told of a flow that is no more.
 
 use super::super::sync::Ordering;
-use super::record::{ACTION_WORDS, Record};
+use super::record::{ACTION_WORDS, Pair};
 use crate::packet::key::FlowKey;
 
 /// Why a flow is no more.
@@ -29,13 +29,13 @@ pub struct EndedFlow {
     pub reverse_action: [u64; ACTION_WORDS],
     /// The port that paid.
     pub port: u16,
-    /// When it was made, in milliseconds.
+    /// When it was made, in milliseconds (steps of 16).
     pub created_ms: u64,
     /// When its last packet came.
     pub last_seen_ms: u64,
-    /// Packets, forward and reverse.
+    /// Packets, forward and reverse, modulo 2^40.
     pub packets: [u64; 2],
-    /// Bytes, forward and reverse.
+    /// Bytes, forward and reverse, modulo 2^56.
     pub bytes: [u64; 2],
     /// Words of connection state, forward and reverse.
     pub state: [u64; 2],
@@ -45,24 +45,21 @@ pub struct EndedFlow {
 
 impl EndedFlow {
     /// Of a pair that nobody changes any more but by counting.
-    pub(super) fn of([forward, reverse]: &[Record; 2], reason: EndReason) -> Self {
-        let two = reverse.in_use();
-        let both = |field: fn(&Record) -> &super::super::sync::AtomicU64| {
-            let second = if two { field(reverse).load(Ordering::Relaxed) } else { 0 };
-            [field(forward).load(Ordering::Relaxed), second]
-        };
-        let last_seen = both(|record| &record.last_seen);
+    pub(super) fn of(pair: &Pair, reason: EndReason, now_ms: u64) -> Self {
+        let (forward, reverse, two) = (pair.direction(0), pair.direction(1), pair.is_answered());
+        // What has no answers counted none.
+        let counted = [forward.counted(), reverse.counted()];
         Self {
             key: FlowKey::from_words(forward.peek_key()),
             reverse_key: two.then(|| FlowKey::from_words(reverse.peek_key())),
             action: forward.peek_action(),
             reverse_action: if two { reverse.peek_action() } else { [0; ACTION_WORDS] },
-            port: forward.port(),
-            created_ms: forward.created.load(Ordering::Relaxed),
-            last_seen_ms: last_seen[0].max(last_seen[1]),
-            packets: both(|record| &record.packets),
-            bytes: both(|record| &record.bytes),
-            state: both(|record| &record.state),
+            port: pair.port(),
+            created_ms: pair.created(now_ms),
+            last_seen_ms: pair.last_seen(now_ms),
+            packets: counted.map(|[packets, _]| packets),
+            bytes: counted.map(|[_, bytes]| bytes),
+            state: [forward, reverse].map(|record| record.state().load(Ordering::Relaxed)),
             reason,
         }
     }

@@ -44,6 +44,7 @@ impl FlowTable {
         outlook: impl Fn(&FlowView<'_>) -> Outlook,
         mut ended: impl FnMut(&EndedFlow),
     ) -> usize {
+        self.note_time(now_ms);
         let mut count = self.attend(owner, now_ms, budget, &outlook, &mut ended);
         let mut left = budget;
         while left > 0 {
@@ -88,10 +89,10 @@ impl FlowTable {
             let Some(pair) = owner.oldest_young(port) else {
                 return false;
             };
-            let records = self.pair(pair);
-            let doomed = records[0].doomed() || records[1].doomed();
+            let record = self.pair(pair);
+            let doomed = record.doomed();
             let reason = if doomed { EndReason::Removed } else { EndReason::Evicted };
-            if !doomed && !outlook(&FlowView::new(records)).young {
+            if !doomed && !outlook(&FlowView::new(record, now_ms)).young {
                 owner.set_young(pair, port, false);
             } else if self.end(owner, pair, now_ms, reason, &mut ended) {
                 return true;
@@ -158,11 +159,11 @@ impl FlowTable {
         outlook: &impl Fn(&FlowView<'_>) -> Outlook,
         ended: &mut impl FnMut(&EndedFlow),
     ) -> bool {
-        let records = self.pair(pair);
-        if records[0].doomed() || records[1].doomed() {
+        let record = self.pair(pair);
+        if record.doomed() {
             return self.end(owner, pair, now_ms, EndReason::Removed, ended);
         }
-        let view = FlowView::new(records);
+        let view = FlowView::new(record, now_ms);
         let Outlook { timeout_ms, young } = outlook(&view);
         let due = view.last_seen_ms().saturating_add(timeout_ms);
         if due <= now_ms {
@@ -182,7 +183,7 @@ impl FlowTable {
         reason: EndReason,
         ended: &mut impl FnMut(&EndedFlow),
     ) -> bool {
-        let flow = EndedFlow::of(self.pair(pair), reason);
+        let flow = EndedFlow::of(self.pair(pair), reason, now_ms);
         if self.retire(owner, pair) {
             ended(&flow);
             return true;

@@ -19,8 +19,18 @@ pub struct NewDirection {
     pub hash: u64,
     /// The epoch its decision was made in; not [`STALE`](super::STALE), unless it is to be decided by its first packet.
     pub epoch: u64,
-    /// Its decision.
+    /// Its decision. The middle word is the flow's: that of the answers means nothing as long as they are not decided.
     pub action: [u64; ACTION_WORDS],
+}
+
+impl<'a> Content<'a> {
+    fn of(new: &'a NewDirection) -> Self {
+        Self {
+            key: new.key.as_words(),
+            epoch: new.epoch,
+            action: &new.action,
+        }
+    }
 }
 
 /// A flow to be made.
@@ -55,37 +65,25 @@ impl FlowTable {
             self.give_back_shares(flow.port, vrf);
             return Err(InsertError::TableFull);
         };
-        let fill = |side: u32, new: &NewDirection, words: &[u64; KEY_WORDS]| {
-            self.record(pair * 2 + side).fill(&Content {
-                key: words,
-                port: flow.port,
-                epoch: new.epoch,
-                action: &new.action,
-                now_ms,
-            })
-        };
-        let words = flow.forward.key.words();
+        // A key that is its own reverse is one direction.
+        let reverse = flow.reverse.as_ref().filter(|new| new.key != flow.forward.key);
+        let (first, answers) = (Content::of(&flow.forward), reverse.map(Content::of));
+        let generation = self.pair(pair).fill(flow.port, &first, answers.as_ref(), now_ms);
         let forward = Side {
             hash: flow.forward.hash,
             direction: pair * 2,
-            generation: fill(0, &flow.forward, &words),
-            words,
+            generation,
+            words: first.key,
         };
-        // A key that is its own reverse is one direction.
-        let reverse = flow
-            .reverse
-            .as_ref()
-            .filter(|new| new.key != flow.forward.key)
-            .map(|new| {
-                debug_assert_eq!(new.hash, self.hash(&new.key), "the hash is not this table's");
-                let words = new.key.words();
-                Side {
-                    hash: new.hash,
-                    direction: pair * 2 + 1,
-                    generation: fill(1, new, &words),
-                    words,
-                }
-            });
+        let reverse = reverse.map(|new| {
+            debug_assert_eq!(new.hash, self.hash(&new.key), "the hash is not this table's");
+            Side {
+                hash: new.hash,
+                direction: pair * 2 + 1,
+                generation,
+                words: new.key.as_words(),
+            }
+        });
         match self.link(&forward, reverse.as_ref()) {
             Ok(()) => {
                 owner.born(pair, flow.port, now_ms);
@@ -105,7 +103,7 @@ impl FlowTable {
     }
 
     /// Makes both directions findable, the lesser key first.
-    fn link(&self, forward: &Side, reverse: Option<&Side>) -> Result<(), InsertError> {
+    fn link(&self, forward: &Side<'_>, reverse: Option<&Side<'_>>) -> Result<(), InsertError> {
         match reverse {
             Some(reverse) if reverse.words < forward.words => {
                 self.link_side(reverse, forward)?;
@@ -119,9 +117,9 @@ impl FlowTable {
         }
     }
 
-    fn link_side(&self, side: &Side, forward: &Side) -> Result<(), InsertError> {
+    fn link_side(&self, side: &Side<'_>, forward: &Side<'_>) -> Result<(), InsertError> {
         for _ in 0..TRIES {
-            let same = |entry: Entry| self.record(entry.direction()).is_same(&side.words, entry);
+            let same = |entry: Entry| self.record(entry.direction()).is_same(side.words, entry);
             match self
                 .index
                 .claim(side.hash, side.direction, index_generation(side.generation), same)
@@ -135,12 +133,12 @@ impl FlowTable {
                         // Removed, but not yet out of the index: help, then try again.
                         self.index.unlink_entry(side.hash, entry);
                     } else if side.direction == forward.direction {
-                        if let Some(seen) = there.read(&side.words, entry) {
+                        if let Some(seen) = there.read(side.words, entry) {
                             return Err(InsertError::AlreadyThere(hit(entry.direction(), seen)));
                         }
                     } else if let Some(hit) = self.hit_beside(entry, forward) {
                         return Err(InsertError::AlreadyThere(hit));
-                    } else if there.is_same(&side.words, entry) {
+                    } else if there.is_same(side.words, entry) {
                         return Err(InsertError::ReverseTaken);
                     }
                 }
@@ -151,27 +149,27 @@ impl FlowTable {
 
     /// The forward key's flow when the reverse key was found taken: the other direction of that entry's pair, if the same flow was
     /// just inserted by another worker (perhaps not yet findable), else one findable by itself.
-    fn hit_beside(&self, entry: Entry, forward: &Side) -> Option<FlowHit> {
+    fn hit_beside(&self, entry: Entry, forward: &Side<'_>) -> Option<FlowHit> {
         let sibling = entry.direction() ^ 1;
         let (key, generation) = self.record(sibling).key()?;
-        if key == forward.words {
+        if key == *forward.words {
             return Some(hit(sibling, self.record(sibling).read_generation(generation)?));
         }
         // Not ourselves, who may be in the index by now.
-        self.find(&forward.words, forward.hash)
+        self.find(forward.words, forward.hash)
             .filter(|hit| hit.flow.direction != forward.direction)
     }
 }
 
 /// A direction on its way into the index.
-struct Side {
+struct Side<'a> {
     hash: u64,
     direction: u32,
     generation: u32,
-    words: [u64; KEY_WORDS],
+    words: &'a [u64; KEY_WORDS],
 }
 
-impl Side {
+impl Side<'_> {
     fn flow(&self) -> FlowRef {
         FlowRef {
             direction: self.direction,

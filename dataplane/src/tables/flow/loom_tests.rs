@@ -76,15 +76,14 @@ fn content(n: u64) -> ([u64; KEY_WORDS], [u64; ACTION_WORDS]) {
     ([n; KEY_WORDS], [n; ACTION_WORDS])
 }
 
-fn fill(record: &record::Record, n: u64) -> u32 {
+fn fill(pair: &Pair, n: u64) -> u32 {
     let (key, action) = content(n);
-    record.fill(&Content {
+    let content = Content {
         key: &key,
-        port: n as u16,
         epoch: n,
         action: &action,
-        now_ms: n,
-    })
+    };
+    pair.fill(n as u16, &content, Some(&content), n)
 }
 
 fn whole(seen: &Seen, n: u64) -> bool {
@@ -96,25 +95,24 @@ fn whole(seen: &Seen, n: u64) -> bool {
 fn loom_flow_record_is_read_whole_or_not_at_all() {
     model(3, || {
         let pair = Arc::new(Pair::zero());
-        let first = fill(&pair.0[0], 1);
+        let first = fill(&pair, 1);
         let writer = {
             let pair = Arc::clone(&pair);
             thread::spawn(move || {
-                let record = &pair.0[0];
-                assert!(record.doom(first));
-                assert!(record.free());
-                fill(record, 2)
+                assert!(pair.doom(first));
+                assert!(pair.free());
+                fill(&pair, 2)
             })
         };
-        if let Some(seen) = pair.0[0].read_generation(first) {
+        if let Some(seen) = pair.direction(0).read_generation(first) {
             assert!(whole(&seen, 1) && seen.epoch == 1);
         }
-        if let Some((key, generation)) = pair.0[0].key() {
+        if let Some((key, generation)) = pair.direction(0).key() {
             let n = if generation == first { 1 } else { 2 };
             assert_eq!(key, [n; KEY_WORDS]);
         }
         let second = writer.join().unwrap();
-        assert!(whole(&pair.0[0].read_generation(second).unwrap(), 2));
+        assert!(whole(&pair.direction(0).read_generation(second).unwrap(), 2));
     });
 }
 
@@ -122,15 +120,15 @@ fn loom_flow_record_is_read_whole_or_not_at_all() {
 fn loom_flow_record_rewrite_is_seen_whole_or_stale() {
     model(3, || {
         let pair = Arc::new(Pair::zero());
-        let generation = fill(&pair.0[0], 1);
+        let generation = fill(&pair, 1);
         let writer = {
             let pair = Arc::clone(&pair);
-            thread::spawn(move || assert!(pair.0[0].rewrite(generation, 2, &[2; ACTION_WORDS])))
+            thread::spawn(move || assert!(pair.direction(0).rewrite(generation, 2, &[2; ACTION_WORDS])))
         };
-        let seen = pair.0[0].read_generation(generation).unwrap();
+        let seen = pair.direction(0).read_generation(generation).unwrap();
         assert!(whole(&seen, 1) || whole(&seen, 2));
         writer.join().unwrap();
-        let seen = pair.0[0].read_generation(generation).unwrap();
+        let seen = pair.direction(0).read_generation(generation).unwrap();
         assert!(whole(&seen, 2) && seen.epoch == 2);
     });
 }
@@ -140,21 +138,21 @@ fn loom_flow_record_rewrite_is_seen_whole_or_stale() {
 fn loom_flow_record_rewrite_never_reaches_the_next_flow() {
     model(3, || {
         let pair = Arc::new(Pair::zero());
-        let first = fill(&pair.0[0], 1);
+        let first = fill(&pair, 1);
         let rewriter = {
             let pair = Arc::clone(&pair);
-            thread::spawn(move || pair.0[0].rewrite(first, 9, &[9; ACTION_WORDS]))
+            thread::spawn(move || pair.direction(0).rewrite(first, 9, &[9; ACTION_WORDS]))
         };
-        let record = &pair.0[0];
-        assert!(record.doom(first));
-        let second = record.free().then(|| fill(record, 2));
+        assert!(pair.doom(first));
+        let second = pair.free().then(|| fill(&pair, 2));
+        let record = pair.direction(0);
         rewriter.join().unwrap();
         match second {
             Some(second) => {
                 let seen = record.read_generation(second).unwrap();
                 assert_eq!((seen.epoch, seen.action), (2, [2; ACTION_WORDS]));
             }
-            None => assert!(record.doomed() && record.free(), "freed once the rewrite is over"),
+            None => assert!(pair.doomed() && pair.free(), "freed once the rewrite is over"),
         }
     });
 }

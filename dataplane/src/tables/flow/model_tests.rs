@@ -22,12 +22,15 @@ fn key(n: u32) -> FlowKey {
     }
 }
 
+/// The flow's word of an action.
+const MIDDLE: u64 = 6;
+
 fn direction(table: &FlowTable, key: FlowKey, epoch: u64, mark: u64) -> NewDirection {
     NewDirection {
         key,
         hash: table.hash(&key),
         epoch,
-        action: [mark, mark + 1, mark + 2],
+        action: [mark, MIDDLE, mark + 2],
     }
 }
 
@@ -80,8 +83,8 @@ fn both_directions_of_a_flow_are_found_with_their_own_decisions() {
     let forward = find(&table, &key(1)).unwrap();
     let reverse = find(&table, &key(1).reversed()).unwrap();
     assert_eq!(made, forward);
-    assert_eq!((forward.epoch, forward.action), (1, [5, 6, 7]));
-    assert_eq!((reverse.epoch, reverse.action), (1, [105, 106, 107]));
+    assert_eq!((forward.epoch, forward.action), (1, [5, MIDDLE, 7]));
+    assert_eq!((reverse.epoch, reverse.action), (1, [105, MIDDLE, 107]));
     assert!(!forward.flow.is_reverse() && reverse.flow.is_reverse());
     assert_eq!(forward.flow.pair(), reverse.flow.pair());
     assert_eq!(table.sibling(forward.flow), Some(reverse));
@@ -227,7 +230,7 @@ fn counting_keeps_a_flow_alive_in_either_direction() {
         .entries()
         .map(|e| (e.key, e.packets, e.bytes, e.last_seen_ms, e.created_ms))
         .collect();
-    assert_eq!(seen, [(key(1), 1, 100, 10, 0), (key(1).reversed(), 2, 2000, 60, 0)]);
+    assert_eq!(seen, [(key(1), 1, 100, 60, 0), (key(1).reversed(), 2, 2000, 60, 0)]);
     assert_eq!(table.sweep_all(&mut owner, 160, |_| 100), 1);
     table.touch(hit.flow, 161, 1);
     assert_eq!(table.entries().count(), 0);
@@ -241,10 +244,10 @@ fn timeouts_may_depend_on_what_the_flow_is() {
     table.set_state(tcp.flow, 42);
     assert_eq!(table.state(tcp.flow), 42);
     let timeout = |view: &FlowView<'_>| {
-        assert_eq!((view.port(), view.created_ms(), view.packets()), (3, 5, [0, 0]));
+        assert_eq!((view.port(), view.created_ms(), view.packets()), (3, 0, [0, 0]));
         assert_eq!(view.reverse_key(), Some(view.key().reversed()));
         if view.key().protocol() == 6 {
-            assert_eq!((view.action(), view.state()), ([77, 78, 79], [42, 0]));
+            assert_eq!((view.action(), view.state()), ([77, MIDDLE, 79], [42, 0]));
             1000
         } else {
             10
@@ -268,9 +271,60 @@ fn deciding_anew_keeps_counters_age_and_state() {
     assert_eq!((entry.epoch, entry.action), (39_999, [39_999; ACTION_WORDS]));
     assert_eq!(
         (entry.packets, entry.bytes, entry.created_ms, entry.state, entry.port),
-        (1, 99, 7, 3, 3)
+        (1, 99, 0, 3, 3)
     );
     assert_eq!(table.sibling(hit.flow).unwrap().epoch, 1);
+}
+
+#[test]
+fn what_was_said_last_of_a_flow_is_said_of_both_directions() {
+    let (table, mut owner) = single(10);
+    let mut new = flow(&table, 1, 5);
+    new.reverse = Some(NewDirection {
+        epoch: STALE,
+        action: [0; ACTION_WORDS],
+        ..new.reverse.unwrap()
+    });
+    let forward = table.insert(&mut owner, &new, 0).unwrap();
+    let answers = table.sibling(forward.flow).unwrap();
+    assert_eq!(
+        answers.action, [0; ACTION_WORDS],
+        "nothing is said of what was never decided"
+    );
+    assert!(table.revalidate(answers.flow, 2, &[8, 9, 10]));
+    let actions = [forward, answers].map(|hit| table.get(hit.flow).unwrap().action);
+    assert_eq!(actions, [[5, 9, 7], [8, 9, 10]]);
+}
+
+#[test]
+fn counters_carry_beyond_32_bits() {
+    let pair = <record::Pair as super::super::memory::Zeroable>::zero();
+    let record = pair.direction(1);
+    record.set_counted([u64::from(u32::MAX) - 1, 7]);
+    for _ in 0..3 {
+        record.touch(0, 1000);
+    }
+    assert_eq!(record.counted(), [1 << 32 | 1, 3007]);
+    assert_eq!(pair.direction(0).counted(), [0, 0]);
+}
+
+#[test]
+fn times_hold_for_years() {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let (table, mut owner) = single(10);
+    for days in [1, 40, 49, 50, 60, 400, 3000] {
+        let made = days * DAY;
+        let hit = table.insert(&mut owner, &flow(&table, 1, 0), made).unwrap();
+        let timeout = |view: &FlowView<'_>| {
+            assert_eq!((view.created_ms(), view.last_seen_ms()), (made, made + 20 * DAY));
+            DAY
+        };
+        for day in 0..=20 {
+            table.touch(hit.flow, made + day * DAY, 1);
+        }
+        assert_eq!(table.sweep_all(&mut owner, made + 21 * DAY - 1, timeout), 0);
+        assert_eq!(table.sweep_all(&mut owner, made + 21 * DAY, timeout), 1);
+    }
 }
 
 #[test]

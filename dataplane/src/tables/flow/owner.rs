@@ -16,8 +16,8 @@ pub struct FlowOwner {
     first: u32,
     end: u32,
     fresh: u32,
-    /// The last pair freed, plus one; each free pair holds the next in `created`. Zero: none.
-    free: u64,
+    /// The last pair freed, plus one; each free pair holds the next in its link. Zero: none.
+    free: u32,
     /// When each flow is to be looked at.
     wheel: Wheel,
     /// Young flows, oldest first, a list for each port; a last list for the pairs whose insertion failed and that could not be freed.
@@ -77,8 +77,7 @@ impl FlowOwner {
     pub(super) fn allocate(&mut self, table: &FlowTable) -> Option<u32> {
         let count = table.region(self.worker);
         let pair = if let Some(pair) = self.free.checked_sub(1) {
-            let pair = pair as u32;
-            self.free = table.pair(pair)[0].created.load(Ordering::Relaxed);
+            self.free = table.pair(pair).link();
             pair
         } else if self.fresh < self.end {
             let pair = self.fresh;
@@ -99,8 +98,8 @@ impl FlowOwner {
     pub(super) fn release(&mut self, table: &FlowTable, pair: u32) {
         self.wheel.disarm(self.local(pair));
         self.young.unlink(self.local(pair));
-        table.pair(pair)[0].created.store(self.free, Ordering::Relaxed);
-        self.free = u64::from(pair) + 1;
+        table.pair(pair).set_link(self.free);
+        self.free = pair + 1;
         let used = &table.region(self.worker).used;
         used.store(used.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }

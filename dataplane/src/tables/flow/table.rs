@@ -1,7 +1,7 @@
 //! The flow table itself: look up, count, decide anew, remove.
 
 use super::super::memory::{Slab, TableError};
-use super::super::sync::{AtomicU32, Ordering};
+use super::super::sync::{AtomicU32, AtomicU64, Ordering};
 use super::attention::Attention;
 use super::index::{Entry, Index, MAX_DIRECTIONS};
 use super::owner::{FlowOwner, RegionCount};
@@ -29,7 +29,7 @@ pub struct KnownFlow<'a> {
     pub epoch: u64,
     /// The first word of the decision, and the last.
     pub words: [u64; 2],
-    record: &'a Record,
+    record: Record<'a>,
 }
 
 impl KnownFlow<'_> {
@@ -58,6 +58,8 @@ pub struct FlowTable {
     pub(super) ports: Shares,
     pub(super) vrfs: Shares,
     pub(super) attention: Attention,
+    /// About now, milliseconds: what the times in records are completed by for those who only look.
+    clock: CachePadded<AtomicU64>,
     seed: u64,
 }
 
@@ -73,7 +75,7 @@ impl std::fmt::Debug for FlowTable {
 impl FlowTable {
     /// A table for `capacity_pairs` flows, divided evenly among `workers`, with port slots `0..max_ports` and VRF slots `0..max_vrfs`, and
     /// the owner of each worker's region. `seed` should be random and secret: it keeps senders from aiming flows at one bucket. Takes
-    /// 256 bytes per flow, 32 for its index and 20 for its links, as they come into use.
+    /// 192 bytes per flow, 32 for its index and 20 for its links, as they come into use.
     ///
     /// # Errors
     /// [`TableError`]: no worker, no flow or too many (2^27), or no memory.
@@ -113,6 +115,7 @@ impl FlowTable {
             ports: Shares::new(max_ports),
             vrfs: Shares::new(max_vrfs),
             attention: Attention::new(workers, per_region)?,
+            clock: CachePadded::new(AtomicU64::new(0)),
             seed,
         };
         let owners = (0..workers as u32)
@@ -163,14 +166,15 @@ impl FlowTable {
     /// Asks for a pair's memory.
     #[inline]
     pub(super) fn prefetch_pair(&self, pair: u32) {
-        self.pair(pair).iter().for_each(Record::prefetch);
+        self.pair(pair).prefetch();
     }
 
     /// Asks for the buckets that a pair's directions are in; reads the keys, which should have arrived.
     #[inline]
     pub(super) fn prefetch_ways(&self, pair: u32) {
-        for record in self.pair(pair) {
-            self.index.prefetch(hash_words(&record.peek_key(), self.seed));
+        for side in 0..2 {
+            let key = self.pair(pair).direction(side).peek_key();
+            self.index.prefetch(hash_words(&key, self.seed));
         }
     }
 
@@ -281,14 +285,14 @@ impl FlowTable {
     #[inline]
     #[must_use]
     pub fn state(&self, flow: FlowRef) -> u64 {
-        self.record(flow.direction).state.load(Ordering::Relaxed)
+        self.record(flow.direction).state().load(Ordering::Relaxed)
     }
 
     /// The word of [`FlowTable::state`] of the other direction.
     #[inline]
     #[must_use]
     pub fn sibling_state(&self, flow: FlowRef) -> u64 {
-        self.record(flow.direction ^ 1).state.load(Ordering::Relaxed)
+        self.record(flow.direction ^ 1).state().load(Ordering::Relaxed)
     }
 
     /// Sets the word of [`FlowTable::state`].
@@ -296,21 +300,16 @@ impl FlowTable {
     pub fn set_state(&self, flow: FlowRef, state: u64) {
         let record = self.record(flow.direction);
         if record.generation() == flow.generation {
-            record.state.store(state, Ordering::Relaxed);
+            record.state().store(state, Ordering::Relaxed);
         }
     }
 
     /// Removes a flow, both directions. Any thread may. Its packets miss from here on; its memory and its part of the shares
     /// come back with the owner's next [`FlowTable::expire`], which then tells of its end. False if it was gone.
     pub fn remove(&self, flow: FlowRef) -> bool {
-        let record = self.record(flow.direction);
-        let sibling = self.record(flow.direction ^ 1);
-        let beside = sibling.generation();
-        if !record.doom(flow.generation) {
+        if !self.pair(flow.pair()).doom(flow.generation) {
             return false;
         }
-        // The record was still this flow's after the sibling was looked at, so that generation is of the same flow.
-        sibling.doom(beside);
         self.unlink(flow.direction);
         self.unlink(flow.direction ^ 1);
         self.attention.want(flow.pair());
@@ -331,19 +330,18 @@ impl FlowTable {
     /// Removes the flow and frees its memory. Only the owner may. False if another worker is in the midst of deciding it anew: it is
     /// doomed then, and must be retired later.
     pub(super) fn retire(&self, owner: &mut FlowOwner, pair: u32) -> bool {
-        let records = self.pair(pair);
-        // The first of a pair is always filled, and is in use as long as the pair is not free.
-        let (port, key) = (records[0].port(), FlowKey::from_words(records[0].peek_key()));
-        for (direction, record) in (pair * 2..).zip(records) {
-            record.doom(record.generation());
-            self.unlink(direction);
-        }
-        if records.iter().any(Record::is_rewriting) {
+        let record = self.pair(pair);
+        // The first direction is always filled.
+        let (port, key) = (record.port(), FlowKey::from_words(record.direction(0).peek_key()));
+        record.doom(record.generation());
+        self.unlink(pair * 2);
+        self.unlink(pair * 2 + 1);
+        if record.is_rewriting() {
             return false;
         }
-        // Doomed, so that no rewrite begins any more: neither fails.
-        let freed = [records[0].free(), records[1].free()];
-        debug_assert_eq!(freed, [true, true]);
+        // Doomed, so that no rewrite begins any more: it does not fail.
+        let freed = record.free();
+        debug_assert!(freed);
         self.give_back_shares(port, self.vrf_of(&key));
         owner.release(self, pair);
         true
@@ -365,13 +363,27 @@ impl FlowTable {
     }
 
     #[inline(always)]
-    pub(super) fn pair(&self, pair: u32) -> &[Record; 2] {
-        &self.pairs[pair as usize].0
+    pub(super) fn pair(&self, pair: u32) -> &Pair {
+        &self.pairs[pair as usize]
     }
 
     #[inline(always)]
-    pub(super) fn record(&self, direction: u32) -> &Record {
-        &self.pair(direction >> 1)[direction as usize & 1]
+    pub(super) fn record(&self, direction: u32) -> Record<'_> {
+        self.pair(direction >> 1).direction(direction as usize & 1)
+    }
+
+    /// Notes what time it is, now and then.
+    #[inline]
+    pub(super) fn note_time(&self, now_ms: u64) {
+        const OFTEN: u64 = 1 << 14;
+        if now_ms.saturating_sub(self.clock.load(Ordering::Relaxed)) >= OFTEN {
+            self.clock.store(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// About now, milliseconds.
+    pub(super) fn about_now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
     }
 
     pub(super) fn region(&self, worker: usize) -> &RegionCount {

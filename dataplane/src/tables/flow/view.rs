@@ -1,7 +1,7 @@
 //! Looking at flows without being in their way: the sweep's view of its own pair, and entries copied out for dumps.
 
 use super::super::sync::Ordering;
-use super::record::{ACTION_WORDS, Record};
+use super::record::{ACTION_WORDS, Pair, Record};
 use super::table::FlowTable;
 use super::{FlowRef, STALE};
 use crate::packet::key::FlowKey;
@@ -9,22 +9,31 @@ use crate::packet::key::FlowKey;
 /// A living flow as its owner sees it while sweeping: what a timeout may depend on.
 #[derive(Clone, Copy)]
 pub struct FlowView<'a> {
-    forward: &'a Record,
-    reverse: Option<&'a Record>,
+    pair: &'a Pair,
+    now_ms: u64,
 }
 
 impl<'a> FlowView<'a> {
-    pub(super) fn new([forward, reverse]: &'a [Record; 2]) -> Self {
-        Self {
-            forward,
-            reverse: reverse.in_use().then_some(reverse),
-        }
+    pub(super) fn new(pair: &'a Pair, now_ms: u64) -> Self {
+        Self { pair, now_ms }
+    }
+
+    fn forward(&self) -> Record<'a> {
+        self.pair.direction(0)
+    }
+
+    fn reverse(&self) -> Option<Record<'a>> {
+        self.pair.is_answered().then(|| self.pair.direction(1))
+    }
+
+    fn both<T: Default>(&self, field: impl Fn(Record<'a>) -> T) -> [T; 2] {
+        [field(self.forward()), self.reverse().map_or_else(T::default, field)]
     }
 
     /// The key of the forward direction.
     #[must_use]
     pub fn key(&self) -> FlowKey {
-        self.forward
+        self.forward()
             .key()
             .map_or_else(FlowKey::default, |(words, _)| FlowKey::from_words(words))
     }
@@ -32,46 +41,43 @@ impl<'a> FlowView<'a> {
     /// The key of the answers, if the flow has two directions.
     #[must_use]
     pub fn reverse_key(&self) -> Option<FlowKey> {
-        self.reverse?.key().map(|(words, _)| FlowKey::from_words(words))
+        self.reverse()?.key().map(|(words, _)| FlowKey::from_words(words))
     }
 
     /// The forward direction's decision. It may be half rewritten: good for a hint such as "was it a drop", not to be run.
     #[must_use]
     pub fn action(&self) -> [u64; ACTION_WORDS] {
-        self.forward.peek_action()
+        self.forward().peek_action()
     }
 
     /// The port that pays.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.forward.port()
+        self.pair.port()
     }
 
     /// When the last packet of either direction came, in milliseconds.
     #[must_use]
     pub fn last_seen_ms(&self) -> u64 {
-        let seen = |record: &Record| record.last_seen.load(Ordering::Relaxed);
-        seen(self.forward).max(self.reverse.map_or(0, seen))
+        self.pair.last_seen(self.now_ms)
     }
 
-    /// When the flow was made.
+    /// When the flow was made, in steps of 16 ms.
     #[must_use]
     pub fn created_ms(&self) -> u64 {
-        self.forward.created.load(Ordering::Relaxed)
+        self.pair.created(self.now_ms)
     }
 
     /// Packets counted, forward and reverse.
     #[must_use]
     pub fn packets(&self) -> [u64; 2] {
-        let count = |record: &Record| record.packets.load(Ordering::Relaxed);
-        [count(self.forward), self.reverse.map_or(0, count)]
+        self.both(|record| record.counted()[0])
     }
 
     /// The words of connection state, forward and reverse.
     #[must_use]
     pub fn state(&self) -> [u64; 2] {
-        let state = |record: &Record| record.state.load(Ordering::Relaxed);
-        [state(self.forward), self.reverse.map_or(0, state)]
+        self.both(|record| record.state().load(Ordering::Relaxed))
     }
 }
 
@@ -88,13 +94,13 @@ pub struct FlowEntry {
     pub epoch: u64,
     /// The decision.
     pub action: [u64; ACTION_WORDS],
-    /// When the last packet came, in milliseconds.
+    /// When the last packet of either direction came, in milliseconds.
     pub last_seen_ms: u64,
-    /// When the flow was made.
+    /// When the flow was made, in steps of 16 ms; of flows older than two years, without some of these.
     pub created_ms: u64,
-    /// Packets of this direction.
+    /// Packets of this direction, modulo 2^40.
     pub packets: u64,
-    /// Bytes of this direction.
+    /// Bytes of this direction, modulo 2^56.
     pub bytes: u64,
     /// The word of connection state.
     pub state: u64,
@@ -122,22 +128,23 @@ impl FlowTable {
         let record = self.record(direction);
         let (words, generation) = record.key()?;
         let seen = record.read_generation(generation)?;
-        let load = |word: &super::super::sync::AtomicU64| word.load(Ordering::Acquire);
+        let (pair, now) = (self.pair(direction >> 1), self.about_now());
+        let [packets, bytes] = record.counted();
         let entry = FlowEntry {
             flow: FlowRef { direction, generation },
             key: FlowKey::from_words(words),
-            port: record.port(),
+            port: pair.port(),
             epoch: seen.epoch,
             action: if seen.epoch == STALE {
                 [0; ACTION_WORDS]
             } else {
                 seen.action
             },
-            last_seen_ms: load(&record.last_seen),
-            created_ms: load(&record.created),
-            packets: load(&record.packets),
-            bytes: load(&record.bytes),
-            state: load(&record.state),
+            last_seen_ms: pair.last_seen(now),
+            created_ms: pair.created(now),
+            packets,
+            bytes,
+            state: record.state().load(Ordering::Acquire),
         };
         // Unmoved after the last load: all of it was this flow's.
         (record.generation() == generation).then_some(entry)
