@@ -9,6 +9,8 @@ set -euo pipefail
 
 build=(gcc g++ libc6-dev clang llvm libclang-dev libelf-dev zlib1g-dev m4 pkg-config libbpf-dev make)
 run=(iproute2 iputils-ping tshark python3-scapy iperf3 ethtool bpftool tcpdump nftables)
+# Container engines, which tests run with our plugins.
+run+=(podman containerd runc containernetworking-plugins busybox-static util-linux)
 fuzz=no
 
 say() { printf 'install-deps: %s\n' "$*"; }

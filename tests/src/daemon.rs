@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{api, netns::Netns, sys, topology::Topology, wait};
 
 /// The programs that end-to-end tests start.
-const PROGRAMS: [&str; 3] = ["vrouterd", "vrouter-control", "vrctl"];
+const PROGRAMS: [&str; 4] = ["vrouterd", "vrouter-control", "vrctl", "vrouter-cni"];
 
 /// The directory with the built programs: `VROUTER_BIN_DIR`, or this program's own directory, or `target/e2e` beside a test's.
 ///

@@ -28,8 +28,10 @@
 pub mod api;
 pub mod capture;
 pub mod cluster;
+pub mod cni;
 pub mod container;
 pub mod daemon;
+pub mod engine;
 pub mod netns;
 pub mod node;
 pub mod require;

@@ -26,6 +26,10 @@ pub enum Need {
     Iperf,
     /// `nft`, and connection tracking in the kernel.
     Nft,
+    /// `podman`, `conmon` and `runc`, and busybox to make an image of.
+    Podman,
+    /// `containerd`, `ctr` and `runc`, and busybox to make an image of.
+    Containerd,
     /// The built daemons and `vrctl`.
     Daemons,
 }
@@ -49,6 +53,8 @@ impl Need {
                 let tracks = Path::new("/proc/net/nf_conntrack").exists();
                 (!tracks).then(|| "connection tracking in the kernel (nf_conntrack, with its file in /proc)".to_owned())
             }),
+            Self::Podman => lack_of_engine(&["podman", "conmon", "runc"]),
+            Self::Containerd => lack_of_engine(&["containerd", "ctr", "runc"]),
             Self::Scapy => {
                 let output = run::output(Command::new("/usr/bin/python3").args(["-c", "import scapy"]));
                 match output {
@@ -59,6 +65,12 @@ impl Need {
             Self::Daemons => daemon::binaries().err().map(|error| error.to_string()),
         }
     }
+}
+
+/// Of a container engine's programs, or of what its containers are made of.
+fn lack_of_engine(programs: &[&str]) -> Option<String> {
+    let busybox = ["unshare", "nsenter", "busybox"];
+    programs.iter().chain(&busybox).find_map(|name| lack_of_tool(name))
 }
 
 fn lack_of_tool(name: &str) -> Option<String> {

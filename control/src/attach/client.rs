@@ -133,6 +133,16 @@ impl Client {
         Self::found(self.call(async |mut api| api.get_network(request).await).await)
     }
 
+    /// The external network, if there is one.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn external_network(&self) -> Result<Option<pb::Network>, Error> {
+        let request = pb::ListNetworksRequest {};
+        let answer = self.call(async |mut api| api.list_networks(request).await).await?;
+        Ok(answer.networks.into_iter().find(|network| network.external))
+    }
+
     /// The subnets of a network.
     ///
     /// # Errors

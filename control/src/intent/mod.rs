@@ -8,7 +8,7 @@ mod audit;
 mod endpoint;
 mod floating_ip;
 mod group;
-mod nearest;
+pub mod nearest;
 mod network;
 mod node;
 mod numbers;

@@ -22,7 +22,8 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 /// The known text that is nearest to `wrong`, if any is near: no more than a third of it differs.
-pub(super) fn find<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn find<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = wrong.chars().count();
     let most = (length / 3).max(1);
     known
@@ -35,7 +36,8 @@ pub(super) fn find<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// `; did you mean X?` for the nearest known text, or nothing.
-pub(super) fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+#[must_use]
+pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     find(wrong, known).map_or_else(String::new, |near| format!("; did you mean {near}?"))
 }
 

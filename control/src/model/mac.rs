@@ -34,6 +34,12 @@ impl Mac {
         Self([0x02, tag, a, b, c, d])
     }
 
+    /// Its six bytes.
+    #[must_use]
+    pub fn octets(self) -> [u8; 6] {
+        self.0
+    }
+
     /// Reads a workload's address.
     ///
     /// # Errors

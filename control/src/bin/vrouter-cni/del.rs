@@ -1,0 +1,47 @@
+//! DEL: the endpoint, with all that hangs off it, and the link. What is gone already is as good as deleted.
+
+use std::time::Duration;
+
+use vrouter_control::attach::{self, Client, links};
+
+use super::{
+    attachment::{self, Names},
+    config::Config,
+    environment::Environment,
+    failure::Failure,
+};
+
+/// How long control is waited for: engines try again, and hold up others meanwhile.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+pub(crate) async fn del(config: &Config, environment: &Environment) -> Result<(), Failure> {
+    let names = Names::of(config, environment);
+    let client = attachment::client(config)?.with_patience(PATIENCE.min(config.timeout()));
+    // The link goes whatever control says: nothing is heard of a container that is gone.
+    let (endpoint, link) = tokio::join!(
+        delete(&client, config, environment, &names),
+        links::remove_link(&names.host)
+    );
+    link?;
+    Ok(endpoint?)
+}
+
+async fn delete(
+    client: &Client,
+    config: &Config,
+    environment: &Environment,
+    names: &Names,
+) -> Result<(), attach::Error> {
+    if client.delete_endpoint(config.network(), &names.endpoint).await? {
+        return Ok(());
+    }
+    // Perhaps the configuration named another network when it was attached.
+    let all = client.endpoints("", "", attachment::selector(environment)).await?;
+    let ours = |endpoint: &&vrouter_proto::control::Endpoint| {
+        endpoint.name == names.endpoint && endpoint.labels.get(attachment::NETWORK) == Some(&config.name)
+    };
+    for endpoint in all.iter().filter(ours) {
+        client.delete_endpoint(&endpoint.network, &endpoint.name).await?;
+    }
+    Ok(())
+}
