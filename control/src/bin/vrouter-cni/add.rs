@@ -25,7 +25,7 @@ use super::{
 };
 
 /// How long unmaking may take on top.
-const UNDO: std::time::Duration = std::time::Duration::from_secs(2);
+const UNDO: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Attaches a container. Doing it again for a container that is attached gives the same result; what is attached by half is attached anew.
 pub(crate) async fn add(config: &Config, environment: &Environment) -> Result<Outcome, Failure> {
