@@ -59,8 +59,14 @@ impl Answer {
     /// When it did not, or told of it in another way than it should.
     pub fn code(&self) -> Result<u64> {
         ensure!(!self.success, "the plugin should have failed, but said {}", self.json);
-        ensure!(self.json["msg"].is_string() && self.json["cniVersion"].is_string(), "{}", self.json);
-        self.json["code"].as_u64().with_context(|| format!("no code in {}", self.json))
+        ensure!(
+            self.json["msg"].is_string() && self.json["cniVersion"].is_string(),
+            "{}",
+            self.json
+        );
+        self.json["code"]
+            .as_u64()
+            .with_context(|| format!("no code in {}", self.json))
     }
 }
 
@@ -95,15 +101,25 @@ impl Plugin {
     fn command(&self, verb: &str, target: Option<Target<'_>>, arguments: &str) -> Command {
         // Without a mount namespace of its own, as `ip netns exec` would give it: that is half of the time it takes.
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.node)).arg(&self.program);
-        command.env("CNI_COMMAND", verb).env("CNI_PATH", "/usr/lib/cni").env("CNI_ARGS", arguments);
+        command
+            .arg(format!("--net=/run/netns/{}", self.node))
+            .arg(&self.program);
+        command
+            .env("CNI_COMMAND", verb)
+            .env("CNI_PATH", "/usr/lib/cni")
+            .env("CNI_ARGS", arguments);
         if let Some(target) = target {
-            command.env("CNI_CONTAINERID", target.id).env("CNI_IFNAME", target.interface);
+            command
+                .env("CNI_CONTAINERID", target.id)
+                .env("CNI_IFNAME", target.interface);
             if let Some(netns) = target.netns {
                 command.env("CNI_NETNS", netns);
             }
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -112,7 +128,10 @@ impl Plugin {
     /// # Errors
     /// When it does not start.
     pub fn start(&self, verb: &str, target: Option<Target<'_>>, arguments: &str) -> Result<Child> {
-        let mut child = self.command(verb, target, arguments).spawn().context("cannot run vrouter-cni")?;
+        let mut child = self
+            .command(verb, target, arguments)
+            .spawn()
+            .context("cannot run vrouter-cni")?;
         if let Some(mut input) = child.stdin.take() {
             // It may end without reading: then there is nobody to write to.
             let _ = input.write_all(self.config.to_string().as_bytes());
@@ -175,7 +194,9 @@ impl Plugin {
             .iter()
             .map(|(container, interface)| json!({"containerID": container, "ifname": interface}))
             .collect();
-        let answer = self.with(&json!({"cni.dev/valid-attachments": valid})).run("GC", None, "")?;
+        let answer = self
+            .with(&json!({"cni.dev/valid-attachments": valid}))
+            .run("GC", None, "")?;
         answer.ok().map(drop)
     }
 }

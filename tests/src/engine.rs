@@ -60,7 +60,11 @@ impl Place {
         wait::until_true("a place for a container engine", || ready.exists())?;
         let children = format!("/proc/{0}/task/{0}/children", place.keeper.id());
         let children = fs::read_to_string(&children).with_context(|| children.clone())?;
-        place.init = children.split_whitespace().next().context("no process in the place")?.parse()?;
+        place.init = children
+            .split_whitespace()
+            .next()
+            .context("no process in the place")?
+            .parse()?;
         Ok(place)
     }
 
@@ -68,7 +72,9 @@ impl Place {
     #[must_use]
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.init.to_string(), "--mount", "--pid", "--net"]).arg(program);
+        command
+            .args(["--target", &self.init.to_string(), "--mount", "--pid", "--net"])
+            .arg(program);
         command
     }
 
@@ -165,7 +171,9 @@ impl Place {
             fs::create_dir_all(root.join(directory))?;
         }
         fs::copy("/bin/busybox", root.join("bin/busybox")).context("/bin/busybox (package busybox-static)")?;
-        for applet in ["sh", "sleep", "ping", "ping6", "nc", "ip", "cat", "echo", "ls", "httpd", "wget"] {
+        for applet in [
+            "sh", "sleep", "ping", "ping6", "nc", "ip", "cat", "echo", "ls", "httpd", "wget",
+        ] {
             let link = root.join("bin").join(applet);
             if !link.exists() {
                 std::os::unix::fs::symlink("busybox", link)?;
@@ -174,7 +182,14 @@ impl Place {
         fs::write(root.join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n")?;
         fs::write(root.join("etc/group"), "root:x:0:\n")?;
         let archive = self.directory.join("busybox.tar");
-        run::stdout(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg("."))?;
+        run::stdout(
+            Command::new("tar")
+                .arg("-C")
+                .arg(&root)
+                .arg("-cf")
+                .arg(&archive)
+                .arg("."),
+        )?;
         Ok(archive)
     }
 
