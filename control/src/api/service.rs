@@ -420,4 +420,11 @@ impl Control for Service {
         let stream = sight::watch_flows(&self.store, &self.board, request.into_inner())?;
         Ok(Response::new(stream))
     }
+
+    type CaptureStream = sight::Captured;
+
+    async fn capture(&self, request: Request<pb::CaptureRequest>) -> Answer<Self::CaptureStream> {
+        let stream = sight::capture(&self.store, &self.board, request.into_inner()).await?;
+        Ok(Response::new(stream))
+    }
 }

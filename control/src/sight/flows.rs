@@ -8,7 +8,7 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::Status;
 use vrouter_proto::{control as pb, dataplane as dp};
 
-use super::{dataplane, endpoint_named, names};
+use super::{dataplane, endpoint_named, names, node};
 use crate::{model::Name, reconcile::Board, store::Store};
 
 /// Events that wait for one client.
@@ -43,13 +43,6 @@ pub fn watch_flows(store: &Store, board: &Board, request: pb::WatchFlowsRequest)
         tokio::spawn(follow(store.clone(), board.clone(), node, wish.clone(), sender.clone()));
     }
     Ok(Box::pin(ReceiverStream::new(receiver)))
-}
-
-fn node(board: &Board, text: &str) -> Result<Name, Status> {
-    Name::new(text)
-        .ok()
-        .filter(|name| board.drives(name))
-        .ok_or_else(|| Status::not_found(format!("node: no dataplane is driven for a node {text}")))
 }
 
 fn wish(store: &Store, request: &pb::WatchFlowsRequest) -> Result<Wish, Status> {

@@ -1,6 +1,7 @@
 //! What dataplanes tell of packets, joined over all nodes and with the names that only intent knows: traces, and flows as they come
 //! and go. Reads the state and asks dataplanes; decides and changes nothing.
 
+mod captures;
 mod flows;
 mod names;
 mod trace;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tonic::{Status, transport::Channel};
 use vrouter_proto::dataplane::dataplane_client::DataplaneClient;
 
+pub use captures::{Captured, capture};
 pub use flows::{FlowWatch, watch_flows};
 pub use trace::trace;
 
@@ -25,6 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a dataplane may take for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// A node that a dataplane is driven for.
+fn node(board: &Board, text: &str) -> Result<Name, Status> {
+    Name::new(text)
+        .ok()
+        .filter(|name| board.drives(name))
+        .ok_or_else(|| Status::not_found(format!("node: no dataplane is driven for a node {text}")))
+}
 
 /// A connection of its own to the dataplane of a node: what is asked here must not wait behind programming.
 async fn dataplane(board: &Board, node: &Name) -> Result<DataplaneClient<Channel>, String> {

@@ -375,6 +375,11 @@ impl Dataplane for Server {
         Err(Status::unimplemented("watch_flows"))
     }
 
+    type CaptureStream = Pin<Box<dyn Stream<Item = Result<pb::CaptureEvent, Status>> + Send>>;
+    async fn capture(&self, _: Request<pb::CaptureRequest>) -> Result<Response<Self::CaptureStream>, Status> {
+        Err(Status::unimplemented("capture"))
+    }
+
     async fn get_info(&self, _: Request<pb::GetInfoRequest>) -> Result<Response<pb::GetInfoResponse>, Status> {
         Ok(Response::new(pb::GetInfoResponse {
             version: "fake".into(),

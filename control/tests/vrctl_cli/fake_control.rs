@@ -524,4 +524,22 @@ impl Control for FakeControl {
         };
         Ok(Response::new(tokio_stream::iter(vec![Ok(event.clone()), Ok(event)])))
     }
+
+    type CaptureStream = Iter<std::vec::IntoIter<Result<CaptureEvent, Status>>>;
+
+    async fn capture(&self, request: Request<CaptureRequest>) -> Answer<Self::CaptureStream> {
+        self.state().wishes.push(format!("{:?}", request.into_inner()));
+        let packet = CapturedPacket {
+            port: 3,
+            point: captured_packet::Point::Transmitted.into(),
+            length: 60,
+            data: vec![0x11; 60],
+            ..Default::default()
+        };
+        let packets = CapturedPackets { packets: vec![packet] };
+        let event = CaptureEvent {
+            event: Some(capture_event::Event::Packets(packets)),
+        };
+        Ok(Response::new(tokio_stream::iter(vec![Ok(event)])))
+    }
 }

@@ -16,6 +16,7 @@ pub(crate) struct State {
     pub(crate) empty: bool,
     pub(crate) flows_asked: Option<ListFlowsRequest>,
     pub(crate) dumps: Vec<DumpRequest>,
+    pub(crate) captures: Vec<CaptureRequest>,
     /// Readings of the statistics so far.
     pub(crate) readings: u64,
 }
@@ -209,6 +210,63 @@ impl Dataplane for FakeDataplane {
     type WatchFlowsStream = Stream<FlowEvent>;
     async fn watch_flows(&self, _: Request<WatchFlowsRequest>) -> Answer<Self::WatchFlowsStream> {
         Err(Status::unimplemented("watch_flows"))
+    }
+
+    type CaptureStream = Stream<CaptureEvent>;
+    async fn capture(&self, request: Request<CaptureRequest>) -> Answer<Self::CaptureStream> {
+        use capture_event::Event;
+        let asked = request.into_inner();
+        if asked.filter == "tcp port foo" {
+            return Err(Status::invalid_argument(
+                "filter: column 10: no\n  tcp port foo\n           ^",
+            ));
+        }
+        self.state().captures.push(asked);
+        let packet = |time, point: captured_packet::Point| CapturedPacket {
+            time,
+            port: 3,
+            point: point.into(),
+            length: 60,
+            data: vec![0x11; 40],
+            ..Default::default()
+        };
+        let dropped = CapturedPacket {
+            drop_reason: "policy_denied_ingress".into(),
+            rule: "db/sql".into(),
+            vrf: 7,
+            vrf_name: "blue".into(),
+            ..packet(2_000_000_000, captured_packet::Point::Dropped)
+        };
+        let events = [
+            Event::Statistics(CaptureStatistics::default()),
+            Event::Port(CapturePort {
+                id: 3,
+                name: "blue/web-1".into(),
+                uplink: false,
+                mtu: 1500,
+            }),
+            Event::Packets(CapturedPackets {
+                packets: vec![packet(1_000_000_001, captured_packet::Point::Received)],
+            }),
+            Event::Statistics(CaptureStatistics {
+                matched: 9,
+                sent: 1,
+                lost: 4,
+                limited: 0,
+            }),
+            Event::Packets(CapturedPackets { packets: vec![dropped] }),
+            Event::Statistics(CaptureStatistics {
+                matched: 9,
+                sent: 2,
+                lost: 4,
+                limited: 3,
+            }),
+        ];
+        let events: Vec<_> = events
+            .into_iter()
+            .map(|event| Ok(CaptureEvent { event: Some(event) }))
+            .collect();
+        Ok(Response::new(tokio_stream::iter(events)))
     }
 
     async fn get_info(&self, _: Request<GetInfoRequest>) -> Answer<GetInfoResponse> {

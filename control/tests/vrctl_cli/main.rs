@@ -3,6 +3,7 @@
 // Helpers here are test code, though not in a #[test] function themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod capture;
 mod failures;
 mod fake_control;
 mod fake_dataplane;

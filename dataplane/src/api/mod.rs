@@ -5,6 +5,7 @@
 //! programming thread does nothing but program. No rule between objects lives here.
 
 mod apply;
+mod capture;
 mod convert;
 mod desk;
 mod event;

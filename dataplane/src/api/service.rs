@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status, Streaming};
 use vrouter_proto::dataplane::{self as pb, dataplane_server::Dataplane};
 
 use super::{
-    apply, convert,
+    apply, capture, convert,
     flow_watch::FlowFeed,
     handle::Handle,
     outlet::{Answers, Outlet, Scribes},
@@ -145,6 +145,15 @@ impl Dataplane for Service {
             wish,
             stopping,
         )))
+    }
+
+    type CaptureStream = Answers<pb::CaptureEvent>;
+
+    async fn capture(&self, request: Request<pb::CaptureRequest>) -> Result<Response<Self::CaptureStream>, Status> {
+        let wish = convert::capture_wish(request.into_inner()).map_err(invalid)?;
+        let view = self.handle.view().await?;
+        let stream = capture::begin(view, self.handle.clone(), wish, self.stopping.clone())?;
+        Ok(Response::new(stream))
     }
 }
 

@@ -115,6 +115,7 @@ pub fn run(settings: DaemonSettings) -> Result<(), DaemonError> {
             .map(|(index, load)| (load, settings.pinning.cpus.get(index).copied()))
             .collect(),
         pool,
+        captures: assembly.programmer.fleet().captures(),
     };
     let about = About {
         instance: Uuid::new_v4().to_string(),

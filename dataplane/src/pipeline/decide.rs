@@ -87,6 +87,12 @@ pub(super) fn port_behind(tables: &Tables, slot: NextHopSlot) -> Option<PortSlot
     }
 }
 
+/// The workload of this node that a packet to this address would go to, where no service and no policy comes in between.
+pub(crate) fn workload_at(tables: &Tables, vrf: VrfSlot, destination: IpAddr) -> Option<PortSlot> {
+    let next_hop = next_hop(tables, tables.vrf(vrf)?, destination, 0, None)?;
+    port_behind(tables, next_hop)
+}
+
 /// Decides about a first packet. The caller has checked its source.
 pub(super) fn first<'a>(tables: &'a Tables, question: &Question, recorder: &mut impl Recorder) -> Decision<'a> {
     let vrf = VrfSlot::from_raw(question.key.context() as u16);

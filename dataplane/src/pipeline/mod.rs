@@ -49,7 +49,7 @@ mod translate;
 
 pub use answers::{Answer, Answers};
 pub use context::{Context, Punt, Shared, State};
-pub(crate) use decide::vrf_of;
+pub(crate) use decide::{vrf_of, workload_at};
 pub use events::{FlowChange, FlowEvent, FlowEvents};
 pub use flow_action::{FlowAction, FlowFlags};
 pub use house::{end_flows, make_room, outlook, phase_of};

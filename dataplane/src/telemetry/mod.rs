@@ -4,6 +4,7 @@
 //! How any of it is sent or shown is not for this room.
 
 mod baseline;
+mod capture;
 mod flows;
 mod statistics;
 mod totals;
@@ -11,6 +12,7 @@ mod trace;
 mod verdict;
 
 pub use baseline::Baselines;
+pub use capture::{CapturedPacket, captured};
 pub use flows::{FlowFilter, FlowRow, Translated, event_row, flows, is_logged};
 pub use statistics::{
     FlowStatistics, FragmentStatistics, FrameStatistics, HistogramSummary, PacketStatistics, PortStatistics,

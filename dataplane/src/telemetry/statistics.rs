@@ -14,7 +14,10 @@ use crate::{
         slots::{PortSlot, VrfSlot},
         source_nat::PoolStatistics,
     },
-    worker::load::{Load, Recorder},
+    worker::{
+        Captures,
+        load::{Load, Recorder},
+    },
 };
 
 /// Where numbers are read.
@@ -26,6 +29,8 @@ pub struct Sources {
     pub workers: Vec<(Arc<Load>, Option<usize>)>,
     /// Frames.
     pub pool: Arc<FramePool>,
+    /// Where captures are begun.
+    pub captures: Captures,
 }
 
 /// All counters. Numbers of one moment are read one after the other: they belong together only as closely as that.
@@ -211,7 +216,9 @@ pub struct PacketStatistics {
 
 /// Reads all counters, under the names of `tables`.
 pub fn statistics(sources: &Sources, tables: &Tables, baselines: &Baselines) -> Statistics {
-    let Sources { shared, workers, pool } = sources;
+    let Sources {
+        shared, workers, pool, ..
+    } = sources;
     let counters = &shared.counters;
     let ports = tables.ports.iter().filter_map(|(index, port)| {
         let slot = PortSlot::new(index)?;

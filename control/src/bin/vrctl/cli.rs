@@ -6,6 +6,7 @@ use tonic::transport::Channel;
 use vrouter_proto::{control::control_client::ControlClient, dataplane::dataplane_client::DataplaneClient};
 
 use crate::{
+    capture,
     connect::{self, Address},
     failure::Failure,
     intent,
@@ -23,7 +24,7 @@ use crate::{
 Intent (asks vrouter-control): network, subnet, endpoint, node, group, policy, router, floatingip, service, qos, mirror,
                                trace, flow watch, watch, status, audit
 Tables (asks a vrouterd):      port, vrf, bridge, route, nexthop, mac, neighbor, label, vni, flow
-Counters (asks a vrouterd):    drops, stats, info
+Counters (asks a vrouterd):    drops, stats, info, capture
 
 Examples:
   vrctl network create blue
@@ -161,6 +162,8 @@ enum Command {
     #[command(subcommand)]
     Flow(tables::flow::Command),
 
+    /// Packets as they come in, go out or are dropped: for Wireshark, or a line each
+    Capture(capture::Capture),
     /// Dropped packets per port and per VRF, with the reason and what it means
     Drops(telemetry::drops::Drops),
     /// Counters of ports, VRFs, workers, frames and flows
@@ -259,6 +262,7 @@ impl Cli {
             Command::Label(command) => tables::label::run(command, context).await,
             Command::Vni(command) => tables::vni::run(command, context).await,
             Command::Flow(command) => tables::flow::run(command, context).await,
+            Command::Capture(command) => capture::run(command, context).await,
             Command::Drops(command) => telemetry::drops::run(command, context).await,
             Command::Stats(command) => telemetry::stats::run(command, context).await,
             Command::Info => telemetry::info::run(context).await,

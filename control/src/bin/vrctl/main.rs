@@ -4,6 +4,7 @@
 //! shows what it hears with names beside numbers. It decides nothing and stores nothing: whatever needs a rule belongs to
 //! the servers.
 
+mod capture;
 mod cli;
 mod connect;
 mod failure;

@@ -7,6 +7,7 @@
 mod address;
 mod binding;
 mod bridging;
+mod capture;
 mod event;
 mod field;
 mod flow;
@@ -23,6 +24,7 @@ mod trace;
 mod traffic;
 mod workload;
 
+pub(super) use capture::{capture_port, capture_wish, captured_packet};
 pub(super) use event::event;
 pub(super) use flow::{filter, flow, flow_event, watch_filter};
 pub(super) use object::selection;

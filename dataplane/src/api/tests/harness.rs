@@ -155,6 +155,7 @@ fn desk(handle: &Handle, dataplane: &MemoryDataplane) -> Desk {
         shared: dataplane.shared.clone(),
         workers: loads.iter().map(|load| (Arc::clone(load), None)).collect(),
         pool: dataplane.pool.clone(),
+        captures: dataplane.programmer.fleet().captures(),
     };
     let about = About {
         instance: "one".into(),
