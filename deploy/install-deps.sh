@@ -11,6 +11,8 @@ build=(gcc g++ libc6-dev clang llvm libclang-dev libelf-dev zlib1g-dev m4 pkg-co
 run=(iproute2 iputils-ping tshark python3-scapy iperf3 ethtool bpftool tcpdump nftables)
 # Container engines, which tests run with our plugins.
 run+=(podman containerd runc containernetworking-plugins busybox-static util-linux)
+# Reads metrics, and checks rules and alerts.
+run+=(prometheus)
 fuzz=no
 
 say() { printf 'install-deps: %s\n' "$*"; }

@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use clap::{Parser, ValueEnum};
 use serde::Deserialize;
 
-use crate::{model::Name, transport::Address};
+use crate::{api::DEFAULT_NAMED, model::Name, transport::Address};
 
 /// Where the API listens when nothing else is said.
 pub const DEFAULT_LISTEN: &str = "/run/vrouter/control.sock";
@@ -36,6 +37,12 @@ pub struct Flags {
     /// Dataplane to program (repeatable): the node's name and where its vrouterd listens
     #[arg(long, value_name = "NODE=ADDR", value_parser = parse_dataplane)]
     pub dataplane: Vec<(Name, Address)>,
+    /// Address to serve metrics for Prometheus on, and /healthz and /readyz: host's address and port [default: not served]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Nodes, subnets and services, of each kind, that metrics name; of the rest only sums are told [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub metrics_max_names: Option<u32>,
     /// What to log: error, warn, info, debug, trace, or a filter like "info,vrouter_control=debug" [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
@@ -64,6 +71,10 @@ pub struct Config {
     pub store: PathBuf,
     /// Dataplanes to program, by node.
     pub dataplanes: BTreeMap<Name, Address>,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// Most series of one kind that have names of their own.
+    pub metrics_max_names: u32,
     /// Log filter.
     pub log: String,
     /// How log lines are written.
@@ -102,6 +113,8 @@ struct File {
     store: Option<PathBuf>,
     #[serde(default)]
     dataplane: BTreeMap<String, Address>,
+    metrics: Option<SocketAddr>,
+    metrics_max_names: Option<u32>,
     log: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -142,6 +155,11 @@ impl Config {
             listen: listen.into_iter().find(|l| !l.is_empty()).unwrap_or_default(),
             store: flags.store.or(file.store).unwrap_or_else(|| DEFAULT_STORE.into()),
             dataplanes,
+            metrics: flags.metrics.or(file.metrics),
+            metrics_max_names: flags
+                .metrics_max_names
+                .or(file.metrics_max_names)
+                .unwrap_or(DEFAULT_NAMED),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
         })
@@ -187,11 +205,13 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file() {
-        let text = "listen = [\"unix:/a\"]\nstore = \"/b\"\nlog-format = \"json\"\n[dataplane]\na = \"unix:/x\"\nb = \"http://[::1]:1\"\n";
+        let text = "metrics = \"127.0.0.1:9171\"\nmetrics-max-names = 5\nlisten = [\"unix:/a\"]\nstore = \"/b\"\nlog-format = \"json\"\n[dataplane]\na = \"unix:/x\"\nb = \"http://[::1]:1\"\n";
         let config = with_file(text, &["--store", "/c", "--dataplane", "a=unix:/y"]).unwrap();
         assert_eq!(config.store, PathBuf::from("/c"));
         assert_eq!(config.listen, [Address::Unix("/a".into())]);
         assert_eq!(config.log_format, LogFormat::Json);
+        assert_eq!(config.metrics, Some("127.0.0.1:9171".parse().unwrap()));
+        assert_eq!(config.metrics_max_names, 5);
         let shown: Vec<_> = config.dataplanes.iter().map(|(n, a)| format!("{n}={a}")).collect();
         assert_eq!(shown, ["a=unix:/y", "b=http://[::1]:1"]);
     }
@@ -206,6 +226,7 @@ mod tests {
             "{listen}"
         );
         assert!(error("[dataplane]\nA = \"unix:/x\"").contains("dataplane.A"));
+        assert!(error("metrics = \":1\"").contains("metrics"));
         assert!(error("log-format = \"xml\"").contains("log-format"));
         assert!(error("store = 7").contains("store"));
     }

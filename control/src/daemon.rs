@@ -1,11 +1,11 @@
 //! The process: opens the store, drives dataplanes, serves the API, and ends gracefully.
 
-use std::{future::Future, io, os::unix::net::UnixDatagram};
+use std::{future::Future, io, net::SocketAddr, os::unix::net::UnixDatagram};
 
 use tokio::task::JoinSet;
 
 use crate::{
-    api::{ServeError, Server, Service},
+    api::{Metrics, ServeError, Server, Service, call_counts},
     config::Config,
     reconcile::{Board, Driver, Timing},
     store::{Redb, Store, StoreError},
@@ -21,6 +21,14 @@ pub enum DaemonError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The listener for metrics.
+    #[error("cannot serve metrics on {address}: {source}")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The server.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -36,6 +44,14 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     for address in &config.listen {
         listeners.push(Listener::bind(address).await?);
     }
+    let metrics = match config.metrics {
+        Some(address) => Some(
+            vrouter_metrics::Server::bind(address)
+                .await
+                .map_err(|source| DaemonError::Metrics { address, source })?,
+        ),
+        None => None,
+    };
     let board = Board::default();
     let mut drivers = JoinSet::new();
     for (node, address) in &config.dataplanes {
@@ -58,9 +74,19 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     if let Err(error) = notify_ready() {
         tracing::warn!(%error, "cannot tell the service manager that we are ready");
     }
+    let calls = call_counts();
+    let metrics = metrics.map(|server| {
+        let names = usize::try_from(config.metrics_max_names).unwrap_or(usize::MAX);
+        let source = Metrics::new(store.clone(), board.clone(), calls.clone(), config.store.clone(), names);
+        tokio::spawn(server.run(source))
+    });
     let served = Server::new(Service::new(store.clone(), board), listeners)
+        .counting(calls)
         .run(shutdown)
         .await;
+    if let Some(metrics) = metrics {
+        metrics.abort();
+    }
     // Batches are applied whole or not at all, so drivers may stop anywhere.
     drivers.shutdown().await;
     store.close().await;

@@ -39,6 +39,8 @@ pub struct Options {
     pub flows: u32,
     /// Further arguments for each vrouterd.
     pub vrouterd: Vec<String>,
+    /// Further arguments for vrouter-control.
+    pub control: Vec<String>,
     /// Frames of packet memory of each vrouterd. The kernel keeps 128 bytes for each frame and port.
     pub frames: u32,
 }
@@ -57,6 +59,7 @@ impl Default for Options {
             // Enough for tests, which run many daemons at a time.
             flows: 65536,
             vrouterd: Vec::new(),
+            control: Vec::new(),
             frames: 16384,
         }
     }
@@ -155,6 +158,7 @@ impl Cluster {
             let address = format!("{}=unix:{}", compute.node.name, compute.socket.display());
             arguments.extend(["--dataplane".to_owned(), address]);
         }
+        arguments.extend(options.control.iter().cloned());
         let control = Daemon::start(
             &control_netns,
             "vrouter-control",

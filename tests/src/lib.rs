@@ -32,6 +32,7 @@ pub mod cni;
 pub mod container;
 pub mod daemon;
 pub mod engine;
+pub mod http;
 pub mod netns;
 pub mod node;
 pub mod require;

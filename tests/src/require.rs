@@ -30,6 +30,8 @@ pub enum Need {
     Podman,
     /// `containerd`, `ctr` and `runc`, and busybox to make an image of.
     Containerd,
+    /// `prometheus` and `promtool`.
+    Prometheus,
     /// The built daemons and `vrctl`.
     Daemons,
 }
@@ -48,6 +50,7 @@ impl Need {
             }
             Self::KernelVxlan => lack_of_vxlan(),
             Self::Tshark => lack_of_tool("tshark").or_else(|| lack_of_tool("tcpdump")),
+            Self::Prometheus => lack_of_tool("promtool").or_else(|| lack_of_tool("prometheus")),
             Self::Iperf => lack_of_tool("iperf3"),
             Self::Nft => lack_of_tool("nft").or_else(|| {
                 let tracks = Path::new("/proc/net/nf_conntrack").exists();

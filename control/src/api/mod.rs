@@ -3,6 +3,7 @@
 //! No rule lives here: what may be done is decided in [`crate::intent`].
 
 mod endpoints;
+mod metrics;
 mod networks;
 mod nodes;
 mod objects;
@@ -13,7 +14,8 @@ mod status;
 mod subnets;
 mod watch;
 
-pub use server::{ServeError, Server};
+pub use metrics::{DEFAULT_NAMED, Metrics};
+pub use server::{ServeError, Server, call_counts};
 pub use service::Service;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{future::Future, io};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{service::Routes, transport};
+use vrouter_metrics::RpcMetrics;
 use vrouter_proto::control::control_server::ControlServer;
 
 use super::Service;
@@ -29,13 +30,30 @@ pub enum ServeError {
 pub struct Server {
     service: Service,
     listeners: Vec<Listener>,
+    calls: RpcMetrics,
+}
+
+/// Counts the calls of the API.
+#[must_use]
+pub fn call_counts() -> RpcMetrics {
+    RpcMetrics::new(vrouter_proto::DESCRIPTORS, &["vrouter.control.v1.Control"])
 }
 
 impl Server {
     /// Serves on all of `listeners`.
     #[must_use]
     pub fn new(service: Service, listeners: Vec<Listener>) -> Self {
-        Self { service, listeners }
+        Self {
+            service,
+            listeners,
+            calls: call_counts(),
+        }
+    }
+
+    /// Counts calls there.
+    #[must_use]
+    pub fn counting(self, calls: RpcMetrics) -> Self {
+        Self { calls, ..self }
     }
 
     /// Serves until `shutdown` is done; then ends streams and answers what was asked.
@@ -59,7 +77,9 @@ impl Server {
         let mut tasks: JoinSet<Result<(), transport::Error>> = JoinSet::new();
         for listener in self.listeners {
             let mut stopped = stopped.clone();
-            let server = transport::Server::builder().add_routes(routes.clone());
+            let server = transport::Server::builder()
+                .layer(self.calls.clone())
+                .add_routes(routes.clone());
             tasks.spawn(async move {
                 let stop = async move {
                     // The sender going away means the same.

@@ -45,6 +45,13 @@ impl Pool {
         self.taken
     }
 
+    /// How many numbers can be taken in all, taken ones included; at most `u128::MAX`.
+    #[must_use]
+    pub fn size(&self) -> u128 {
+        let blocked: u128 = self.blocked.iter().map(|(first, last)| last - first + 1).sum();
+        (self.last - self.first - blocked).saturating_add(1)
+    }
+
     /// Whether `number` is within the pool's ends.
     #[must_use]
     pub fn spans(&self, number: u128) -> bool {
@@ -148,7 +155,7 @@ mod tests {
             cursor = n + 1;
         }
         assert_eq!(order, [3, 4, 5, 2]);
-        assert_eq!(pool.taken(), 4);
+        assert_eq!((pool.taken(), pool.size()), (4, 4));
         assert!(!pool.take(3));
         assert!(pool.release(4));
         assert!(!pool.release(4));
@@ -197,6 +204,7 @@ mod tests {
                     prop_assert_eq!(pool.release(n), taken.remove(&n));
                 }
                 prop_assert_eq!(pool.taken(), taken.len() as u64);
+                prop_assert_eq!(pool.size(), 59 - blocked.len() as u128);
                 let free = |n: &u128| !blocked.contains(n) && !taken.contains(n);
                 let next = (n..=60).chain(2..=60).filter(|n| *n >= 2).find(free);
                 prop_assert_eq!(pool.next_free(n), next);

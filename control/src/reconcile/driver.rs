@@ -1,6 +1,6 @@
 //! The task that drives one dataplane.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::atomic::Ordering, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 use vrouter_proto::dataplane::{self as pb, object::Object};
@@ -113,6 +113,7 @@ impl Driver {
             let Err(broken) = self.drive(&mut compiler).await else {
                 return;
             };
+            self.board.counts().broken.fetch_add(1, Ordering::Relaxed);
             self.board.health().lost(&node, Instant::now(), timing.health_grace);
             let error = broken.to_string();
             // Once per reason is enough for the log; the board always has it.
@@ -141,6 +142,7 @@ impl Driver {
     async fn drive(&mut self, compiler: &mut Compiler) -> Result<(), Broken> {
         let (mut session, info) = Session::open(&self.address, self.timing.connect).await?;
         self.meet(&info).await?;
+        self.board.counts().connections.fetch_add(1, Ordering::Relaxed);
         let mut states = self.store.follow();
         let mut refused = RefusedSteps::new(self.timing.retry_least, self.timing.retry_most);
         let (mut health, mut doubts) = (self.board.health().follow(), self.board.health().due());
@@ -247,7 +249,9 @@ impl Driver {
         let mut problems = Vec::new();
         for stage in difference(compiler.plan(), mirror, keys.iter().cloned()) {
             let steps = stage.len();
+            let since = Instant::now();
             let found = session.apply(mirror, stage).await?;
+            self.board.counts().applies.record(since.elapsed());
             tracing::debug!(node = %self.node, steps, refused = found.len(), "applied");
             problems.extend(found);
         }

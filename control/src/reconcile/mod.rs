@@ -18,4 +18,4 @@ mod status;
 
 pub use driver::{Driver, Timing};
 pub use health::HealthBoard;
-pub use status::{Board, DataplaneStatus};
+pub use status::{Board, DataplaneStatus, DriverCounts};

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
 };
 
 use tokio::sync::{mpsc, oneshot};
+use vrouter_metrics::Histogram;
 
 use super::HealthBoard;
 use crate::{
@@ -44,9 +45,27 @@ struct Entry {
 pub struct Board {
     entries: Arc<RwLock<BTreeMap<Name, Entry>>>,
     health: HealthBoard,
+    counts: Arc<DriverCounts>,
+}
+
+/// What drivers have done, of all dataplanes.
+#[derive(Debug, Default)]
+pub struct DriverCounts {
+    /// Connections made.
+    pub connections: AtomicU64,
+    /// Connections that could not be made, or were lost.
+    pub broken: AtomicU64,
+    /// Differences that were applied, each with all its batches.
+    pub applies: Histogram,
 }
 
 impl Board {
+    /// What drivers have done.
+    #[must_use]
+    pub fn counts(&self) -> &DriverCounts {
+        &self.counts
+    }
+
     /// What dataplanes say of the health of backends.
     #[must_use]
     pub fn health(&self) -> &HealthBoard {

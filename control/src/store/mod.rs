@@ -14,7 +14,7 @@ mod writer;
 pub use self::redb::Redb;
 pub use backend::{Backend, Loaded};
 pub use error::StoreError;
-pub use writer::{Commit, Store, Watcher};
+pub use writer::{Commit, Store, StoreCounts, Watcher};
 
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,17 @@
 
 use std::{
     fmt, panic,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
+    time::Instant,
 };
 
 use tokio::sync::{broadcast, oneshot, watch};
+use vrouter_metrics::Histogram;
 
 use super::{Backend, Loaded, StoreError};
 use crate::state::{Change, State, Transaction};
@@ -50,6 +56,18 @@ pub struct Store {
     requests: mpsc::Sender<Request>,
     state: watch::Receiver<State>,
     commits: broadcast::Sender<Arc<Commit>>,
+    counts: Arc<StoreCounts>,
+}
+
+/// What the writer has done.
+#[derive(Debug, Default)]
+pub struct StoreCounts {
+    /// Transactions that are durable.
+    pub transactions: AtomicU64,
+    /// Commits that failed.
+    pub failures: AtomicU64,
+    /// How long commits took, each of a group of transactions; those that failed too.
+    pub commits: Histogram,
 }
 
 impl fmt::Debug for Store {
@@ -70,7 +88,9 @@ impl Store {
         let (requests, receiver) = mpsc::channel();
         let (publish, published) = watch::channel(state.clone());
         let (commits, _) = broadcast::channel(BACKLOG);
+        let counts = Arc::<StoreCounts>::default();
         let writer = Writer {
+            counts: counts.clone(),
             backend: Box::new(backend),
             state,
             in_doubt: false,
@@ -88,7 +108,14 @@ impl Store {
             requests,
             state: published,
             commits,
+            counts,
         })
+    }
+
+    /// What was written so far.
+    #[must_use]
+    pub fn counts(&self) -> &StoreCounts {
+        &self.counts
     }
 
     /// The newest durable state.
@@ -198,6 +225,7 @@ impl Watcher {
 }
 
 struct Writer {
+    counts: Arc<StoreCounts>,
     backend: Box<dyn Backend>,
     state: State,
     /// A commit failed: what the backend holds is unknown until it is loaded again.
@@ -276,7 +304,11 @@ impl Writer {
         }
         // Later changes of a key come later in the list and win.
         let changes: Vec<Change> = commits.iter().flat_map(|c| c.changes.iter().cloned()).collect();
-        if let Err(error) = self.backend.commit(self.state.revision(), state.revision(), &changes) {
+        let since = Instant::now();
+        let committed = self.backend.commit(self.state.revision(), state.revision(), &changes);
+        self.counts.commits.record(since.elapsed());
+        if let Err(error) = committed {
+            self.counts.failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "cannot write the store");
             self.in_doubt = true;
             // It may be in all the same: the backend knows, if it can be read.
@@ -290,6 +322,9 @@ impl Writer {
             }
         }
         self.state = state;
+        self.counts
+            .transactions
+            .fetch_add(commits.len() as u64, Ordering::Relaxed);
         self.publish.send_replace(self.state.clone());
         for commit in commits {
             let _ = self.commits.send(Arc::new(commit));

@@ -3,6 +3,8 @@
 //! While one batch is being applied the next is read and checked. A client that sends faster than batches are applied is slowed
 //! down by the transport, because nothing is read from it while as many batches as [`PIPELINE`] wait for their answers.
 
+use std::{sync::Arc, time::Instant};
+
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Code, Status};
@@ -10,7 +12,7 @@ use vrouter_proto::dataplane as pb;
 
 use super::{
     convert::{self, MAX_OPERATIONS},
-    handle::{Applied, Batch, Handle, Stopped},
+    handle::{Applied, Batch, BatchCounts, Handle, Stopped},
     outlet::Answers,
     service::MAX_MESSAGE,
 };
@@ -31,7 +33,11 @@ struct Due {
 
 enum Outcome {
     /// Handed on.
-    Asked(oneshot::Receiver<Applied>),
+    Asked {
+        answer: oneshot::Receiver<Applied>,
+        operations: usize,
+        since: Instant,
+    },
     /// The stream ends here.
     Ended(Status),
 }
@@ -43,7 +49,7 @@ where
 {
     let (answers, receiver) = mpsc::channel(PIPELINE);
     let (due, waiting) = mpsc::channel(PIPELINE);
-    tokio::spawn(answer(waiting, answers));
+    tokio::spawn(answer(waiting, answers, handle.batches.clone()));
     tokio::spawn(read(handle, batches, due, stopping));
     ReceiverStream::new(receiver)
 }
@@ -78,8 +84,13 @@ async fn hand_on(handle: &Handle, operations: Vec<pb::Operation>) -> Outcome {
         Ok(batch) => batch,
         Err(status) => return Outcome::Ended(status),
     };
+    let (operations, since) = (batch.as_ref().map_or(0, Vec::len), Instant::now());
     match handle.apply(batch).await {
-        Ok(answer) => Outcome::Asked(answer),
+        Ok(answer) => Outcome::Asked {
+            answer,
+            operations,
+            since,
+        },
         Err(stopped) => Outcome::Ended(stopped.into()),
     }
 }
@@ -95,10 +106,24 @@ async fn check(operations: Vec<pb::Operation>) -> Result<Batch, Status> {
 }
 
 /// Gives answers in the order of the batches.
-async fn answer(mut waiting: mpsc::Receiver<Due>, answers: mpsc::Sender<Result<pb::ApplyResponse, Status>>) {
+async fn answer(
+    mut waiting: mpsc::Receiver<Due>,
+    answers: mpsc::Sender<Result<pb::ApplyResponse, Status>>,
+    counts: Arc<BatchCounts>,
+) {
     while let Some(Due { batch, outcome }) = waiting.recv().await {
         let applied = match outcome {
-            Outcome::Asked(answer) => answer.await.map_err(|_| Status::from(Stopped)),
+            Outcome::Asked {
+                answer,
+                operations,
+                since,
+            } => {
+                let applied = answer.await.map_err(|_| Status::from(Stopped));
+                if let Ok(applied) = &applied {
+                    counts.note(applied, operations, since);
+                }
+                applied
+            }
             Outcome::Ended(status) => Err(status),
         };
         let response = applied.map(|applied| pb::ApplyResponse {

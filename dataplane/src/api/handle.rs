@@ -3,9 +3,17 @@
 //! Tasks wait for one of a few places, so that what is not yet done piles up with those who ask and not here. How a request is
 //! brought to the thread is for whoever runs it to say; there it is answered by a [`Desk`](super::Desk).
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot};
+use vrouter_metrics::Histogram;
 
 use super::{event::Event, view::View};
 use crate::program::{object::Operation, problem::Problem};
@@ -71,6 +79,32 @@ pub struct Handle {
     post: Arc<dyn Fn(Request) -> Result<(), Stopped> + Send + Sync>,
     places: Arc<Semaphore>,
     pub(super) events: broadcast::Sender<Event>,
+    /// What became of batches.
+    pub(super) batches: Arc<BatchCounts>,
+}
+
+/// Counts of batches.
+#[derive(Debug, Default)]
+pub(super) struct BatchCounts {
+    pub(super) applied: AtomicU64,
+    pub(super) refused: AtomicU64,
+    /// Operations of those that were applied.
+    pub(super) operations: AtomicU64,
+    /// From being handed on to the answer.
+    pub(super) took: Histogram,
+}
+
+impl BatchCounts {
+    /// One more: of so many operations, begun then.
+    pub(super) fn note(&self, applied: &Applied, operations: usize, since: Instant) {
+        self.took.record(since.elapsed());
+        if applied.problems.is_empty() {
+            self.applied.fetch_add(1, Ordering::Relaxed);
+            self.operations.fetch_add(operations as u64, Ordering::Relaxed);
+        } else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl fmt::Debug for Handle {
@@ -87,6 +121,7 @@ impl Handle {
             post: Arc::new(post),
             places: Arc::new(Semaphore::new(PLACES)),
             events: broadcast::Sender::new(EVENTS),
+            batches: Arc::default(),
         }
     }
 

@@ -12,6 +12,7 @@ mod event;
 mod flow_watch;
 mod handle;
 mod listen;
+mod metrics;
 mod outlet;
 mod selection;
 mod server;
@@ -23,7 +24,8 @@ pub use convert::{MAX_OPERATIONS, dumped, operations};
 pub use desk::Desk;
 pub use handle::{Handle, Request, Stopped};
 pub use listen::{Address, BadAddress, ListenError, Listener, SocketFile};
-pub use server::{ServeError, Server};
+pub use metrics::{DEFAULT_NAMED, Metrics};
+pub use server::{ServeError, Server, call_counts};
 pub use service::MAX_MESSAGE;
 pub use view::About;
 

@@ -5,6 +5,7 @@ use std::{future::Future, io, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{service::Routes, transport};
+use vrouter_metrics::RpcMetrics;
 use vrouter_proto::dataplane::dataplane_server::DataplaneServer;
 
 use super::{
@@ -43,12 +44,28 @@ pub enum ServeError {
 pub struct Server {
     handle: Handle,
     listeners: Vec<Listener>,
+    calls: RpcMetrics,
+}
+
+/// Counts the calls of the API.
+pub fn call_counts() -> RpcMetrics {
+    RpcMetrics::new(vrouter_proto::DESCRIPTORS, &["vrouter.dataplane.v1.Dataplane"])
 }
 
 impl Server {
     /// Serves what `handle` leads to on all of `listeners`.
     pub fn new(handle: Handle, listeners: Vec<Listener>) -> Self {
-        Self { handle, listeners }
+        Self {
+            handle,
+            listeners,
+            calls: call_counts(),
+        }
+    }
+
+    /// Counts calls there.
+    #[must_use]
+    pub fn counting(self, calls: RpcMetrics) -> Self {
+        Self { calls, ..self }
     }
 
     /// Serves until `shutdown` is done; then ends streams that would go on for ever, and gives requests a moment to finish.
@@ -80,7 +97,7 @@ impl Server {
                 // The sender going away means the same.
                 let _ = stopping.wait_for(|stopping| *stopping).await;
             };
-            tasks.spawn(serve(listener, routes.clone(), stop));
+            tasks.spawn(serve(listener, routes.clone(), self.calls.clone(), stop));
         }
         tokio::pin!(shutdown);
         let mut result = Ok(());
@@ -103,8 +120,14 @@ impl Server {
     }
 }
 
-async fn serve(listener: Listener, routes: Routes, stop: impl Future<Output = ()>) -> Result<(), transport::Error> {
+async fn serve(
+    listener: Listener,
+    routes: Routes,
+    calls: RpcMetrics,
+    stop: impl Future<Output = ()>,
+) -> Result<(), transport::Error> {
     let server = transport::Server::builder()
+        .layer(calls)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .initial_stream_window_size(WINDOWS.0)

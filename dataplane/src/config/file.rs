@@ -1,6 +1,11 @@
 //! The TOML file: the same keys as the flags.
 
-use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -33,6 +38,8 @@ pub(super) struct File {
     pub(super) vrf_flows: Option<u64>,
     /// Seconds, by kind.
     pub(super) flow_timeout: BTreeMap<String, u64>,
+    pub(super) metrics: Option<SocketAddr>,
+    pub(super) metrics_max_names: Option<u64>,
     pub(super) log: Option<String>,
     pub(super) log_format: Option<LogFormat>,
 }

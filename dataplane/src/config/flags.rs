@@ -1,6 +1,10 @@
 //! The command line.
 
-use std::{net::IpAddr, path::PathBuf, str::FromStr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use clap::Parser;
 
@@ -71,6 +75,12 @@ pub struct Flags {
     /// tcp-closing=240, tcp-time-wait=120, tcp-closed=10, udp=180, icmp=60, other=600, unreplied=30, denied=10, untracked=120]
     #[arg(long, value_name = "KIND=SECONDS")]
     pub flow_timeout: Vec<FlowTimeout>,
+    /// Address to serve metrics for Prometheus on, and /healthz and /readyz: host's address and port [default: not served]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Ports, VRFs and so on, of each kind, that metrics name; the rest is one series "_other" [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub metrics_max_names: Option<u64>,
     /// What to log: error, warn, info, debug, trace, or a filter like "info,vrouter_dataplane::api=debug" [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,

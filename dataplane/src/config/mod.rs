@@ -19,8 +19,13 @@ use tracing_subscriber::EnvFilter;
 
 use self::{file::File, given::Given, uplinks::uplinks};
 use crate::{
-    api::Address,
-    engine::{Settings, daemon::DaemonSettings, interfaces::UplinkSettings, threads::Pinning},
+    api::{Address, DEFAULT_NAMED},
+    engine::{
+        Settings,
+        daemon::{DaemonSettings, MetricsSettings},
+        interfaces::UplinkSettings,
+        threads::Pinning,
+    },
     packet::pool::{MAX_CHUNK, MIN_CHUNK},
     port::af_xdp::RingSizes,
     tables::conntrack::Timeouts,
@@ -44,6 +49,9 @@ const DEFAULT_LARGE_FRAMES: u64 = 512;
 
 /// Most large frames: as much memory as all others may take.
 const MAX_LARGE_FRAMES: u64 = 1 << 20;
+
+/// Most names in metrics, of one kind.
+const MAX_NAMES: u64 = 100_000;
 
 /// Most bytes of packet memory.
 const MAX_MEMORY: u64 = 64 << 30;
@@ -99,6 +107,8 @@ pub struct Config {
     pub vrf_flows: u32,
     /// When idle flows are forgotten.
     pub flow_timeouts: Timeouts,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics: Option<MetricsSettings>,
     /// What is logged.
     pub log: String,
     /// How it is written.
@@ -130,6 +140,14 @@ impl Config {
         let uplink_rings = rings("uplink-rings", flags.uplink_rings, file.uplink_rings, RingSizes::UPLINK)?;
         let poll = Given::choose("poll", flags.poll, file.poll, path);
         let spin = Given::choose("spin", flags.spin, file.spin, path);
+        let names = Given::choose(
+            "metrics-max-names",
+            flags.metrics_max_names,
+            file.metrics_max_names,
+            path,
+        );
+        let names = Given::within(names, 0..=MAX_NAMES, DEFAULT_NAMED as u64)? as usize;
+        let metrics = Given::choose("metrics", flags.metrics, file.metrics, path);
         let log = Given::choose("log", flags.log, file.log, path);
         let log_format = flags.log_format.or(file.log_format).unwrap_or_default();
         Ok(Self {
@@ -156,6 +174,10 @@ impl Config {
             flows: Given::within(flows, 1024..=1 << 27, 1 << 20)? as usize,
             vrf_flows: Given::within(vrf_flows, 1..=u32::MAX.into(), u32::MAX.into())? as u32,
             flow_timeouts: timeouts::timeouts(&flags.flow_timeout, &file.flow_timeout, path)?,
+            metrics: metrics.map(|address| MetricsSettings {
+                address: address.value,
+                names,
+            }),
             log: log_filter(log)?,
             log_format,
         })
@@ -179,6 +201,7 @@ impl Config {
             frame_size: self.frame_size,
             large_frames: self.large_frames,
             access_rings: self.access_rings,
+            metrics: self.metrics,
             pinning: Pinning {
                 cpus: self.cpus,
                 polling: self.polling,

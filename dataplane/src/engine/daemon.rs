@@ -1,13 +1,15 @@
 //! The daemon as a whole: opens the uplinks, starts the threads, serves the API, and ends when told to.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
+    task::JoinHandle,
 };
 use tracing::info;
 use uuid::Uuid;
+use vrouter_metrics::RpcMetrics;
 
 use super::{
     AssembleError, Settings, assemble,
@@ -16,7 +18,7 @@ use super::{
     threads::{self, Message, Pinning},
 };
 use crate::{
-    api::{About, Address, Desk, Handle, ListenError, Listener, ServeError, Server, Stopped},
+    api::{About, Address, Desk, Handle, ListenError, Listener, Metrics, ServeError, Server, Stopped, call_counts},
     packet::{FramePool, pool::PoolError},
     port::af_xdp::{OpenError, RingSizes},
     tables::slots::PortSlot,
@@ -45,6 +47,17 @@ pub struct DaemonSettings {
     pub access_rings: RingSizes,
     /// How workers run.
     pub pinning: Pinning,
+    /// Where metrics are served, if anywhere.
+    pub metrics: Option<MetricsSettings>,
+}
+
+/// How metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// Where.
+    pub address: SocketAddr,
+    /// Most series of one kind that have names of their own.
+    pub names: usize,
 }
 
 /// Why the daemon ended.
@@ -82,6 +95,14 @@ pub enum DaemonError {
         address: Address,
         /// Why.
         source: ListenError,
+    },
+    /// The listener for metrics.
+    #[error("metrics cannot be served on {address}")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
     },
     /// The server.
     #[error("the API server failed")]
@@ -144,7 +165,7 @@ pub fn run(settings: DaemonSettings) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(system("an async runtime"))?;
-    let served = runtime.block_on(serve(handle, &settings.listen));
+    let served = runtime.block_on(serve(handle, &settings));
     running.stop();
     served
 }
@@ -152,12 +173,12 @@ pub fn run(settings: DaemonSettings) -> Result<(), DaemonError> {
 /// Threads that read and write gRPC. Programming is done by one thread of its own.
 const API_THREADS: usize = 2;
 
-async fn serve(handle: Handle, addresses: &[Address]) -> Result<(), DaemonError> {
+async fn serve(handle: Handle, settings: &DaemonSettings) -> Result<(), DaemonError> {
     let system = |what| move |source| DaemonError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("to handle SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("to handle SIGINT"))?;
     let mut listeners = Vec::new();
-    for address in addresses {
+    for address in &settings.listen {
         let listener = Listener::bind(address).await;
         listeners.push(listener.map_err(|source| DaemonError::Listen {
             address: address.clone(),
@@ -171,5 +192,25 @@ async fn serve(handle: Handle, addresses: &[Address]) -> Result<(), DaemonError>
             _ = interrupt.recv() => info!("told to end by SIGINT"),
         }
     };
-    Ok(Server::new(handle, listeners).run(told).await?)
+    let calls = call_counts();
+    let metrics = match settings.metrics {
+        Some(wanted) => Some(serve_metrics(handle.clone(), calls.clone(), wanted).await?),
+        None => None,
+    };
+    let served = Server::new(handle, listeners).counting(calls).run(told).await;
+    if let Some(metrics) = metrics {
+        metrics.abort();
+    }
+    Ok(served?)
+}
+
+async fn serve_metrics(
+    handle: Handle,
+    calls: RpcMetrics,
+    MetricsSettings { address, names }: MetricsSettings,
+) -> Result<JoinHandle<()>, DaemonError> {
+    let metrics = |source| DaemonError::Metrics { address, source };
+    let server = vrouter_metrics::Server::bind(address).await.map_err(metrics)?;
+    info!(address = %server.address().map_err(metrics)?, "serving metrics");
+    Ok(tokio::spawn(server.run(Metrics::new(handle, calls, names))))
 }

@@ -517,6 +517,61 @@ impl Snapshot {
         self.state.tables.next_hop(slot).map_or(0, |n| n.id)
     }
 
+    /// Next hops that packets can leave by, and those that they cannot.
+    pub fn next_hop_counts(&self) -> (usize, usize) {
+        let slots = self.state.next_hops.values().map(|(slot, _)| *slot);
+        let up = slots.filter(|slot| self.is_resolved(*slot)).count();
+        (up, self.state.next_hops.len() - up)
+    }
+
+    /// As [`next_hop_status`](Self::next_hop_status) says, without the words.
+    fn is_resolved(&self, slot: NextHopSlot) -> bool {
+        match self.state.tables.next_hop(slot).map(|n| &n.action) {
+            Some(Action::Tunnel(tunnel)) => tunnel.path.is_some(),
+            Some(Action::Underlay { gateway: Some(gateway) }) => matches!(
+                self.state.tables.underlay_neighbors.get(gateway),
+                Some(UnderlayNeighbor::Reached(_))
+            ),
+            _ => true,
+        }
+    }
+
+    /// How many objects of each kind are programmed. Learned MACs and uplinks are not.
+    pub fn counts(&self) -> [(&'static str, u64); 15] {
+        let state = &self.state;
+        let identities = self.identities(None).count();
+        [
+            ("port", state.ports.len()),
+            ("vrf", state.vrfs.len()),
+            ("bridge", state.bridges.len()),
+            ("next_hop", state.next_hops.len()),
+            ("route", usize::try_from(state.route_count).unwrap_or(usize::MAX)),
+            ("mac", state.tables.macs.len()),
+            ("neighbor", state.tables.neighbors.len()),
+            ("vni", state.vnis.len()),
+            ("label", state.labels.len()),
+            ("identity", identities),
+            ("policy", state.policies.len()),
+            ("source_nat", state.source_nats.len()),
+            ("service", state.services.len()),
+            ("mirror", state.mirrors.len()),
+            ("health_check", state.health_checks.len()),
+        ]
+        .map(|(kind, count)| (kind, count as u64))
+    }
+
+    /// Health checks whose workload is well, and those whose is not.
+    pub fn health_counts(&self) -> (usize, usize) {
+        let all = self.state.health_checks.values();
+        let well = all.filter(|(_, status)| status.healthy).count();
+        (well, self.state.health_checks.len() - well)
+    }
+
+    /// How the port at a slot is attached.
+    pub fn attachment(&self, slot: PortSlot) -> Option<&PortStatus> {
+        self.ports.get(&slot)
+    }
+
     /// Number of routes, every offer counted.
     pub fn route_count(&self) -> u64 {
         self.state.route_count

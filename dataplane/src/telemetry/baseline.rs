@@ -53,6 +53,11 @@ impl Baselines {
         leave(&mut self.vrfs, |index| tables.vrfs.get(index).is_some());
     }
 
+    /// Slots of ports that were ever used.
+    pub(super) fn port_slots(&self) -> impl Iterator<Item = PortSlot> + '_ {
+        self.ports.iter().filter_map(|(index, _)| PortSlot::new(index))
+    }
+
     /// What a port's slot has counted since the port was made.
     pub(super) fn port(&self, slot: PortSlot, now: PortTotals) -> PortTotals {
         let entry = self.ports.get(slot.index()).and_then(|entry| entry.before.as_deref());

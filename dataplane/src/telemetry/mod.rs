@@ -16,7 +16,8 @@ pub use capture::{CapturedPacket, captured};
 pub use flows::{FlowFilter, FlowRow, Translated, event_row, flows, is_logged};
 pub use statistics::{
     FlowStatistics, FragmentStatistics, FrameStatistics, HistogramSummary, PacketStatistics, PortStatistics,
-    ServiceStatistics, SourceNatStatistics, Sources, Statistics, VrfStatistics, WorkerStatistics, statistics,
+    ServiceStatistics, SourceNatStatistics, Sources, Statistics, VrfStatistics, WorkerStatistics, node_totals,
+    statistics,
 };
 pub use totals::{DropTotals, PortTotals, VrfTotals};
 pub use trace::{Given, Output, PacketSpec, Step, TraceError, Traced, trace};

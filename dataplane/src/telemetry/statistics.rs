@@ -214,6 +214,15 @@ pub struct PacketStatistics {
     pub shaped: u64,
 }
 
+/// What all ports have counted since start, those that are gone included: these numbers never go back.
+pub fn node_totals(sources: &Sources, baselines: &Baselines) -> PortTotals {
+    let mut totals = PortTotals::default();
+    for slot in baselines.port_slots() {
+        totals.add(&PortTotals::read(&sources.shared.counters, slot));
+    }
+    totals
+}
+
 /// Reads all counters, under the names of `tables`.
 pub fn statistics(sources: &Sources, tables: &Tables, baselines: &Baselines) -> Statistics {
     let Sources {

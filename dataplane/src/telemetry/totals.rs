@@ -38,6 +38,13 @@ impl DropTotals {
         }
     }
 
+    /// Adds others.
+    pub fn merge(&mut self, other: &Self) {
+        for (total, more) in self.0.iter_mut().zip(other.0) {
+            *total = total.wrapping_add(more);
+        }
+    }
+
     fn since(&self, before: &Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i].saturating_sub(before.0[i])))
     }
@@ -70,6 +77,15 @@ impl PortTotals {
             totals.drops.add(&port.drops);
         }
         totals
+    }
+
+    /// Adds another port's.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.rx_packets += other.rx_packets;
+        self.rx_bytes += other.rx_bytes;
+        self.tx_packets += other.tx_packets;
+        self.tx_bytes += other.tx_bytes;
+        self.drops.merge(&other.drops);
     }
 
     /// What was counted after `before`.

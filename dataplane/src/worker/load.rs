@@ -21,8 +21,9 @@ impl Recorder {
         Self((0..SUB * (POWERS + 1)).map(|_| Counter::default()).collect())
     }
 
+    /// Counts one value. Only for the owner.
     #[inline]
-    pub(super) fn record(&self, value: u64) {
+    pub fn record(&self, value: u64) {
         let value = value.min((1 << (POWERS + 4)) - 1);
         let power = (63 - (value | (SUB as u64 - 1)).leading_zeros() as usize).saturating_sub(3);
         let index = if power == 0 {
@@ -35,20 +36,27 @@ impl Recorder {
         }
     }
 
+    /// Every bucket that has something, ascending: its lowest and highest value, and how many it has.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+        self.0.iter().enumerate().filter_map(|(index, counter)| {
+            let (power, sub) = (index / SUB, (index % SUB) as u64);
+            let (lowest, width) = match power {
+                0 => (sub, 1),
+                _ => ((SUB as u64 + sub) << (power - 1), 1 << (power - 1)),
+            };
+            let count = counter.get();
+            (count > 0).then_some((lowest, lowest + width - 1, count))
+        })
+    }
+
     /// The recorded values, each as the highest of its bucket.
     pub fn histogram(&self) -> Histogram<u64> {
         // Bounds and precision are constants that the library accepts; the fallback never is needed.
         // The range is given: one that resizes itself would clamp what is recorded to the range it has so far.
         let mut histogram = Histogram::new_with_max((1 << (POWERS + 4)) - 1, 2)
             .unwrap_or_else(|_| unreachable!("2 significant digits are supported"));
-        for (index, counter) in self.0.iter().enumerate().filter(|(_, c)| c.get() > 0) {
-            let (power, sub) = (index / SUB, (index % SUB) as u64);
-            let highest = if power == 0 {
-                sub
-            } else {
-                ((SUB as u64 + sub + 1) << (power - 1)) - 1
-            };
-            histogram.saturating_record_n(highest, counter.get());
+        for (_, highest, count) in self.buckets() {
+            histogram.saturating_record_n(highest, count);
         }
         histogram
     }
@@ -91,6 +99,11 @@ mod tests {
         for value in (0..5000).chain([65_535, 65_536, 1_000_000, 999_999_999, 17_000_000_000]) {
             let recorder = Recorder::new();
             recorder.record(value);
+            let (lowest, highest, count) = recorder.buckets().next().unwrap();
+            assert!(
+                (lowest..=highest).contains(&value) && count == 1,
+                "{lowest}..={highest}"
+            );
             let seen = recorder.histogram().max();
             // The library rounds up within its own two digits, too.
             assert!(

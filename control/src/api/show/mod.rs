@@ -1,6 +1,6 @@
 //! Objects as the API shows them: what is stored, and what is derived.
 
-mod objects;
+pub(super) mod objects;
 
 use vrouter_proto::control as pb;
 

@@ -272,7 +272,7 @@ impl Shown for MirrorSpec {
 }
 
 /// What became of each backend, per address.
-fn status(state: &State, board: &Board, service: &Service) -> Vec<pb::BackendStatus> {
+pub(in crate::api) fn status(state: &State, board: &Board, service: &Service) -> Vec<pb::BackendStatus> {
     let families: BTreeSet<Family> = service.given.iter().map(|a| Family::of(*a)).collect();
     let health = board.health().health();
     let mut all = Vec::new();

@@ -5,6 +5,7 @@ mod extras;
 mod fixture;
 mod floating_ips;
 mod groups;
+mod metrics;
 mod networks;
 mod nodes;
 mod parallel;

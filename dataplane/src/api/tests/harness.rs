@@ -33,6 +33,7 @@ pub(super) struct Served {
     messages: Sender<Message>,
     stop: Option<oneshot::Sender<()>>,
     pub(super) server: JoinHandle<Result<(), ServeError>>,
+    pub(super) handle: Handle,
     directory: tempfile::TempDir,
 }
 
@@ -67,7 +68,7 @@ impl Served {
         });
         let listener = Listener::bind(&address).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = Server::new(handle, vec![listener]).run(async move {
+        let server = Server::new(handle.clone(), vec![listener]).run(async move {
             let _ = stopped.await;
         });
         Self {
@@ -75,6 +76,7 @@ impl Served {
             messages,
             stop: Some(stop),
             server: tokio::spawn(server),
+            handle,
             directory,
         }
     }

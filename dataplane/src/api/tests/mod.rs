@@ -3,6 +3,7 @@
 mod apply;
 mod dump;
 mod harness;
+mod metrics;
 mod server;
 mod telemetry;
 mod watch;

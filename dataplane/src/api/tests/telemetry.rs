@@ -17,7 +17,7 @@ fn udp(from: u8, to: u8, ports: (u16, u16)) -> Vec<u8> {
     packet
 }
 
-fn send(dataplane: &mut MemoryDataplane, packets: &[(u8, u8, (u16, u16))]) {
+pub(super) fn send(dataplane: &mut MemoryDataplane, packets: &[(u8, u8, (u16, u16))]) {
     for (from, to, ports) in packets {
         assert!(dataplane.send(&format!("w{from}"), &udp(*from, *to, *ports)));
     }
