@@ -10,7 +10,7 @@ set -euo pipefail
 build=(gcc g++ libc6-dev clang llvm libclang-dev libelf-dev zlib1g-dev m4 pkg-config libbpf-dev make)
 run=(iproute2 iputils-ping tshark python3-scapy iperf3 ethtool bpftool tcpdump nftables)
 # Container engines, which tests run with our plugins.
-run+=(podman containerd runc containernetworking-plugins busybox-static util-linux)
+run+=(podman containerd runc docker.io containernetworking-plugins busybox-static util-linux)
 # Reads metrics, and checks rules and alerts.
 run+=(prometheus)
 fuzz=no

@@ -13,6 +13,12 @@ sweep() {
     ip netns delete "$namespace" 2>/dev/null
     [ -z "$VERBOSE" ] || echo "swept namespace $namespace"
   done
+  # Control groups of containers: those at the leaves first.
+  for group in /sys/fs/cgroup/"$1"* /sys/fs/cgroup/*/"$1"*; do
+    [ -d "$group" ] || continue
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+    [ -z "$VERBOSE" ] || echo "swept control group $group"
+  done
   for directory in "${TMPDIR:-/tmp}/$1"*; do
     [ -d "$directory" ] || continue
     rm -rf -- "$directory"

@@ -5,6 +5,7 @@
 //! - [`model`]: values that cannot be wrong
 //! - [`ipam`]: numbers and addresses from ranges
 //! - [`state`]: everything wished for, as one persistent value with its indices
+//! - [`reservation`]: addresses kept for somebody who has not come yet
 //! - [`store`]: the same on disk; one durable transaction per change
 //! - [`intent`]: the rules between objects, as functions on a transaction
 //! - [`compile`]: from wish to dataplane objects, pure
@@ -24,6 +25,7 @@ pub mod intent;
 pub mod ipam;
 pub mod model;
 pub mod reconcile;
+pub mod reservation;
 pub mod sight;
 pub mod state;
 pub mod store;

@@ -51,7 +51,13 @@ fn beside(executable: &Path) -> Option<PathBuf> {
 /// # Errors
 /// When they are not built.
 pub fn binary(program: &str) -> Result<PathBuf> {
-    Ok(binaries()?.join(program))
+    let path = binaries()?.join(program);
+    ensure!(
+        path.is_file(),
+        "{program} is not in {} (run: make build-e2e)",
+        path.parent().unwrap_or(&path).display()
+    );
+    Ok(path)
 }
 
 /// A long-running program in a namespace, with its output in a log that failing tests show. Killed on drop.

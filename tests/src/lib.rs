@@ -31,6 +31,7 @@ pub mod cluster;
 pub mod cni;
 pub mod container;
 pub mod daemon;
+pub mod docker;
 pub mod engine;
 pub mod http;
 pub mod netns;

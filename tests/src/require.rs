@@ -34,6 +34,8 @@ pub enum Need {
     Prometheus,
     /// The built daemons and `vrctl`.
     Daemons,
+    /// `dockerd`, `containerd`, `runc` and `docker`, a static busybox, control groups to put containers in, and the built plugin.
+    Docker,
 }
 
 impl Need {
@@ -66,6 +68,7 @@ impl Need {
                 }
             }
             Self::Daemons => daemon::binaries().err().map(|error| error.to_string()),
+            Self::Docker => lack_of_docker(),
         }
     }
 }
@@ -86,6 +89,23 @@ fn lack_of_tool(name: &str) -> Option<String> {
         .next()
         .is_none()
         .then(|| format!("the program {name} (run deploy/install-deps.sh)"))
+}
+
+fn lack_of_docker() -> Option<String> {
+    let plugin = || daemon::binary("vrouter-docker").err().map(|error| error.to_string());
+    let lacking = ["dockerd", "containerd", "runc", "docker", "nsenter", "unshare"]
+        .into_iter()
+        .find_map(lack_of_tool);
+    let busybox = || {
+        let is = Path::new("/bin/busybox").is_file();
+        (!is).then(|| "/bin/busybox (package busybox-static)".to_owned())
+    };
+    let cgroups = || {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let is = mounts.lines().any(|line| line.contains(" /sys/fs/cgroup"));
+        (!is).then(|| "control groups at /sys/fs/cgroup".to_owned())
+    };
+    lacking.or_else(busybox).or_else(cgroups).or_else(plugin)
 }
 
 fn lack_of_vxlan() -> Option<String> {

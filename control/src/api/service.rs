@@ -190,6 +190,8 @@ impl Control for Service {
                     .push("what is stored differs from what is in memory; restart vrouter-control".to_owned());
             }
         }
+        let now = std::time::SystemTime::now();
+        report.findings.extend(crate::reservation::findings(&newest, now));
         report.findings.extend(self.board.audit().await);
         Ok(Response::new(pb::AuditResponse {
             findings: report.findings,
