@@ -9,7 +9,10 @@ mod progress;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
-    use clap::Parser;
+    use clap::{CommandFactory as _, Parser as _};
+    if let Some(done) = vrouter_manual::papers(cli::Cli::command(), "8", None) {
+        return done;
+    }
     commands::run(&cli::Cli::parse())
 }
 

@@ -9,6 +9,7 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use serde::Deserialize;
+use vrouter_manual::{Key, Reference};
 
 use crate::{api::DEFAULT_NAMED, model::Name, transport::Address};
 
@@ -16,6 +17,25 @@ use crate::{api::DEFAULT_NAMED, model::Name, transport::Address};
 pub const DEFAULT_LISTEN: &str = "/run/vrouter/control.sock";
 /// Where the store is when nothing else is said.
 pub const DEFAULT_STORE: &str = "/var/lib/vrouter/control.redb";
+
+/// What can stand in the config file, with defaults, for documents and packages.
+pub const REFERENCE: Reference = Reference {
+    file: "/etc/vrouter/vrouter-control.toml",
+    keys: &[
+        Key::default("listen", "[\"unix:/run/vrouter/control.sock\"]")
+            .more("TCP has no authentication: only on a management network."),
+        Key::default("store", "\"/var/lib/vrouter/control.redb\""),
+        Key::example("metrics", "\"127.0.0.1:9171\""),
+        Key::default("metrics-max-names", "1000"),
+        Key::default("log", "\"info\""),
+        Key::default("log-format", "\"text\"").more("text or json."),
+        Key::example(
+            "dataplane",
+            "node1 = \"unix:/run/vrouter/vrouterd.sock\"\nnode2 = \"http://192.0.2.2:7000\"",
+        )
+        .table("[dataplane]"),
+    ],
+};
 
 /// The command line.
 #[derive(Debug, Default, Parser)]
@@ -201,6 +221,24 @@ mod tests {
         let mut all = vec!["vrouter-control", "--config", &path];
         all.extend(arguments);
         Config::new(Flags::try_parse_from(all).unwrap())
+    }
+
+    #[test]
+    fn every_key_and_every_flag_is_told_of_and_documents_are_what_the_code_says() {
+        use clap::CommandFactory as _;
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        assert_eq!(REFERENCE.gap(&Flags::command(), vrouter_manual::fields::<File>()), None);
+        assert_eq!(REFERENCE.stale(&Flags::command(), &top), None);
+    }
+
+    #[test]
+    fn the_defaults_told_are_those_in_force() {
+        assert_eq!(
+            with_file(&REFERENCE.in_force(false), &[]).unwrap(),
+            with_file("", &[]).unwrap()
+        );
+        let all = with_file(&REFERENCE.in_force(true), &[]).unwrap();
+        assert_eq!(all.dataplanes.len(), 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The process: opens the store, drives dataplanes, serves the API, and ends gracefully.
 
-use std::{future::Future, io, net::SocketAddr, os::unix::net::UnixDatagram};
+use std::{future::Future, net::SocketAddr};
 
 use tokio::task::JoinSet;
 
@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     reconcile::{Board, Driver, Timing},
     store::{Redb, Store, StoreError},
+    supervised,
     transport::{ListenError, Listener},
 };
 
@@ -71,15 +72,18 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         dataplanes = config.dataplanes.len(),
         "ready"
     );
-    if let Err(error) = notify_ready() {
-        tracing::warn!(%error, "cannot tell the service manager that we are ready");
-    }
     let calls = call_counts();
     let metrics = metrics.map(|server| {
         let names = usize::try_from(config.metrics_max_names).unwrap_or(usize::MAX);
         let source = Metrics::new(store.clone(), board.clone(), calls.clone(), config.store.clone(), names);
         tokio::spawn(server.run(source))
     });
+    let supervised = tokio::spawn(supervised::report(store.clone(), board.clone()));
+    let shutdown = async {
+        shutdown.await;
+        supervised.abort();
+        supervised::stopping();
+    };
     let served = Server::new(Service::new(store.clone(), board), listeners)
         .counting(calls)
         .run(shutdown)
@@ -92,25 +96,5 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     store.close().await;
     served?;
     tracing::info!("stopped");
-    Ok(())
-}
-
-/// Tells the service manager, where there is one, that the API answers.
-fn notify_ready() -> io::Result<()> {
-    use std::os::linux::net::SocketAddrExt as _;
-    let Some(target) = std::env::var_os("NOTIFY_SOCKET") else {
-        return Ok(());
-    };
-    let socket = UnixDatagram::unbound()?;
-    let text = target.to_string_lossy();
-    match text.strip_prefix('@') {
-        Some(name) => {
-            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-            socket.send_to_addr(b"READY=1", &address)?;
-        }
-        None => {
-            socket.send_to(b"READY=1", &target)?;
-        }
-    }
     Ok(())
 }

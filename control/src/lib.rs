@@ -12,7 +12,7 @@
 //! - [`reconcile`]: makes each dataplane hold what is compiled
 //! - [`sight`]: what dataplanes tell of packets, joined over nodes and named
 //! - [`api`]: gRPC in front of all that
-//! - [`config`], [`daemon`]: the process around it
+//! - [`config`], [`daemon`], [`supervised`]: the process around it
 //!
 //! Beside all of these, and importing only [`transport`] of them: [`attach`], what plugins of container engines are made of
 
@@ -29,4 +29,5 @@ pub mod reservation;
 pub mod sight;
 pub mod state;
 pub mod store;
+pub mod supervised;
 pub mod transport;

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use vrouter_control::{
-    config::{Config, Flags, LogFormat},
+    config::{Config, Flags, LogFormat, REFERENCE},
     daemon,
 };
 
@@ -14,6 +14,9 @@ use vrouter_control::{
 const SIGXFSZ: i32 = 25;
 
 fn main() -> ExitCode {
+    if let Some(done) = vrouter_manual::papers(Flags::command(), "8", Some(&REFERENCE)) {
+        return done;
+    }
     let config = match Config::new(Flags::parse()) {
         Ok(config) => config,
         Err(error) => return fail(&error),

@@ -4,15 +4,18 @@
 
 use std::{error::Error, fs, process::ExitCode};
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 use vrouter_dataplane::{
-    config::{Config, Flags, LogFormat},
+    config::{Config, Flags, LogFormat, REFERENCE},
     engine::daemon,
 };
 
 fn main() -> ExitCode {
+    if let Some(done) = vrouter_manual::papers(Flags::command(), "8", Some(&REFERENCE)) {
+        return done;
+    }
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let hostname = match hostname.trim() {
         "" => "localhost",

@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod flags;
 mod given;
+mod reference;
 mod timeouts;
 mod uplinks;
 
@@ -35,6 +36,7 @@ use crate::{
 pub use cpus::{BadCpuList, CpuList};
 pub use error::ConfigError;
 pub use flags::{Flags, UplinkFlag};
+pub use reference::REFERENCE;
 pub use timeouts::FlowTimeout;
 
 /// Where the API listens when nothing else is said.

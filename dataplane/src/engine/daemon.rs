@@ -1,6 +1,6 @@
 //! The daemon as a whole: opens the uplinks, starts the threads, serves the API, and ends when told to.
 
-use std::{io, net::SocketAddr};
+use std::{future::Future, io, net::SocketAddr};
 
 use tokio::{
     runtime,
@@ -15,6 +15,7 @@ use super::{
     AssembleError, Settings, assemble,
     clock::Monotonic,
     interfaces::{Interfaces, UplinkSettings},
+    supervised::{self, Pulse},
     threads::{self, Message, Pinning},
 };
 use crate::{
@@ -150,6 +151,7 @@ pub fn run(settings: DaemonSettings) -> Result<(), DaemonError> {
         uplinks: settings.uplinks.iter().map(|uplink| uplink.interface.clone()).collect(),
         limits: settings.settings.limits,
     };
+    let loads = assembly.programmer.fleet().loads().to_vec();
     let (messages, inbox) = threads::inbox();
     let handle = {
         let messages = messages.clone();
@@ -165,7 +167,14 @@ pub fn run(settings: DaemonSettings) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(system("an async runtime"))?;
-    let served = runtime.block_on(serve(handle, &settings));
+    let doing = format!(
+        "moving packets of node {}: {} workers, {} uplinks",
+        settings.node,
+        loads.len(),
+        settings.uplinks.len()
+    );
+    let report = supervised::report(Pulse::new(loads, running.rounds.clone()), doing);
+    let served = runtime.block_on(serve(handle, &settings, report));
     running.stop();
     served
 }
@@ -173,7 +182,11 @@ pub fn run(settings: DaemonSettings) -> Result<(), DaemonError> {
 /// Threads that read and write gRPC. Programming is done by one thread of its own.
 const API_THREADS: usize = 2;
 
-async fn serve(handle: Handle, settings: &DaemonSettings) -> Result<(), DaemonError> {
+async fn serve(
+    handle: Handle,
+    settings: &DaemonSettings,
+    report: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), DaemonError> {
     let system = |what| move |source| DaemonError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("to handle SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("to handle SIGINT"))?;
@@ -191,7 +204,10 @@ async fn serve(handle: Handle, settings: &DaemonSettings) -> Result<(), DaemonEr
             _ = terminate.recv() => info!("told to end by SIGTERM"),
             _ = interrupt.recv() => info!("told to end by SIGINT"),
         }
+        supervised::stopping();
     };
+    // Sockets listen: who connects now is answered as soon as the server runs. Ends with the runtime.
+    tokio::spawn(report);
     let calls = call_counts();
     let metrics = match settings.metrics {
         Some(wanted) => Some(serve_metrics(handle.clone(), calls.clone(), wanted).await?),

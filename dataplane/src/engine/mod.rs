@@ -10,6 +10,8 @@ pub mod daemon;
 pub mod interfaces;
 pub mod memory;
 #[cfg(target_os = "linux")]
+pub mod supervised;
+#[cfg(target_os = "linux")]
 pub mod threads;
 
 use std::sync::Arc;

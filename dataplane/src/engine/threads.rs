@@ -13,7 +13,7 @@ use std::{
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use tracing::{debug, info, warn};
 
-use super::{Assembly, clock::Monotonic};
+use super::{Assembly, clock::Monotonic, supervised::Rounds};
 use crate::{
     api::{Desk, Request},
     health::{Finding, Orders, Prober},
@@ -59,6 +59,8 @@ pub struct Pinning {
 pub struct Running {
     /// To the programmer's thread.
     pub messages: Sender<Message>,
+    /// How often the programmer has looked around.
+    pub rounds: Rounds,
     programmer: JoinHandle<()>,
     prober: JoinHandle<()>,
     workers: Vec<JoinHandle<Worker>>,
@@ -121,11 +123,16 @@ pub fn start(
             warn!(%error, "health checks cannot be run: workloads with one stay unwell");
         }
     })?;
-    let programmer = thread::Builder::new()
-        .name("programmer".into())
-        .spawn(move || attend(programmer, &inbox, clock, desk, &orders))?;
+    let rounds = Rounds::default();
+    let programmer = {
+        let rounds = rounds.clone();
+        thread::Builder::new()
+            .name("programmer".into())
+            .spawn(move || attend(programmer, &inbox, clock, desk, &orders, &rounds))?
+    };
     Ok(Running {
         messages,
+        rounds,
         programmer,
         prober,
         workers,
@@ -181,8 +188,16 @@ fn pin(cpu: Option<usize>) {
 }
 
 /// The programmer's thread: does what it is told, and looks after the rest in between.
-fn attend(mut programmer: Programmer, inbox: &Receiver<Message>, clock: Monotonic, mut desk: Desk, orders: &Orders) {
+fn attend(
+    mut programmer: Programmer,
+    inbox: &Receiver<Message>,
+    clock: Monotonic,
+    mut desk: Desk,
+    orders: &Orders,
+    rounds: &Rounds,
+) {
     loop {
+        rounds.fetch_add(1, Ordering::Relaxed);
         let due = programmer.next_deadline().map_or(ATTENTION, |deadline| {
             Duration::from_nanos(deadline.saturating_sub(clock.now())).min(ATTENTION)
         });

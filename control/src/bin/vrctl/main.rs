@@ -18,11 +18,14 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use self::failure::Failure;
 
 fn main() -> ExitCode {
+    if let Some(done) = vrouter_manual::papers(cli::Cli::command(), "1", None) {
+        return done;
+    }
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
