@@ -4,6 +4,7 @@
 #   deploy/build-packages.sh                     builds the programs (release), then the packages
 #   deploy/build-packages.sh --binaries DIR      packages programs that are built already
 #   deploy/build-packages.sh --revision N        revision of the packages [1]
+#   deploy/build-packages.sh --fast              less compression, and programs as they are: for tests
 #
 # Needs cargo-deb (deploy/install-deps.sh --packages) and dpkg-dev.
 set -euo pipefail
@@ -12,11 +13,13 @@ cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 binaries=
 revision=1
+fast=()
 while [ $# -gt 0 ]; do
   case $1 in
     --binaries) binaries=$(realpath "$2"); shift 2 ;;
     --revision) revision=$2; shift 2 ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --fast) fast=(--fast --compress-type gzip --no-strip); shift ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "build-packages: unknown argument '$1'" >&2; exit 1 ;;
   esac
 done
@@ -48,7 +51,7 @@ rm -f "$out"/*.deb
 # The date of files in packages: that of the changelog's first entry, so that the same programs make the same packages.
 SOURCE_DATE_EPOCH=$(date -d "$(sed -n '/^ -- /{s/.*>  //p;q}' deploy/debian/changelog)" +%s)
 export SOURCE_DATE_EPOCH
-package() { CARGO_TARGET_DIR=$stage cargo deb --offline --quiet --no-build --deb-revision "$revision" --output "$out/" "$@"; }
+package() { CARGO_TARGET_DIR=$stage cargo deb --offline --quiet --no-build --deb-revision "$revision" --output "$out/" ${fast[@]+"${fast[@]}"} "$@"; }
 package -p vrouter-dataplane
 package -p vrouter-control
 package -p vrouter-control --variant plugins

@@ -1,6 +1,6 @@
 //! The process: opens the store, drives dataplanes, serves the API, and ends gracefully.
 
-use std::{future::Future, net::SocketAddr};
+use std::{future::Future, io, net::SocketAddr};
 
 use tokio::task::JoinSet;
 

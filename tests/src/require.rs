@@ -4,7 +4,7 @@
 use std::{
     env, fs,
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     thread,
 };
@@ -36,6 +36,14 @@ pub enum Need {
     Daemons,
     /// `dockerd`, `containerd`, `runc` and `docker`, a static busybox, control groups to put containers in, and the built plugin.
     Docker,
+    /// `systemd-analyze`.
+    SystemdAnalyze,
+    /// What Debian packages are made and tested with, and the programs that are packaged.
+    Packaging,
+    /// The built client of examples/rust.
+    RustExample,
+    /// What the client of examples/python imports.
+    PythonGrpc,
 }
 
 impl Need {
@@ -69,6 +77,15 @@ impl Need {
             }
             Self::Daemons => daemon::binaries().err().map(|error| error.to_string()),
             Self::Docker => lack_of_docker(),
+            Self::SystemdAnalyze => lack_of_tool("systemd-analyze"),
+            Self::Packaging => {
+                let tools = ["debootstrap", "lintian", "dpkg-deb", "dpkg-shlibdeps", "cargo-deb"];
+                let tool = tools.into_iter().find_map(lack_of_tool);
+                let programs = ["vrouter-cni", "vrouter-docker", "pktgen"];
+                tool.or_else(|| programs.into_iter().find_map(lack_of_program))
+            }
+            Self::RustExample => lack_of_program("example-orchestrator"),
+            Self::PythonGrpc => lack_of_python_grpc(),
         }
     }
 }
@@ -77,11 +94,50 @@ impl Need {
 fn lack_of_engine(programs: &[&str]) -> Option<String> {
     let busybox = ["unshare", "nsenter", "busybox"];
     programs.iter().chain(&busybox).find_map(|name| lack_of_tool(name))
+/// One of our own programs.
+fn lack_of_program(name: &str) -> Option<String> {
+    let directory = daemon::binaries().ok()?;
+    (!directory.join(name).is_file()).then(|| format!("{name} in {} (run: make build-e2e)", directory.display()))
+}
+
+/// Python with what the client of examples/python imports: an environment of its own below `target`, made once.
+#[must_use]
+pub fn python_grpc() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/python")
+}
+
+fn lack_of_python_grpc() -> Option<String> {
+    let python = python_grpc();
+    let works = || {
+        let output = run::output(Command::new(&python).args(["-c", "import grpc, grpc_reflection, google.protobuf"]));
+        output.is_ok_and(|output| output.status.success())
+    };
+    if works() {
+        return None;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python/install.sh");
+    let made = run::output(&mut Command::new(script));
+    match made {
+        _ if works() => None,
+        Ok(output) => Some(format!(
+            "grpcio for Python (examples/python/install.sh: {})",
+            String::from_utf8_lossy(&output.stderr)
+                .lines()
+                .last()
+                .unwrap_or_default()
+        )),
+        Err(error) => Some(format!("grpcio for Python ({error})")),
+    }
 }
 
 fn lack_of_tool(name: &str) -> Option<String> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let directories = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let cargo = env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    );
+    let more = ["/usr/sbin".into(), "/sbin".into(), cargo.join("bin")];
+    let directories = env::split_paths(&path).chain(more);
     let mut found = directories
         .map(|directory| directory.join(name))
         .filter(|file| Path::is_file(file));

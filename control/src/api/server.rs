@@ -63,14 +63,18 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<ControlServer<Service>>().await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(vrouter_proto::DESCRIPTORS)
-            .build_v1()?;
+        // Older clients (Python's, among others) ask for v1alpha.
+        let describe = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(vrouter_proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
         let mut routes = Routes::builder();
         routes
             .add_service(ControlServer::new(self.service))
             .add_service(health_service)
-            .add_service(reflection);
+            .add_service(describe().build_v1()?)
+            .add_service(describe().build_v1alpha()?);
         let routes = routes.routes();
 
         let (stop, stopped) = watch::channel(false);

@@ -32,6 +32,8 @@ mod records;
 
 use std::{error::Error, fs, io, process::ExitCode};
 
+use clap::CommandFactory as _;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use vrouter_control::{
@@ -45,6 +47,9 @@ use self::{
 };
 
 fn main() -> ExitCode {
+    if let Some(done) = vrouter_manual::papers(Config::command(), "8", None) {
+        return done;
+    }
     match start(Config::read()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -90,6 +95,10 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         return Err(format!("{address} is no unix socket").into());
     };
     tracing::info!(%address, node = house.node, control = %house.control.address(), "serving dockerd");
+    // Who has no service manager need not hear it.
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+        tracing::warn!(%error, "the service manager cannot be told that we are ready");
+    }
     let reconciler = tokio::spawn(reconcile::run(house.clone()));
     let shutdown = async move {
         tokio::select! {
