@@ -23,7 +23,7 @@ define step
 @printf '\n==== %s\n' "$(1)"; start=$$SECONDS; $(2); printf '==== %s: ok, %d s\n' "$(1)" $$((SECONDS - start))
 endef
 
-.PHONY: help deps build build-e2e demo demo-clean test lint unit loom e2e fuzz bench bench-scale bench-rooms bench-peers-build bench-peers bench-reconfigure clean-test
+.PHONY: help deps build build-e2e packages packages-prepare kubernetes demo demo-clean test lint unit loom e2e fuzz bench bench-scale bench-rooms bench-peers-build bench-peers bench-reconfigure clean-test
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -35,7 +35,18 @@ build: deps ## Build the daemons, vrctl and the demo for use
 	cargo build --release --workspace --bins
 
 build-e2e: ## Build the daemons for the end-to-end tests (optimised, assertions on)
-	cargo build --profile e2e -p vrouter-dataplane -p vrouter-control -p vrouter-bench --bins
+	cargo build --profile e2e -p vrouter-dataplane -p vrouter-control -p vrouter-bench -p vrouter-example-orchestrator --bins
+
+packages: deps ## Debian packages of everything: target/packages/*.deb
+	@deploy/install-deps.sh --packages
+	@deploy/build-packages.sh
+
+packages-prepare:
+	@deploy/install-deps.sh --packages
+	@$(SUDO) deploy/test-packages.sh --prepare
+
+kubernetes: ## The manifests against Kubernetes' types, without a cluster
+	cargo test --manifest-path deploy/kubernetes/check/Cargo.toml --target-dir '$(TARGET)/kubernetes'
 
 demo: deps ## Two nodes, four containers, VXLAN and MPLS: watch it work (KEEP=1: leave it up)
 	@echo 'Building (the first time takes a few minutes) ...'
@@ -51,6 +62,8 @@ test: ## Everything: lint, unit, loom, end-to-end and short fuzz runs
 	$(call step,Format and lint,$(MAKE) lint)
 	$(call step,Unit tests,$(MAKE) unit)
 	$(call step,Concurrency models (loom),$(MAKE) loom)
+	$(call step,Kubernetes manifests,$(MAKE) kubernetes)
+	$(call step,A fresh Debian for packages,$(MAKE) packages-prepare)
 	$(call step,Build for end-to-end tests,$(MAKE) build-e2e)
 	$(call step,End-to-end tests,$(MAKE) e2e)
 	$(call step,Fuzzing$(comma) $(FUZZ_SECONDS) s a target,$(MAKE) fuzz)

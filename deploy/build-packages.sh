@@ -4,7 +4,7 @@
 #   deploy/build-packages.sh                     builds the programs (release), then the packages
 #   deploy/build-packages.sh --binaries DIR      packages programs that are built already
 #   deploy/build-packages.sh --revision N        revision of the packages [1]
-#   deploy/build-packages.sh --fast              less compression, and programs as they are: for tests
+#   deploy/build-packages.sh --fast              less compression: for tests
 #
 # Needs cargo-deb (deploy/install-deps.sh --packages) and dpkg-dev.
 set -euo pipefail
@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --binaries) binaries=$(realpath "$2"); shift 2 ;;
     --revision) revision=$2; shift 2 ;;
-    --fast) fast=(--fast --compress-type gzip --no-strip); shift ;;
+    --fast) fast=(--fast); shift ;;
     -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "build-packages: unknown argument '$1'" >&2; exit 1 ;;
   esac

@@ -3,6 +3,7 @@
 #
 #   deploy/install-deps.sh           build and test tools, with apt
 #   deploy/install-deps.sh --fuzz    also cargo-fuzz, built by cargo
+#   deploy/install-deps.sh --packages  also cargo-deb, built by cargo
 #
 # Installs only what is missing, and runs apt only then. Needs root or sudo only when something is missing.
 set -euo pipefail
@@ -13,7 +14,10 @@ run=(iproute2 iputils-ping tshark python3-scapy iperf3 ethtool bpftool tcpdump n
 run+=(podman containerd runc docker.io containernetworking-plugins busybox-static util-linux)
 # Reads metrics, and checks rules and alerts.
 run+=(prometheus)
+# Units, packages, and a Python of its own for an example.
+run+=(systemd debootstrap lintian dpkg-dev python3-venv)
 fuzz=no
+packages=no
 
 say() { printf 'install-deps: %s\n' "$*"; }
 die() { printf 'install-deps: %s\n' "$*" >&2; exit 1; }
@@ -21,8 +25,9 @@ die() { printf 'install-deps: %s\n' "$*" >&2; exit 1; }
 for argument in "$@"; do
   case $argument in
     --fuzz) fuzz=yes ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) die "unknown argument '$argument'; only --fuzz is known" ;;
+    --packages) packages=yes ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) die "unknown argument '$argument'; only --fuzz and --packages are known" ;;
   esac
 done
 
@@ -62,4 +67,11 @@ if [ "$fuzz" = yes ] && ! command -v cargo-fuzz >/dev/null && [ ! -x "${CARGO_HO
   say "building cargo-fuzz (once, a minute or two)"
   cargo install --quiet --locked cargo-fuzz </dev/null
   say "cargo-fuzz installed"
+fi
+
+if [ "$packages" = yes ] && ! command -v cargo-deb >/dev/null && [ ! -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo-deb" ]; then
+  command -v cargo >/dev/null || die "cargo is missing: install Rust first, see https://rustup.rs"
+  say "building cargo-deb (once, a minute or two)"
+  cargo install --quiet --locked cargo-deb </dev/null
+  say "cargo-deb installed"
 fi
