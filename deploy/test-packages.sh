@@ -23,7 +23,7 @@ if [ ! -d "$base" ]; then
     mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -oE 'https?://[^ ]*/debian/?( |$)' | head -1 || true)
     say "making a fresh Debian from ${mirror:=http://deb.debian.org/debian}"
     rm -rf "$base.new"
-    debootstrap --variant=minbase --include=iproute2,iputils-ping,libelf1,zlib1g bookworm "$base.new" "${mirror// /}" >"$base.log" 2>&1 ||
+    debootstrap --variant=minbase --include=iproute2,iputils-ping,libelf1,zlib1g,systemd-standalone-sysusers bookworm "$base.new" "${mirror// /}" >"$base.log" 2>&1 ||
       { tail -20 "$base.log" >&2; fail 'debootstrap'; }
     mv "$base.new" "$base"
   ) 9>target/packages/debian.lock

@@ -94,6 +94,8 @@ impl Need {
 fn lack_of_engine(programs: &[&str]) -> Option<String> {
     let busybox = ["unshare", "nsenter", "busybox"];
     programs.iter().chain(&busybox).find_map(|name| lack_of_tool(name))
+}
+
 /// One of our own programs.
 fn lack_of_program(name: &str) -> Option<String> {
     let directory = daemon::binaries().ok()?;
