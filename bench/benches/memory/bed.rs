@@ -4,7 +4,10 @@ use std::{cell::Cell, collections::VecDeque, sync::Arc};
 
 use vrouter_bench::figures::ticks::{self, Scale};
 use vrouter_dataplane::{
-    engine::{clock::Monotonic, memory::MemoryDataplane},
+    engine::{
+        clock::{Monotonic, Ticking},
+        memory::MemoryDataplane,
+    },
     packet::{DropReason, Frame},
     pipeline::Shared,
     port::memory::MemoryPeer,
@@ -41,7 +44,7 @@ const LATER: u64 = 15 * SECOND;
 /// The daemon's clock, which can be moved on.
 #[derive(Debug)]
 struct BedClock {
-    clock: Monotonic,
+    clock: Ticking<Monotonic>,
     ahead: Cell<u64>,
 }
 
@@ -286,7 +289,7 @@ impl Bed {
                 Lane {
                     worker: workers[owners.0].take().expect("a worker has one pair"),
                     clock: BedClock {
-                        clock: Monotonic::start(),
+                        clock: Monotonic::start().ticking(),
                         ahead: Cell::new(0),
                     },
                     from: dataplane.take_peer(&from).expect("a port"),

@@ -99,7 +99,7 @@ pub fn start(
                 .name(format!("worker-{}", worker.index()))
                 .spawn(move || {
                     pin(cpu);
-                    run(worker, &clock, polling)
+                    run(worker, &clock.ticking(), polling)
                 })
         })
         .collect::<Result<Vec<_>, _>>()?;
