@@ -278,12 +278,38 @@ impl Frame {
         Ok(self.data_mut())
     }
 
+    /// Grows the packet by `count` bytes in front and gives the `N` bytes (at least as many) that end where it began: they hold what was there
+    /// before. `None`, and nothing changes, when there are fewer.
+    #[inline(always)]
+    pub fn front<const N: usize>(&mut self, count: u16) -> Option<&mut [u8; N]> {
+        let first = usize::from(self.start).checked_sub(N)?;
+        if usize::from(count) > N {
+            return None;
+        }
+        self.start -= count;
+        self.len += u32::from(count);
+        // SAFETY: these bytes lie in the chunk, which is ours alone (see `from_chunk`), before what was the packet's first; `&mut self` makes the
+        // access exclusive.
+        Some(unsafe { &mut *self.base.as_ptr().add(first).cast::<[u8; N]>() })
+    }
+
     /// Removes up to `count` bytes in front.
     #[inline]
     pub fn strip(&mut self, count: u16) {
         let count = u32::from(count).min(self.len) as u16;
         self.start += count;
         self.len -= u32::from(count);
+    }
+
+    /// Leaves of the packet `len` bytes from `front` on. `false`, and nothing changes, if it has not so many.
+    #[inline(always)]
+    pub fn narrow(&mut self, front: u16, len: u16) -> bool {
+        let fits = u32::from(front) + u32::from(len) <= self.len;
+        if fits {
+            self.start += front;
+            self.len = u32::from(len);
+        }
+        fits
     }
 
     /// Shortens the packet to at most `len` bytes.
