@@ -6,6 +6,8 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
+#[cfg(not(vrouter_loom))]
+use std::ptr;
 
 use crossbeam::utils::CachePadded;
 
@@ -25,6 +27,7 @@ use std::sync::{
 
 #[cfg(not(vrouter_loom))]
 #[derive(Debug)]
+#[repr(transparent)]
 struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
 /// As loom's.
@@ -66,6 +69,18 @@ impl<T> Ring<T> {
     #[inline(always)]
     fn place(&self, count: usize) -> &UnsafeCell<MaybeUninit<T>> {
         &self.places[count & (self.places.len() - 1)]
+    }
+
+    /// The places from this one on, once around: a run of so many to the end of the ring, and the others from its beginning on.
+    #[cfg(not(vrouter_loom))]
+    #[inline(always)]
+    fn runs(&self, from: usize, count: usize) -> [(*mut T, usize); 2] {
+        let first = from & (self.places.len() - 1);
+        let near = count.min(self.places.len() - first);
+        // A cell is no more than what is in it, to be written through a shared reference.
+        let base = self.places.as_ptr().cast_mut().cast::<T>();
+        // SAFETY: `first` is one of the places.
+        [(unsafe { base.add(first) }, near), (base, count - near)]
     }
 
     fn len(&self) -> usize {
@@ -167,8 +182,23 @@ impl<T> Sender<T> {
     #[inline]
     pub(super) fn push_all(&mut self, from: &mut Vec<T>) {
         let count = self.room(from.len()).min(from.len());
-        for value in from.drain(..count) {
-            self.write(value);
+        #[cfg(vrouter_loom)]
+        from.drain(..count).for_each(|value| self.write(value));
+        #[cfg(not(vrouter_loom))]
+        {
+            let [(near, some), (far, others)] = self.ring.runs(self.put, count);
+            let left = from.len() - count;
+            // SAFETY: there is room for `count`, so the receiver is done with these places and will not look at them before `put` is raised beyond
+            // them. What is written there is not the vector's any more; the rest moves to its front.
+            unsafe {
+                from.set_len(0);
+                let values = from.as_mut_ptr();
+                ptr::copy_nonoverlapping(values, near, some);
+                ptr::copy_nonoverlapping(values.add(some), far, others);
+                ptr::copy(values.add(count), values, left);
+                from.set_len(left);
+            }
+            self.put = self.put.wrapping_add(count);
         }
         self.ring.put.store(self.put, Ordering::Release);
     }
@@ -237,7 +267,22 @@ impl<T> Receiver<T> {
     pub(super) fn pop_all(&mut self, into: &mut Vec<T>, max: usize) -> usize {
         let count = self.waiting(max).min(max);
         if count > 0 {
+            #[cfg(vrouter_loom)]
             into.extend((0..count).map(|_| self.read()));
+            #[cfg(not(vrouter_loom))]
+            {
+                into.reserve(count);
+                let [(near, some), (far, others)] = self.ring.runs(self.taken, count);
+                // SAFETY: so many wait: the sender wrote them before it raised `put`, and will not touch the places before `taken` is raised
+                // beyond them, which makes this the only reading of the values. The vector has room for them.
+                unsafe {
+                    let end = into.as_mut_ptr().add(into.len());
+                    ptr::copy_nonoverlapping(near, end, some);
+                    ptr::copy_nonoverlapping(far, end.add(some), others);
+                    into.set_len(into.len() + count);
+                }
+                self.taken = self.taken.wrapping_add(count);
+            }
             self.ring.taken.store(self.taken, Ordering::Release);
         }
         count
