@@ -94,6 +94,8 @@ impl Fleet {
                     active: Vec::new(),
                     next_token: 0,
                     turns_to_roll_call: 0,
+                    was_busy: false,
+                    turns_to_all: 0,
                     events: mio::Events::with_capacity(EVENTS),
                     batch: Vec::with_capacity(BATCH),
                     poll,

@@ -54,6 +54,12 @@ pub trait Clock {
 /// Turns without a frame after which a queue is no longer looked at, until its descriptor says so.
 const DORMANT_AFTER: u32 = 64;
 
+/// Looks without a frame after which a queue is idle: while others are busy, it is looked at in one turn of some.
+const IDLE: u32 = 32;
+
+/// Turns in which idle queues are passed over, between two in which they are not.
+const RESTED: u32 = 3;
+
 /// Turns between two looks at the descriptors of dormant queues, while others are busy.
 const ROLL_CALL: u32 = 16;
 
@@ -108,6 +114,9 @@ struct Core {
     active: Vec<u32>,
     next_token: usize,
     turns_to_roll_call: u32,
+    /// The last turn received something.
+    was_busy: bool,
+    turns_to_all: u32,
     batch: Vec<Frame>,
     poll: mio::Poll,
     events: mio::Events,
@@ -142,7 +151,22 @@ impl Worker {
         core.call_roll();
         let mut last = None;
         let mut place = 0;
-        while let Some(index) = core.active.get(place).map(|index| *index as usize) {
+        // While some queue is busy, those that have long been idle are looked at in some turns only.
+        core.turns_to_all = core.turns_to_all.checked_sub(1).unwrap_or(RESTED);
+        let mut resting = core.was_busy && core.turns_to_all > 0;
+        loop {
+            let Some(index) = core.active.get(place).map(|index| *index as usize) else {
+                if !resting || turn.received > 0 {
+                    break;
+                }
+                // Nothing came where something came a moment ago: now the others, too.
+                (resting, place) = (false, 0);
+                continue;
+            };
+            if resting && core.queues[index].idle >= IDLE {
+                place += 1;
+                continue;
+            }
             if core.receive(index, &mut turn) {
                 // One revision from parse to transmit.
                 last = Some(core.carry(index, self.reader.hold(), clock, &mut turn));
@@ -153,6 +177,7 @@ impl Worker {
                 place += 1;
             }
         }
+        core.was_busy = turn.received > 0;
         let now = last.unwrap_or_else(|| clock.now());
         let tables = self.reader.hold();
         if core.state.has_waiting() {

@@ -11,6 +11,7 @@ use vrouter_dataplane::{
 
 use crate::{
     lab::{
+        bytes::Ip,
         node::{Node, UPLINK},
         objects::route_key,
         outer::decode,
@@ -53,6 +54,42 @@ fn the_ports_of_one_batch_are_spread_over_workers() {
     let mut counts = [0; 2];
     (1..=6).for_each(|id| counts[owner(&node, id)] += 1);
     assert!(counts[0] == 3 && counts[1] == 3, "{counts:?}");
+}
+
+#[test]
+fn a_queue_that_wakes_up_beside_a_busy_one_is_seen_to_within_a_few_turns() {
+    for v6 in FAMILIES {
+        let mut node = furnish(Node::new());
+        let (busy, quiet) = (
+            out_of(1, &from_one(v6, host(v6, 2)).udp((1, 2), b"")),
+            out_of(2, &Ip::new(host(v6, 2), host(v6, 1)).udp((5, 6), b"")),
+        );
+        for woken in 0..20 {
+            // Long enough for the other queue to count as idle.
+            for _ in 0..50 + woken {
+                assert!(node.dp.send(&p(1), &busy));
+                assert_eq!(node.dp.step().received, 1);
+                assert!(node.dp.receive(&p(2)).is_some());
+            }
+            assert!(node.dp.send(&p(2), &quiet));
+            let turns = (1..).find(|_| {
+                assert!(node.dp.send(&p(1), &busy));
+                node.dp.step();
+                assert!(node.dp.receive(&p(2)).is_some());
+                node.dp.receive(&p(1)).is_some()
+            });
+            assert!(turns.is_some_and(|turns| turns <= 4), "{turns:?}");
+        }
+        // Where the busy one has nothing any more, at once.
+        for _ in 0..50 {
+            assert!(node.dp.send(&p(1), &busy));
+            node.dp.step();
+        }
+        assert!(node.dp.send(&p(2), &quiet));
+        assert_eq!(node.dp.step().received, 1);
+        node.pump();
+        node.check();
+    }
 }
 
 #[test]
@@ -104,7 +141,7 @@ fn packets_are_handed_to_the_worker_of_their_port_in_order() {
     );
     for v6 in FAMILIES {
         for (from, to) in [(1, 2), (2, 1)] {
-            let ip = |hop_limit| crate::lab::bytes::Ip::new(host(v6, from), host(v6, to)).hop_limit(hop_limit);
+            let ip = |hop_limit| Ip::new(host(v6, from), host(v6, to)).hop_limit(hop_limit);
             for number in 0..150_u16 {
                 assert!(node.dp.send(&p(from), &out_of(from, &ip(64).udp((number, 2), b"x"))));
             }
@@ -116,7 +153,7 @@ fn packets_are_handed_to_the_worker_of_their_port_in_order() {
         // Out of tunnels, too, whoever owns the uplink.
         for from in [1, 2] {
             for tunnel in [VXLAN4, VXLAN6] {
-                let packet = crate::lab::bytes::Ip::new(host(v6, from), behind(v6, tunnel)).udp((1, 2), b"x");
+                let packet = Ip::new(host(v6, from), behind(v6, tunnel)).udp((1, 2), b"x");
                 decode(&node.one(&p(from), &out_of(from, &packet), UPLINK));
             }
         }
@@ -128,10 +165,7 @@ fn a_flow_is_one_whichever_worker_sees_it() {
     let mut node = two_workers();
     for v6 in FAMILIES {
         let before = node.dp.shared.flows.used();
-        let (there, back) = (
-            from_one(v6, host(v6, 2)),
-            crate::lab::bytes::Ip::new(host(v6, 2), host(v6, 1)),
-        );
+        let (there, back) = (from_one(v6, host(v6, 2)), Ip::new(host(v6, 2), host(v6, 1)));
         node.one(&p(1), &out_of(1, &there.udp((1, 2), b"x")), &p(2));
         node.one(&p(2), &out_of(2, &back.udp((2, 1), b"x")), &p(1));
         assert_eq!(node.dp.shared.flows.used(), before + 1);
@@ -154,7 +188,7 @@ fn ports_come_and_go_while_packets_are_in_flight() {
                 // In both directions, half of them not yet looked at when the port goes.
                 for number in 0..40 {
                     let there = from_one(v6, host(v6, 2)).udp((number, round), b"x");
-                    let back = crate::lab::bytes::Ip::new(host(v6, 2), host(v6, 1)).udp((round, number), b"x");
+                    let back = Ip::new(host(v6, 2), host(v6, 1)).udp((round, number), b"x");
                     assert!(node.dp.send(&p(1), &out_of(1, &there)));
                     assert!(node.dp.send(&p(2), &out_of(2, &back)));
                     if number == 20 {
