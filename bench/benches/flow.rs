@@ -88,7 +88,7 @@ fn batch(table: &FlowTable, keys: &[FlowKey], now_ms: u64) -> usize {
         *hash = table.hash(key);
         table.prefetch(*hash);
     }
-    let hints = hashes.map(|hash| table.prefetch_record(hash));
+    let hints = hashes.map(|hash| table.prefetch_record(hash, false));
     let mut hits = 0;
     for ((hash, key), hint) in hashes.iter().zip(keys).zip(hints) {
         if let Some(known) = table.known(key, hint) {

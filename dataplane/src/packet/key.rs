@@ -210,6 +210,15 @@ impl FlowKey {
         &self.words
     }
 
+    /// The same key. (Compared word by word, as one is made: what was just written narrow cannot be read wide at once.)
+    #[inline(always)]
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let (mine, theirs) = (&self.words, &other.words);
+        let differ = |at: usize| mine[at] ^ theirs[at];
+        differ(0) | differ(1) | differ(2) | differ(3) | differ(4) | differ(5) == 0
+    }
+
     /// The key that [`FlowKey::words`] came from. Bits that no key has are ignored.
     #[inline]
     #[must_use]

@@ -128,7 +128,7 @@ pub struct State {
     /// Free frames.
     pub frames: FrameCache,
     /// Room for the batch between stages.
-    pub(super) routed: Routed,
+    pub(super) routed: Option<Box<Routed>>,
     /// Fragments under way.
     pub(super) fragments: Fragments<Packet>,
     /// Packets held back by limits.
@@ -137,6 +137,8 @@ pub struct State {
     pub(super) arrived: Vec<Frame>,
     /// What translated the last new flow that was translated, by its slot: likely what will translate the next ones.
     pub(super) translation: Option<u16>,
+    /// Some packet of the last batch needed the other direction of its flow, too.
+    pub(super) needs_siblings: bool,
     /// Next hops, ready to be used.
     pub(super) hops: Hops,
     /// What tunnels' numbers mean, likewise.
@@ -161,8 +163,9 @@ impl State {
             icmp: RateLimit::default(),
             out: Outputs::default(),
             frames,
-            routed: Routed::with_capacity(super::BATCH),
+            routed: Some(Box::new(Routed::with_capacity(super::BATCH))),
             translation: None,
+            needs_siblings: false,
             hops: Hops::new(),
             doors: Doors::default(),
             witness: None,

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use super::{
     clear,
     context::Context,
+    flow_action::Passage,
     hops::{Inside, Number},
     ingress, local,
-    packet::{Facts, Origin, Packet, WayIn, reason},
+    packet::{Brief, Origin, Packet, WayIn, reason},
     rewrite, switch,
 };
 use crate::{
@@ -55,28 +56,23 @@ pub(super) fn from_uplink(context: &mut Context<'_>, port: PortSlot, frame: Fram
     }
 }
 
-/// A tunnel packet as almost all are: without outer checksum or congestion mark, for a VRF, and plain inside. Gives how many bytes are in front of
-/// the inner packet, and its length. `None`: it must be looked at step by step.
+/// A tunnel packet as almost all are: without outer checksum or congestion mark, for a VRF, and plain inside. `None`: it must be looked at step
+/// by step.
 #[inline(always)]
 pub(super) fn plain_from_uplink(
     context: &mut Context<'_>,
     way: &WayIn,
     frame: &Frame,
-    facts: &mut Facts,
-) -> Option<(u16, usize)> {
+    before: &Brief,
+    brief: &mut Brief,
+) -> Option<ingress::Inside> {
     let data = frame.data();
     let (ethernet, ip) = data.split_first_chunk::<14>()?;
     // Where the datagram starts, and where it ends.
     let (at, end) = match u16::from_be_bytes([ethernet[12], ethernet[13]]) {
         ethertype::IPV4 => {
-            let h = ip.first_chunk::<20>()?;
-            let ours = context.tables.vtep4?.octets();
-            let good = [h[0], h[9]] == [0x45, proto::UDP]
-                && h[1] & 3 == 0
-                && [h[6] & 0x3f, h[7]] == [0, 0]
-                && h[16..] == ours
-                && checksum::ipv4_header_ok(h);
-            (good.then_some(20)?, usize::from(u16::from_be_bytes([h[2], h[3]])))
+            let end = Plain::datagram_v4(ip.first_chunk()?, context.tables.vtep4?)?;
+            (20, usize::from(end))
         }
         ethertype::IPV6 => {
             let h = ip.first_chunk::<40>()?;
@@ -109,20 +105,26 @@ pub(super) fn plain_from_uplink(
         let ethertype = if version == 4 { ethertype::IPV4 } else { ethertype::IPV6 };
         (ethertype, inner, skip)
     };
+    let passage = Passage::new(way.way_in, via);
     let len = match ethertype {
         ethertype::IPV4 => {
             let plain = Plain::v4(packet).filter(Plain::is_surely_routable)?;
-            facts.set(&plain, way, vrf, via);
+            brief.set(before, &plain, vrf, passage, way.seed);
             plain.len
         }
         ethertype::IPV6 => {
             let plain = Plain::v6(packet).filter(Plain::is_surely_routable)?;
-            facts.set(&plain, way, vrf, via);
+            brief.set(before, &plain, vrf, passage, way.seed);
             plain.len
         }
         _ => return None,
     };
-    Some(((14 + at + skip) as u16, len.into()))
+    Some(ingress::Inside {
+        in_front: (14 + at + skip) as u16,
+        len,
+        // Whose sum it is to be is known to the far end only.
+        open: false,
+    })
 }
 
 /// The outer packet is a whole UDP datagram for one of our tunnels. Gives its sender.

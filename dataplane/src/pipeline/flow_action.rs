@@ -177,9 +177,15 @@ impl InShort {
     }
 
     /// The words.
-    #[inline(always)]
+    #[cfg(test)]
     pub(super) const fn words(self) -> [u64; 2] {
         [self.0, self.1]
+    }
+
+    /// Packets that come in so are let pass.
+    #[inline(always)]
+    pub(super) const fn lets_pass(self, passage: Passage) -> bool {
+        (self.0 ^ passage.wanted) & passage.asked == 0
     }
 
     /// Packets need the other direction, too.
@@ -207,9 +213,48 @@ impl InShort {
     }
 
     /// [`FlowAction::in_port`].
-    #[inline(always)]
+    #[cfg(test)]
     pub(super) const fn in_port(self) -> u16 {
         (self.0 >> 32) as u16
+    }
+}
+
+/// How a packet comes in, as an action's first word says how its packets must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passage {
+    wanted: u64,
+    asked: u64,
+}
+
+impl Passage {
+    /// No packet's.
+    pub(super) const NONE: Self = Self {
+        wanted: u64::MAX,
+        asked: u64::MAX,
+    };
+
+    /// By this way in, as [`FlowAction::way_in`] gives it, and with a label that names a next hop or without.
+    #[inline(always)]
+    pub(super) const fn new(way_in: u16, via: Option<NextHopSlot>) -> Self {
+        let (wanted, asked) = ((way_in as u64) << 32, (FlowFlags::DENY.0 as u64) << 24 | 0xffff << 32);
+        match via {
+            None => Self { wanted, asked },
+            Some(via) => Self {
+                wanted: wanted | (via.raw() & NextHopSlot::MAX.raw()) as u64,
+                asked: asked | NextHopSlot::MAX.raw() as u64,
+            },
+        }
+    }
+
+    /// The next hop that the label named.
+    #[inline]
+    pub(super) const fn via(self) -> Option<NextHopSlot> {
+        let named = self.asked as u32 & NextHopSlot::MAX.raw() != 0;
+        if named {
+            Some(NextHopSlot::from_raw(self.wanted as u32 & NextHopSlot::MAX.raw()))
+        } else {
+            None
+        }
     }
 }
 
@@ -245,6 +290,15 @@ mod tests {
             let short = InShort::new([first, last]);
             prop_assert_eq!((short.next_hop(), short.flags(), short.in_port()), (action.next_hop, action.flags, in_port));
             prop_assert_eq!((short.vrf_out(), short.words()), (action.vrf_out, [first, last]));
+            for way_in in [in_port, in_port ^ 1] {
+                for via in [None, Some(next_hop), Some(next_hop ^ 1)] {
+                    let via = via.map(NextHopSlot::from_raw);
+                    let passage = Passage::new(way_in, via);
+                    prop_assert_eq!(passage.via(), via);
+                    let passes = way_in == in_port && via.is_none_or(|via| via == action.next_hop) && !action.is_denied();
+                    prop_assert_eq!(short.lets_pass(passage), passes);
+                }
+            }
         }
     }
 }

@@ -4,7 +4,10 @@
 //! Each worker keeps its own, as far as it needs them. They are of one publication of the tables and forgotten with the next: nothing has to
 //! be kept up to date. What is not here is not wrong, only longer: it goes the way of all packets.
 
-use super::{forward::ETHERNET, rewrite};
+use super::{
+    forward::{ETHERNET, write_ethernet},
+    rewrite,
+};
 use crate::{
     packet::{Frame, key::entropy_port},
     tables::{
@@ -14,7 +17,7 @@ use crate::{
         slots::{NextHopSlot, PortSlot, VrfSlot},
     },
     wire::{
-        Mac,
+        Mac, ethertype,
         outer::{PerPacket, WIDE, WIDE_SHORT, Wide},
     },
 };
@@ -25,7 +28,10 @@ const HOPS: usize = 1024;
 /// Numbers of tunnels that are kept.
 const DOORS: usize = 256;
 
-/// No publication has this number.
+/// Bytes in front of a packet that are written at once with an Ethernet header.
+const FRONT: usize = 16;
+
+/// No publication has this number, nor any slot in one this name.
 const NEVER: u64 = u64::MAX;
 
 /// How a packet gets its outer headers.
@@ -45,9 +51,8 @@ enum Way {
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub(super) struct Hop {
-    /// Publication of the tables that this is of.
-    publication: u64,
-    slot: NextHopSlot,
+    /// The slot, and above it the publication of the tables that this is of.
+    name: u64,
     way: Way,
     /// Largest IP packet, bytes. 0 where the tables must be asked.
     mtu: u16,
@@ -55,27 +60,25 @@ pub(super) struct Hop {
     room: u16,
     /// The port to send by.
     pub port: PortSlot,
-    /// Destination and source.
-    macs: [u8; 12],
+    /// Ethernet headers of an IPv4 packet and of an IPv6 packet, each behind two bytes that mean nothing, so that they are written at once.
+    ethernet: [[u8; FRONT]; 2],
     wide: Wide,
 }
 
 impl Hop {
     const NONE: Self = Self {
-        publication: NEVER,
-        slot: NextHopSlot::MAX,
+        name: NEVER,
         way: Way::Ask,
         mtu: 0,
         room: 0,
         port: PortSlot::MAX,
-        macs: [0; 12],
+        ethernet: [[0; FRONT]; 2],
         wide: Wide::EMPTY,
     };
 
     fn resolve(tables: &Tables, slot: NextHopSlot) -> Self {
         let none = Self {
-            publication: tables.publication,
-            slot,
+            name: name(tables, slot),
             ..Self::NONE
         };
         match tables.next_hop(slot).map(|n| &n.action) {
@@ -86,15 +89,17 @@ impl Hop {
                     Role::Bridged { bridge } => tables.bridge(*bridge).map_or(Mac::GATEWAY, |b| b.gateway_mac),
                     _ => Mac::GATEWAY,
                 };
-                let mut macs = [0; 12];
-                macs[..6].copy_from_slice(&hop.mac.unwrap_or(to.mac).0);
-                macs[6..].copy_from_slice(&source.0);
+                let ethernet = [ethertype::IPV4, ethertype::IPV6].map(|ethertype| {
+                    let mut front = [0; FRONT];
+                    write_ethernet(&mut front[2..], hop.mac.unwrap_or(to.mac), source, ethertype);
+                    front
+                });
                 Self {
                     way: Way::Ethernet,
                     mtu: to.mtu,
-                    room: ETHERNET,
+                    room: FRONT as u16,
                     port: hop.port,
-                    macs,
+                    ethernet,
                     ..none
                 }
             }
@@ -121,34 +126,36 @@ impl Hop {
         }
     }
 
-    /// This packet can go this way without another word: it fits, may travel on, and leaves room for its outer headers.
+    /// Counts the hop limit of an IP packet down. `false`, and nothing changes: it cannot go this way without another word, because it does not fit, may
+    /// not travel on, or leaves no room for its outer headers.
     #[inline(always)]
-    pub(super) fn takes(&self, frame: &Frame, v6: bool) -> bool {
-        frame.len() <= usize::from(self.mtu) && frame.start() >= self.room && rewrite::hop_limit(frame.data(), v6) > 1
+    pub(super) fn takes(&self, frame: &mut Frame, v6: bool) -> bool {
+        if frame.len() > usize::from(self.mtu) || frame.start() < self.room {
+            return false;
+        }
+        frame
+            .data_mut()
+            .first_chunk_mut()
+            .is_some_and(|ip| rewrite::travel_on(ip, v6))
     }
 
     /// Puts the outer headers in front of an IP packet that this hop [takes](Self::takes).
     #[inline(always)]
-    pub(super) fn wrap(&self, frame: &mut Frame, v6: bool, ethertype: u16, hash: u64) {
+    pub(super) fn wrap(&self, frame: &mut Frame, v6: bool, hash: u64) {
         match self.way {
             Way::Ethernet => {
-                let header = frame
-                    .prepend(ETHERNET)
-                    .ok()
-                    .and_then(|data| data.first_chunk_mut::<14>());
-                if let Some(header) = header {
-                    header[..12].copy_from_slice(&self.macs);
-                    header[12..].copy_from_slice(&ethertype.to_be_bytes());
+                if let Some(front) = frame.front::<FRONT>(ETHERNET) {
+                    *front = self.ethernet[usize::from(v6)];
                 }
             }
-            Way::Short => self.encapsulate::<WIDE_SHORT>(frame, v6, ethertype, hash),
-            Way::Long => self.encapsulate::<WIDE>(frame, v6, ethertype, hash),
+            Way::Short => self.encapsulate::<WIDE_SHORT>(frame, v6, hash),
+            Way::Long => self.encapsulate::<WIDE>(frame, v6, hash),
             Way::Ask => {}
         }
     }
 
     #[inline(always)]
-    fn encapsulate<const N: usize>(&self, frame: &mut Frame, v6: bool, ethertype: u16, hash: u64) {
+    fn encapsulate<const N: usize>(&self, frame: &mut Frame, v6: bool, hash: u64) {
         // Nobody looks for an open checksum within a tunnel.
         frame.complete();
         let inner_len = frame.len();
@@ -159,15 +166,10 @@ impl Hop {
             tos: rewrite::traffic_class(ip, v6),
             ttl: rewrite::hop_limit(ip, v6),
             ip_id: 0,
-            inner_ethertype: ethertype,
+            inner_ethertype: if v6 { ethertype::IPV6 } else { ethertype::IPV4 },
         };
-        let front = frame
-            .prepend(N as u16)
-            .ok()
-            .and_then(|data| data.first_chunk_mut::<N>());
-        if let Some(front) = front {
+        if let Some(front) = frame.front::<N>(self.wide.len() as u16) {
             self.wide.apply(front, &fields);
-            frame.strip((N - self.wide.len()) as u16);
         }
     }
 }
@@ -191,11 +193,17 @@ impl Hops {
     #[inline(always)]
     pub(super) fn get(&mut self, tables: &Tables, slot: NextHopSlot) -> Option<&Hop> {
         let place = self.0.get_mut(slot.index() % HOPS)?;
-        if place.publication != tables.publication || place.slot != slot {
+        if place.name != name(tables, slot) {
             renew(place, tables, slot);
         }
         Some(place)
     }
+}
+
+/// A slot in these tables. (2^40 publications are never made.)
+#[inline(always)]
+fn name(tables: &Tables, slot: NextHopSlot) -> u64 {
+    tables.publication << 24 | u64::from(slot.raw() & NextHopSlot::MAX.raw())
 }
 
 #[cold]

@@ -6,14 +6,17 @@ use super::{
     arrival,
     context::Context,
     decapsulate,
+    flow_action::Passage,
     forward::ETHERNET,
     fragments, local,
-    packet::{Facts, Origin, Packet, Routed, WayIn, reason},
+    packet::{Brief, Origin, Packet, Routed, WayIn, reason},
     rewrite, switch,
 };
 use crate::{
     packet::{DropReason, Frame, Partial},
     tables::{
+        flow::FlowHint,
+        guard::Guard,
         port::{Port, Role},
         slots::{PortSlot, VrfSlot},
     },
@@ -68,6 +71,9 @@ pub(super) fn classify(context: &mut Context<'_>, port: PortSlot, batch: &mut Ve
 /// nearest cache: those of a whole batch would push each other out of it.)
 const AHEAD: usize = 8;
 
+/// How many packets behind the bucket of a flow should have arrived, and its record is asked for.
+const BEHIND: usize = 8;
+
 /// Reads plain packets, from the first to before the first that is not plain; gives how many. Leaves in each frame its IP packet.
 #[inline]
 fn plain_ones(
@@ -84,74 +90,121 @@ fn plain_ones(
     match from.role {
         Role::Routed { vrf } if arrival::is_guarded_only(from) => {
             let (way, guard) = (WayIn::new(port, Origin::Port, seed), from.guard.as_deref());
-            leading(context, batch, routed, |_, frame, facts| {
-                let plain = plain_from_workload(&way, vrf, frame, facts);
-                plain.filter(|_| arrival::lets_pass(guard, frame))
+            let passage = Passage::new(way.way_in, None);
+            leading(context, batch, routed, way, |_, frame, before, brief| {
+                plain_from_workload(vrf, passage, seed, guard, frame, before, brief)
             })
         }
         Role::Uplink if !arrival::concerns(from) => {
             let way = WayIn::new(port, Origin::Tunnel, seed);
-            leading(context, batch, routed, |context, frame, facts| {
-                decapsulate::plain_from_uplink(context, &way, frame, facts)
+            leading(context, batch, routed, way, |context, frame, before, brief| {
+                decapsulate::plain_from_uplink(context, &way, frame, before, brief)
             })
         }
         _ => 0,
     }
 }
 
-/// Reads packets as long as `read` says how many bytes are in front of each and how long it is; gives how many.
+/// Where in a frame a plain packet is.
+pub(super) struct Inside {
+    /// Bytes in front of it.
+    pub in_front: u16,
+    /// Its bytes.
+    pub len: u16,
+    /// Its checksum is still to be completed.
+    pub open: bool,
+}
+
+/// Reads packets as long as `read` says where each is; gives how many.
 #[inline(always)]
 fn leading(
     context: &mut Context<'_>,
     batch: &mut [Frame],
     routed: &mut Routed,
-    read: impl Fn(&mut Context<'_>, &Frame, &mut Facts) -> Option<(u16, usize)>,
+    way: WayIn,
+    read: impl Fn(&mut Context<'_>, &Frame, &Brief, &mut Brief) -> Option<Inside>,
 ) -> usize {
+    let flows = &context.shared.flows;
+    let beside = context.state.needs_siblings;
+    routed.way = way;
     let first = routed.frames.len();
-    for place in 0..batch.len() {
-        if let Some(ahead) = batch.get(place + AHEAD) {
+    let briefs = routed.room(batch.len());
+    let (mut count, mut hinted, mut hint) = (0, 0, FlowHint::NONE);
+    while count < batch.len() {
+        if let Some(ahead) = batch.get(count + AHEAD) {
             ahead.prefetch();
         }
-        let (frame, facts) = (&mut batch[place], routed.at(first + place));
-        if frame.is_partial() {
-            return place;
-        }
-        let Some((in_front, len)) = read(context, frame, facts) else {
-            return place;
+        let (done, rest) = briefs.split_at_mut(count);
+        let (Some(brief), Some(frame)) = (rest.first_mut(), batch.get_mut(count)) else {
+            break;
         };
-        context.shared.flows.prefetch(facts.hash);
-        frame.strip(in_front);
-        frame.truncate(len);
-        if facts.open
-            && let Some(partial) = Partial::of(facts.parsed.proto, facts.parsed.l4.into())
+        if frame.is_partial() {
+            break;
+        }
+        let Some(inside) = read(context, frame, done.last().unwrap_or(&Brief::NONE), brief) else {
+            break;
+        };
+        if !frame.narrow(inside.in_front, inside.len) {
+            break;
+        }
+        if inside.open
+            && let Some(partial) = Partial::of(brief.key.protocol(), if brief.is_v6() { 40 } else { 20 })
         {
             frame.set_partial(partial);
         }
+        if !brief.is_again() {
+            flows.prefetch(brief.hash);
+        }
+        if let Some(earlier) = done.len().checked_sub(BEHIND).and_then(|place| done.get_mut(place)) {
+            if !earlier.is_again() {
+                hint = flows.prefetch_record(earlier.hash, beside);
+            }
+            earlier.hint = hint;
+            hinted += 1;
+        }
+        count += 1;
     }
-    batch.len()
+    routed.hinted = first + hinted;
+    count
 }
 
-/// A plain packet from the workload of a routed port. Gives how many bytes are in front of the IP packet, and its length. `None`: it must be
-/// looked at step by step.
+/// A plain packet from the workload of a routed port. `None`: it must be looked at step by step.
 #[inline(always)]
-fn plain_from_workload(way: &WayIn, vrf: VrfSlot, frame: &Frame, facts: &mut Facts) -> Option<(u16, usize)> {
+fn plain_from_workload(
+    vrf: VrfSlot,
+    passage: Passage,
+    seed: u64,
+    guard: Option<&Guard>,
+    frame: &Frame,
+    before: &Brief,
+    brief: &mut Brief,
+) -> Option<Inside> {
     let (ethertype, ip) = Plain::behind_ethernet(frame.data(), Mac::GATEWAY)?;
+    if guard.is_some_and(|guard| !arrival::lets_pass_plain(guard, frame)) {
+        return None;
+    }
     // An open checksum may stay open, if nothing is behind the packet that is not to be summed.
-    let good = |plain: &Plain| plain.is_surely_routable() && !(plain.is_partial && ip.len() != usize::from(plain.len));
-    let len = match ethertype {
+    let is_good =
+        |plain: &Plain| plain.is_surely_routable() && !(plain.is_partial && ip.len() != usize::from(plain.len));
+    // Each family by itself: what is the same in all packets of one is not carried about.
+    let (len, open) = match ethertype {
         ethertype::IPV4 => {
-            let plain = Plain::v4(ip).filter(good)?;
-            facts.set(&plain, way, vrf, None);
-            plain.len
+            let plain = Plain::v4(ip).filter(is_good)?;
+            brief.set(before, &plain, vrf, passage, seed);
+            (plain.len, plain.is_partial)
         }
         ethertype::IPV6 => {
-            let plain = Plain::v6(ip).filter(good)?;
-            facts.set(&plain, way, vrf, None);
-            plain.len
+            let plain = Plain::v6(ip).filter(is_good)?;
+            brief.set(before, &plain, vrf, passage, seed);
+            (plain.len, plain.is_partial)
         }
         _ => return None,
     };
-    Some((ETHERNET, len.into()))
+    Some(Inside {
+        in_front: ETHERNET,
+        len,
+        open,
+    })
 }
 
 /// A frame from the workload of a routed port: everything it sends is for the router.

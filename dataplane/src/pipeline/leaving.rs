@@ -1,7 +1,7 @@
 //! Takes frames out of a vector from its front, some one by one and some in runs, without moving those that stay.
 #![allow(unsafe_code)]
 
-use std::ptr;
+use std::{ptr, slice};
 
 use crate::packet::Frame;
 
@@ -24,14 +24,12 @@ impl<'a> Leaving<'a> {
         Self { frames, next: 0, count }
     }
 
-    /// A frame that has not left yet, by its place.
+    /// The frames that have not left yet, but for so many of them that come first.
     #[inline(always)]
-    pub(super) fn get(&mut self, place: usize) -> Option<&mut Frame> {
-        if place < self.next || place >= self.count {
-            return None;
-        }
+    pub(super) fn behind(&mut self, count: usize) -> &mut [Frame] {
+        let first = self.count.min(self.next + count);
         // SAFETY: between `next` and `count` stand frames that are ours.
-        Some(unsafe { &mut *self.frames.as_mut_ptr().add(place) })
+        unsafe { slice::from_raw_parts_mut(self.frames.as_mut_ptr().add(first), self.count - first) }
     }
 
     /// The next frame leaves.
@@ -91,10 +89,13 @@ mod tests {
         let indices: Vec<u32> = frames.iter().map(Frame::index).collect();
         let mut out = Vec::with_capacity(4);
         let mut leaving = Leaving::new(&mut frames);
-        assert_eq!(leaving.get(9).map(|frame| frame.index()), Some(indices[9]));
-        assert!(leaving.get(10).is_none());
+        let seen =
+            |leaving: &mut Leaving<'_>, count| leaving.behind(count).iter().map(Frame::index).collect::<Vec<_>>();
+        assert_eq!(seen(&mut leaving, 0), indices);
+        assert_eq!(seen(&mut leaving, 9), indices[9..]);
+        assert!(seen(&mut leaving, 10).is_empty() && seen(&mut leaving, 11).is_empty());
         let first = leaving.take().unwrap();
-        assert!(leaving.get(0).is_none(), "it has left");
+        assert_eq!(seen(&mut leaving, 0), indices[1..], "it has left");
         assert_eq!(leaving.move_to(&mut out, 2), 2);
         assert_eq!(leaving.move_to(&mut out, 5), 2, "no more room");
         drop(leaving);

@@ -65,19 +65,20 @@ pub const BATCH: usize = 64;
 /// into the outputs, freed with a counted reason, or punted.
 #[inline]
 pub fn process(context: &mut Context<'_>, port: PortSlot, batch: &mut Vec<Frame>) {
-    let mut routed = std::mem::take(&mut context.state.routed);
+    // It stands there again at the end: nothing is allocated.
+    let mut routed = context.state.routed.take().unwrap_or_default();
     ingress::classify(context, port, batch, &mut routed);
     route::run(context, &mut routed);
     if context.state.fragments.has_ready() {
         fragments::release(context, &mut routed);
     }
-    context.state.routed = routed;
+    context.state.routed = Some(routed);
 }
 
 /// Looks after what waits: sends fragments on whose head has come, drops those whose time is over. Limits are looked after where
 /// frames are given to ports ([`delivery`]).
 pub fn tend(context: &mut Context<'_>) {
-    let mut routed = std::mem::take(&mut context.state.routed);
+    let mut routed = context.state.routed.take().unwrap_or_default();
     fragments::tend(context, &mut routed);
-    context.state.routed = routed;
+    context.state.routed = Some(routed);
 }

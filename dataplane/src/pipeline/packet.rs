@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::{FlowAction, flow_action::InShort, translate};
+use super::{FlowAction, flow_action::Passage, translate};
 use crate::{
     packet::{DropReason, FlowKey, Frame},
     tables::{
-        flow::{FlowHint, FlowRef},
+        flow::FlowHint,
         slots::{NextHopSlot, PortSlot, VrfSlot},
     },
-    wire::{Flags, IpKind, ParseError, Parsed, Plain, addresses, proto},
+    wire::{Flags, IpKind, ParseError, Parsed, Plain, addresses, proto, tcp_flags},
 };
 
 /// Where a packet was before it came to its VRF.
@@ -57,8 +57,6 @@ pub(super) struct Facts {
     pub key: FlowKey,
     /// Of the key.
     pub hash: u64,
-    /// Where its flow is likely to be.
-    pub hint: FlowHint,
     /// Its headers, counted from the IP header.
     pub parsed: Parsed,
     /// The port it came in by.
@@ -73,12 +71,6 @@ pub(super) struct Facts {
     pub way_in: u16,
     /// An ICMP error about a flow: key and hash are those of the flow's packets that go its way.
     pub related: bool,
-    /// TCP or UDP, whole, and in no way special: its flow says all.
-    pub plain: bool,
-    /// A plain packet of a workload whose checksum is still to be completed.
-    pub open: bool,
-    /// Its flow is known, lets it pass, and has counted it: these are the flow and the word that says all.
-    pub known: Option<(FlowRef, InShort)>,
 }
 
 impl Facts {
@@ -86,7 +78,6 @@ impl Facts {
     const NONE: Self = Self {
         key: FlowKey::NONE,
         hash: 0,
-        hint: FlowHint::NONE,
         parsed: Parsed::NOTHING,
         port: PortSlot::MAX,
         vrf: VrfSlot::MAX,
@@ -94,29 +85,7 @@ impl Facts {
         origin: Origin::Router,
         way_in: FlowAction::ANY_UPLINK,
         related: false,
-        plain: false,
-        open: false,
-        known: None,
     };
-
-    /// Becomes those of a plain packet. (Written field by field where they are to stand: made elsewhere and copied, they would be read wide
-    /// right after they were written narrow, and wait for it.)
-    #[inline(always)]
-    pub(super) fn set(&mut self, plain: &Plain, way: &WayIn, vrf: VrfSlot, via: Option<NextHopSlot>) {
-        let key = FlowKey::plain(u32::from(vrf.raw()), plain);
-        self.hash = key.hash(way.seed);
-        self.key = key;
-        self.parsed = plain.parsed();
-        self.port = way.port;
-        self.vrf = vrf;
-        self.via = via;
-        self.origin = way.origin;
-        self.way_in = way.way_in;
-        self.related = false;
-        self.plain = true;
-        self.open = plain.is_partial && matches!(way.origin, Origin::Port);
-        // Said by the next stage, of every packet.
-    }
 
     /// The workload's port it came in by; `None` from an uplink, or from the router itself.
     #[inline]
@@ -176,12 +145,131 @@ impl std::ops::DerefMut for Packet {
     }
 }
 
+/// What the shortest way asks of a packet: of a plain one that is all there is to know, together with its frame and the way it came in.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
+pub(super) struct Brief {
+    /// Its flow.
+    pub key: FlowKey,
+    /// Of the key.
+    pub hash: u64,
+    /// Where its flow is likely to be.
+    pub hint: FlowHint,
+    /// By which its flow's action knows whether it comes in as it should.
+    pub passage: Passage,
+    /// The TCP flags byte, 0 if there is none.
+    tcp_flags: u8,
+    marks: u8,
+}
+
+/// Mark: TCP or UDP, whole, and in no way special: its flow says all, and a [`Brief`] says all of it.
+const PLAIN: u8 = 1;
+/// Mark: all is as with the plain packet before it.
+const AGAIN: u8 = 2;
+
+impl Brief {
+    /// Of no packet.
+    pub(super) const NONE: Self = Self {
+        key: FlowKey::NONE,
+        hash: 0,
+        hint: FlowHint::NONE,
+        passage: Passage::NONE,
+        tcp_flags: 0,
+        marks: 0,
+    };
+
+    /// Of a packet that is not plain.
+    fn of(facts: &Facts) -> Self {
+        Self {
+            key: facts.key,
+            hash: facts.hash,
+            ..Self::NONE
+        }
+    }
+
+    /// Becomes that of a plain packet; `before` is that of the one before it. (Written word by word where it is to stand: made elsewhere and copied,
+    /// it would be read wide right after it was written narrow, and wait for it.)
+    #[inline(always)]
+    pub(super) fn set(&mut self, before: &Self, plain: &Plain, vrf: VrfSlot, passage: Passage, seed: u64) {
+        let key = FlowKey::plain(u32::from(vrf.raw()), plain);
+        let again = before.marks & PLAIN != 0 && key.same_as(&before.key) && before.passage == passage;
+        self.hash = if again { before.hash } else { key.hash(seed) };
+        self.key = key;
+        self.passage = passage;
+        self.tcp_flags = plain.tcp_flags;
+        self.marks = if again { PLAIN | AGAIN } else { PLAIN };
+    }
+
+    /// Its flow says all.
+    #[inline(always)]
+    pub(super) fn is_plain(&self) -> bool {
+        self.marks & PLAIN != 0
+    }
+
+    /// Its flow, and how it came in, are those of the plain packet before it.
+    #[inline(always)]
+    pub(super) fn is_again(&self) -> bool {
+        self.marks & AGAIN != 0
+    }
+
+    /// IPv6, not IPv4.
+    #[inline(always)]
+    pub(super) fn is_v6(&self) -> bool {
+        self.key.family() == 6
+    }
+
+    /// The VRF it is in.
+    #[inline(always)]
+    pub(super) fn vrf(&self) -> VrfSlot {
+        VrfSlot::from_raw(self.key.context() as u16)
+    }
+
+    /// A TCP segment with SYN set.
+    #[inline(always)]
+    pub(super) fn is_tcp_syn(&self) -> bool {
+        self.tcp_flags & tcp_flags::SYN != 0
+    }
+
+    /// The headers of a plain packet of so many bytes.
+    pub(super) fn parsed(&self, len: usize) -> Parsed {
+        let ports = [self.key.src_port(), self.key.dst_port()];
+        Plain::parsed_as(self.is_v6(), self.key.protocol(), self.tcp_flags, len as u32, ports)
+    }
+
+    /// All that is known of a plain packet of so many bytes.
+    pub(super) fn facts(&self, way: &WayIn, len: usize) -> Facts {
+        Facts {
+            key: self.key,
+            hash: self.hash,
+            parsed: self.parsed(len),
+            port: way.port,
+            vrf: self.vrf(),
+            via: self.passage.via(),
+            origin: way.origin,
+            way_in: way.way_in,
+            related: false,
+        }
+    }
+}
+
 /// Packets between stages: frames, and beside them what is known of each, so that a stage that needs only this moves no frame.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Routed {
     pub frames: Vec<Frame>,
-    /// As many at least.
+    /// How those came in that are plain.
+    pub way: WayIn,
+    /// As many as frames at least.
+    briefs: Vec<Brief>,
+    /// Of those that are not plain, in the same places.
     facts: Vec<Facts>,
+    /// So many of the first have a hint already.
+    pub hinted: usize,
+}
+
+impl Default for Routed {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
 }
 
 impl Routed {
@@ -189,37 +277,45 @@ impl Routed {
     pub(super) fn with_capacity(count: usize) -> Self {
         Self {
             frames: Vec::with_capacity(count),
+            way: WayIn::new(PortSlot::MAX, Origin::Router, 0),
+            briefs: vec![Brief::NONE; count],
             facts: vec![Facts::NONE; count],
+            hinted: 0,
         }
     }
 
-    /// Where to say what is known of the packet at this place among `frames`, or next behind them.
-    #[inline(always)]
-    pub(super) fn at(&mut self, place: usize) -> &mut Facts {
-        if place >= self.facts.len() {
-            self.grow(place);
+    /// Where to say what is known of so many plain packets, next behind those that there are.
+    #[inline]
+    pub(super) fn room(&mut self, count: usize) -> &mut [Brief] {
+        let first = self.frames.len();
+        if first + count > self.briefs.len() {
+            self.grow(first + count);
         }
-        &mut self.facts[place]
+        &mut self.briefs[first..first + count]
     }
 
     /// More than a batch: no stage gives so many.
     #[cold]
-    fn grow(&mut self, place: usize) {
-        self.facts.resize(place + 1, Facts::NONE);
+    fn grow(&mut self, count: usize) {
+        self.briefs.resize(count, Brief::NONE);
+        self.facts.resize(count, Facts::NONE);
     }
 
-    /// One more.
-    #[inline]
+    /// One more that is not plain.
     pub(super) fn push(&mut self, packet: Packet) {
-        *self.at(self.frames.len()) = packet.facts;
+        let place = self.frames.len();
+        if let [brief] = self.room(1) {
+            *brief = Brief::of(&packet.facts);
+        }
+        self.facts[place] = packet.facts;
         self.frames.push(packet.frame);
     }
 
     /// The frames, to be taken out, and what is known of them.
     #[inline(always)]
-    pub(super) fn parts(&mut self) -> (&mut Vec<Frame>, &mut [Facts]) {
-        let count = self.frames.len().min(self.facts.len());
-        (&mut self.frames, &mut self.facts[..count])
+    pub(super) fn parts(&mut self) -> (&mut Vec<Frame>, &mut [Brief], &[Facts]) {
+        let count = self.frames.len();
+        (&mut self.frames, &mut self.briefs[..count], &self.facts[..count])
     }
 }
 
@@ -247,7 +343,6 @@ impl Packet {
             facts: Facts {
                 key,
                 hash,
-                hint: FlowHint::NONE,
                 parsed,
                 port,
                 vrf,
@@ -255,9 +350,6 @@ impl Packet {
                 origin,
                 way_in: FlowAction::way_in((origin == Origin::Port).then_some(port)),
                 related: false,
-                plain: false,
-                open: false,
-                known: None,
             },
         })
     }

@@ -55,6 +55,29 @@ pub(super) fn decrement_hop_limit(ip: &mut [u8], v6: bool) {
     }
 }
 
+/// Counts the hop limit down by one, if it is above one, by the first bytes of an IP header. As [`decrement_hop_limit`], in words.
+#[inline(always)]
+pub(super) fn travel_on(ip: &mut [u8; 20], v6: bool) -> bool {
+    if v6 {
+        let limit = ip[7];
+        if limit > 1 {
+            ip[7] = limit - 1;
+        }
+        return limit > 1;
+    }
+    // From its low end: TTL, protocol, checksum.
+    let word = u32::from_le_bytes([ip[8], ip[9], ip[10], ip[11]]);
+    if word as u8 <= 1 {
+        return false;
+    }
+    // What the sum of words loses of its high byte, which is the low one here, the checksum gains.
+    let (check, carry) = ((word >> 16) as u16).overflowing_add(1);
+    let check = check.wrapping_add(u16::from(carry));
+    let word = (word & 0xffff).wrapping_sub(1) | u32::from(check) << 16;
+    [ip[8], ip[9], ip[10], ip[11]] = word.to_le_bytes();
+    true
+}
+
 /// DSCP and ECN of an IP packet, as in the IPv4 header's second byte.
 #[inline]
 pub(super) fn traffic_class(ip: &[u8], v6: bool) -> u8 {
@@ -110,6 +133,20 @@ mod tests {
             prop_assert!(checksum::ipv4_header_ok(&ip));
             prop_assert_eq!(hop_limit(&ip, false), ttl - 1);
             prop_assert_eq!(traffic_class(&ip, false), new_class);
+        }
+
+        /// In words as byte by byte, down to the end of the way.
+        #[test]
+        fn hop_limits_are_counted_down_alike(start: [u8; 20], ttl in 0..5_u8, v6: bool) {
+            let mut one = start;
+            one[if v6 { 7 } else { 8 }] = ttl;
+            let mut other = one;
+            let goes_on = travel_on(&mut one, v6);
+            prop_assert_eq!(goes_on, hop_limit(&other, v6) > 1);
+            if goes_on {
+                decrement_hop_limit(&mut other, v6);
+            }
+            prop_assert_eq!(one, other);
         }
 
         #[test]

@@ -3,24 +3,26 @@
 //! A flow decided under a current stamp, whose packets come in as they did, is run at once; it costs one lookup. All else is settled
 //! in [`settle`], out of the way.
 //!
-//! A batch is gone through several times, each time to ask for the cache lines that the next time needs: the bucket of the index (asked for
-//! by ingress), the record, the record of the other direction where that is needed. At last packets are changed where they are, and leave in
-//! runs for one port; only those that are not plain, or that their flow does not let pass, are taken out one by one.
+//! The cache lines that a packet needs are asked for while those before it are worked at: the bucket of the index and then the record by ingress,
+//! with the record of the other direction where the last batch needed such. Here each packet is looked up, counted and changed where it is, in the order
+//! in which they came, so that each sees what became of those before it. They leave in rows for one port; only those that are not plain, or that
+//! their flow does not let pass, are taken out one by one.
 
 use super::{
-    context::Context,
+    context::{Context, Shared},
+    counters::Counters,
     flow_action::{FlowAction, FlowFlags, InShort},
     forward,
     hops::Hops,
     leaving::Leaving,
-    packet::{Facts, Packet, Routed},
-    related, rewrite, settle, track, translate,
+    packet::{Brief, Facts, Packet, Routed, WayIn},
+    related, settle, track, translate,
 };
 use crate::{
     packet::{DropReason, Frame},
     tables::{
         Tables,
-        flow::FlowRef,
+        flow::{FlowHint, FlowRef, KnownFlow},
         forwarding::Vrf,
         slots::{PortSlot, VrfSlot},
     },
@@ -31,70 +33,40 @@ const AHEAD: usize = 4;
 
 /// Sends each packet of the batch on its way.
 pub(super) fn run(context: &mut Context<'_>, batch: &mut Routed) {
-    let (frames, facts) = batch.parts();
+    let (hinted, way) = (std::mem::take(&mut batch.hinted), batch.way);
+    let (frames, briefs, facts) = batch.parts();
     let flows = &context.shared.flows;
     let mut news = false;
-    for facts in &mut *facts {
-        facts.hint = flows.prefetch_record(facts.hash);
-        news |= facts.hint.is_none();
+    let mut hint = FlowHint::NONE;
+    for (place, brief) in briefs.iter_mut().enumerate() {
+        if place >= hinted {
+            if !brief.is_again() {
+                hint = flows.prefetch_record(brief.hash, context.state.needs_siblings);
+            }
+            brief.hint = hint;
+        }
+        hint = brief.hint;
+        news |= hint.is_none();
     }
     if news {
-        expect(context, facts);
+        expect(context, briefs);
     }
-    look_up(context, frames, facts);
-    send(context, frames, facts);
+    send(context, frames, briefs, facts, &way);
 }
 
 /// Asks for the memory that new flows will be made in.
 #[inline(never)]
-fn expect(context: &Context<'_>, batch: &[Facts]) {
-    let news = || batch.iter().filter(|facts| facts.hint.is_none());
+fn expect(context: &Context<'_>, batch: &[Brief]) {
+    let news = || batch.iter().filter(|brief| brief.hint.is_none());
     let slot = context.state.translation;
     if let Some(nat) = slot.and_then(|slot| context.tables.source_nat(slot)) {
         let inside = u32::from(nat.inside.raw());
-        let news = || news().filter(|facts| facts.key.context() == inside);
-        news().for_each(|facts| nat.pool.prefetch_source(facts.source()));
-        news().for_each(|facts| nat.pool.prefetch_ports(facts.source(), facts.key.src_port()));
+        let news = || news().filter(|brief| brief.key.context() == inside);
+        news().for_each(|brief| nat.pool.prefetch_source(brief.key.src()));
+        news().for_each(|brief| nat.pool.prefetch_ports(brief.key.src(), brief.key.src_port()));
     }
     // A new flow wants a place for its answers, too: most are not translated.
-    news().for_each(|facts| context.shared.flows.prefetch_new(&facts.key.reversed()));
-}
-
-/// Says of each packet whether its flow is known and lets it pass, and counts.
-fn look_up(context: &Context<'_>, frames: &[Frame], facts: &mut [Facts]) {
-    let flows = &context.shared.flows;
-    let (tables, now_ms) = (context.tables, context.now_ms());
-    let mut place = Place::NOWHERE;
-    for (frame, facts) in frames.iter().zip(facts) {
-        if place.slot != Some(facts.vrf) {
-            place.count(context);
-            place = Place::of(tables, facts.vrf);
-        }
-        let bytes = frame.len() as u64;
-        place.packets += 1;
-        place.bytes += bytes;
-        facts.known = None;
-        let Some(known) = flows.known(&facts.key, facts.hint) else {
-            continue;
-        };
-        let action = InShort::new(known.words);
-        if facts.plain && place.is_current(tables, known.epoch, action.vrf_out()) && lets_pass(facts, action) {
-            known.touch(now_ms, bytes);
-            facts.known = Some((known.flow, action));
-            if action.needs_sibling() {
-                flows.prefetch_sibling(known.flow);
-            }
-        }
-    }
-    place.count(context);
-}
-
-/// Packets that come in like this one are let pass by this action.
-#[inline(always)]
-fn lets_pass(facts: &Facts, action: InShort) -> bool {
-    action.in_port() == facts.way_in
-        && facts.via.is_none_or(|via| via == action.next_hop())
-        && !action.flags().has(FlowFlags::DENY)
+    news().for_each(|brief| context.shared.flows.prefetch_new(&brief.key.reversed()));
 }
 
 /// The VRF of the packets at hand, which mostly come in runs, and what is to be counted for it.
@@ -103,7 +75,7 @@ struct Place<'a> {
     slot: Option<VrfSlot>,
     /// `None`: there is no such VRF.
     vrf: Option<&'a Vrf>,
-    /// What decisions are stamped with that rest on this VRF alone.
+    /// What decisions are stamped with that rest on this VRF alone; nothing is where there is no such VRF.
     own: u64,
     /// The VRF that the last packets left in whose decisions rest on more, and the stamp of such decisions.
     pair: Option<(VrfSlot, u64)>,
@@ -127,7 +99,7 @@ impl<'a> Place<'a> {
         Self {
             slot: Some(slot),
             vrf,
-            own: vrf.map_or(0, |vrf| tables.stamp(vrf)),
+            own: vrf.map_or(u64::MAX, |vrf| tables.stamp(vrf)),
             ..Self::NOWHERE
         }
     }
@@ -135,33 +107,29 @@ impl<'a> Place<'a> {
     /// As [`Tables::is_current`], where this VRF is.
     #[inline(always)]
     fn is_current(&mut self, tables: &Tables, stamp: u64, out: VrfSlot) -> bool {
-        let Some(vrf) = self.vrf else { return false };
-        if stamp == self.own {
-            return true;
+        stamp == self.own || self.pair == Some((out, stamp)) || self.is_current_at_all(tables, stamp, out)
+    }
+
+    #[inline(never)]
+    fn is_current_at_all(&mut self, tables: &Tables, stamp: u64, out: VrfSlot) -> bool {
+        let current = self.vrf.is_some_and(|vrf| tables.is_current(stamp, vrf, out));
+        if current {
+            self.pair = Some((out, stamp));
         }
-        match self.pair {
-            Some(known) if known == (out, stamp) => true,
-            _ => {
-                let current = tables.is_current(stamp, vrf, out);
-                if current {
-                    self.pair = Some((out, stamp));
-                }
-                current
-            }
-        }
+        current
     }
 
     #[inline]
-    fn count(&self, context: &Context<'_>) {
+    fn count(&self, counters: &Counters) {
         if let (Some(slot), true) = (self.slot, self.vrf.is_some()) {
-            let counters = context.counters.vrf(slot);
+            let counters = counters.vrf(slot);
             counters.packets.add(self.packets);
             counters.bytes.add(self.bytes);
         }
     }
 }
 
-/// Packets in a row for one port.
+/// Packets in a row, at the front of those that have not left, that are ready to be sent by one port.
 #[derive(Clone, Copy)]
 struct Row {
     port: PortSlot,
@@ -169,102 +137,189 @@ struct Row {
     count: usize,
 }
 
-/// What becomes of a plain packet whose flow lets it pass.
-enum Next {
-    /// It is ready to be sent by this port.
-    Send(PortSlot),
-    /// There is more to it: it goes the way of all packets to its next hop.
-    Forward,
-    /// It is dropped.
-    Drop(DropReason),
-}
-
-/// Sends the packets.
-fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, facts: &[Facts]) {
-    let mut hops = std::mem::replace(&mut context.state.hops, Hops::nowhere());
-    let mut leaving = Leaving::new(frames);
-    let mut row = Row {
+impl Row {
+    const NONE: Self = Self {
         port: PortSlot::MAX,
         vrf: VrfSlot::MAX,
         count: 0,
     };
-    // Some packet was settled: flows may have changed since they were looked up.
-    let mut settled = false;
-    for (place, facts) in facts.iter().enumerate() {
-        if let Some(ahead) = leaving.get(place + AHEAD) {
-            ahead.prefetch();
-        }
-        let known = facts
-            .known
-            .filter(|(flow, action)| !settled || context.shared.flows.is_as_known(*flow, action.words()));
-        let next = match (known, leaving.get(place)) {
-            (Some((flow, action)), Some(frame)) => Some(prepare(context, &mut hops, frame, facts, flow, action)),
-            _ => None,
-        };
-        if let Some(Next::Send(port)) = next {
-            if row.port != port || row.vrf != facts.vrf {
-                context.send_all(row.port, row.vrf, &mut leaving, row.count);
-                row = Row {
-                    port,
-                    vrf: facts.vrf,
-                    count: 0,
-                };
-            }
-            row.count += 1;
+}
+
+/// A plain packet that its flow lets pass, and what it does.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    flow: KnownFlow<'a>,
+    action: InShort,
+}
+
+/// Why a row ends.
+enum Stop<'a> {
+    /// There are no more packets.
+    End,
+    /// The next is for another port: so many are for the one before.
+    Turn(Row),
+    /// The next is not plain, or its flow is not known or does not let it pass.
+    Unknown,
+    /// The next goes the way of all packets to its next hop: there is more to it.
+    Forward(Known<'a>),
+    /// The next is dropped.
+    Drop(DropReason),
+}
+
+/// Sends the packets.
+fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, briefs: &[Brief], facts: &[Facts], way: &WayIn) {
+    let mut hops = std::mem::replace(&mut context.state.hops, Hops::nowhere());
+    let mut leaving = Leaving::new(frames);
+    let (mut row, mut done) = (Row::NONE, 0);
+    let mut sorter = Sorter {
+        tables: context.tables,
+        shared: context.shared,
+        counters: context.counters,
+        now_ms: context.now_ms(),
+        hops: &mut hops,
+        place: Place::NOWHERE,
+        siblings: false,
+    };
+    loop {
+        let stop = sorter.sort(
+            leaving.behind(row.count),
+            briefs.get(done..).unwrap_or_default(),
+            &mut row,
+            &mut done,
+        );
+        if let Stop::Turn(ready) = stop {
+            context.send_all(ready.port, ready.vrf, &mut leaving, ready.count);
             continue;
         }
         context.send_all(row.port, row.vrf, &mut leaving, row.count);
-        row.count = 0;
-        let Some(frame) = leaving.take() else { break };
-        let packet = Packet { frame, facts: *facts };
-        match (next, known) {
-            (Some(Next::Drop(reason)), _) => context.drop_packet(packet, reason),
-            (Some(_), Some((flow, action))) => onward(context, packet, flow, action),
-            _ => {
-                settled = true;
-                one(context, packet);
-            }
+        row = Row::NONE;
+        let (Some(frame), Some(brief)) = (leaving.take(), briefs.get(done)) else {
+            break;
+        };
+        let facts = match facts.get(done) {
+            Some(facts) if !brief.is_plain() => *facts,
+            _ => brief.facts(way, frame.len()),
+        };
+        done += 1;
+        let packet = Packet { frame, facts };
+        match stop {
+            Stop::Drop(reason) => context.drop_packet(packet, reason),
+            Stop::Forward(Known { flow, action }) => onward(context, packet, flow.flow, action),
+            _ => one(context, packet),
         }
     }
-    context.send_all(row.port, row.vrf, &mut leaving, row.count);
+    sorter.place.count(sorter.counters);
+    context.state.needs_siblings = sorter.siblings;
     drop(leaving);
     context.state.hops = hops;
 }
 
-/// Makes a plain packet of a flow that lets it pass ready to be sent, where nothing more is to be said about it.
-#[inline(always)]
-fn prepare(
-    context: &Context<'_>,
-    hops: &mut Hops,
-    frame: &mut Frame,
-    facts: &Facts,
-    flow: FlowRef,
-    action: InShort,
-) -> Next {
-    if action.flags().has(FlowFlags::TRACK)
-        && let Err(reason) = track::admit_segment(context.shared, frame.data(), &facts.parsed, flow)
-    {
-        return Next::Drop(reason);
-    }
-    let v6 = facts.is_v6();
-    let hop = match hops.get(context.tables, action.next_hop()) {
-        Some(hop) if !facts.parsed.is_tcp_syn() && hop.takes(frame, v6) => hop,
-        _ => return Next::Forward,
-    };
-    rewrite::decrement_hop_limit(frame.data_mut(), v6);
-    if action.flags().has(FlowFlags::TRANSLATE) {
-        // `None`: removed in this very moment: what it looks like outside is not known any more.
-        let translated = context
-            .shared
-            .flows
-            .sibling_key(flow)
-            .is_some_and(|other| translate::frame(frame, &facts.parsed, &other.reversed()).is_ok());
-        if !translated {
-            return Next::Drop(DropReason::Untranslatable);
+/// Makes plain packets of known flows ready to be sent.
+struct Sorter<'a, 'h> {
+    tables: &'a Tables,
+    shared: &'a Shared,
+    counters: &'a Counters,
+    now_ms: u64,
+    hops: &'h mut Hops,
+    place: Place<'a>,
+    /// Some packet needed the other direction of its flow.
+    siblings: bool,
+}
+
+impl<'a> Sorter<'a, '_> {
+    /// Makes packets ready until one is for another port, or there is more to be said about it; counts in `row` those that are, and in `done` those
+    /// that were looked at, but for one that there is more to be said about: it is `done`'s next.
+    fn sort(&mut self, frames: &mut [Frame], briefs: &[Brief], row: &mut Row, done: &mut usize) -> Stop<'a> {
+        let mut last: Option<Known<'a>> = None;
+        for (place, brief) in briefs.iter().enumerate() {
+            if let Some(ahead) = frames.get(place + AHEAD) {
+                ahead.prefetch();
+            }
+            let Some(frame) = frames.get_mut(place) else { break };
+            let vrf = brief.vrf();
+            if self.place.slot != Some(vrf) {
+                self.place.count(self.counters);
+                self.place = Place::of(self.tables, vrf);
+            }
+            let bytes = frame.len() as u64;
+            self.place.packets += 1;
+            self.place.bytes += bytes;
+            let known = match last {
+                // Found a moment ago, and nothing was decided since.
+                Some(last) if brief.is_again() => last,
+                _ => match self.find(brief) {
+                    Some(known) => known,
+                    None => return Stop::Unknown,
+                },
+            };
+            last = Some(known);
+            known.flow.touch(self.now_ms, bytes);
+            let port = match self.prepare(frame, brief, known) {
+                Ok(port) => port,
+                Err(stop) => return stop,
+            };
+            *done += 1;
+            if (row.port, row.vrf) != (port, vrf) {
+                let ready = std::mem::replace(row, Row { port, vrf, count: 1 });
+                if ready.count > 0 {
+                    return Stop::Turn(ready);
+                }
+                continue;
+            }
+            row.count += 1;
         }
+        Stop::End
     }
-    hop.wrap(frame, v6, facts.parsed.ethertype, facts.hash);
-    Next::Send(hop.port)
+
+    /// The flow of a plain packet, if it is known and lets the packet pass.
+    #[inline(always)]
+    fn find(&mut self, brief: &Brief) -> Option<Known<'a>> {
+        if !brief.is_plain() {
+            return None;
+        }
+        let flow = self.shared.flows.known(&brief.key, brief.hint)?;
+        let action = InShort::new(flow.words);
+        let passes =
+            action.lets_pass(brief.passage) && self.place.is_current(self.tables, flow.epoch, action.vrf_out());
+        passes.then_some(Known { flow, action })
+    }
+
+    /// Makes a plain packet of a flow that lets it pass ready to be sent, where nothing more is to be said about it. Gives the port.
+    #[inline(always)]
+    fn prepare(&mut self, frame: &mut Frame, brief: &Brief, known: Known<'a>) -> Result<PortSlot, Stop<'a>> {
+        let Known { flow, action } = known;
+        let needs_sibling = action.needs_sibling();
+        if needs_sibling {
+            self.siblings = true;
+            if action.flags().has(FlowFlags::TRACK)
+                && let Err(reason) =
+                    track::admit_segment(self.shared, frame.data(), &brief.parsed(frame.len()), flow.flow)
+            {
+                return Err(Stop::Drop(reason));
+            }
+        }
+        let v6 = brief.is_v6();
+        let hop = match self.hops.get(self.tables, action.next_hop()) {
+            Some(hop) if !brief.is_tcp_syn() && hop.takes(frame, v6) => hop,
+            _ => return Err(Stop::Forward(known)),
+        };
+        if needs_sibling && action.flags().has(FlowFlags::TRANSLATE) {
+            // `None`: removed in this very moment: what it looks like outside is not known any more.
+            let translated = self.shared.flows.sibling_key(flow.flow).is_some_and(|answers| {
+                let done = if frame.is_partial() {
+                    translate::frame(frame, &brief.parsed(frame.len()), &answers.reversed())
+                } else {
+                    translate::plain(frame.data_mut(), v6, brief.key.protocol(), &answers)
+                };
+                done.is_ok()
+            });
+            if !translated {
+                return Err(Stop::Drop(DropReason::Untranslatable));
+            }
+        }
+        hop.wrap(frame, v6, brief.hash);
+        Ok(hop.port)
+    }
 }
 
 /// Forwards a plain packet that its flow, already asked, lets pass.
@@ -300,9 +355,7 @@ fn one(context: &mut Context<'_>, packet: Packet) {
         && action.in_port == packet.way_in
         && packet.via.is_none_or(|via| via == action.next_hop)
     {
-        if packet.known.is_none() {
-            flows.touch(hit.flow, context.now_ms(), packet.frame.len() as u64);
-        }
+        flows.touch(hit.flow, context.now_ms(), packet.frame.len() as u64);
         settle::run(context, packet, hit.flow, action);
         return;
     }

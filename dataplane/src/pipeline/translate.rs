@@ -41,6 +41,99 @@ pub(super) fn frame(frame: &mut Frame, parsed: &Parsed, to: &FlowKey) -> Result<
     Ok(())
 }
 
+/// As [`packet`], for a plain one ([`Plain`](crate::wire::Plain): whole TCP or UDP, no options), by the key of its answers: what [`packet`] makes of it,
+/// in words as they stand in packet and key.
+#[inline(always)]
+pub(super) fn plain(ip: &mut [u8], v6: bool, protocol: u8, answers: &FlowKey) -> Result<(), Untranslatable> {
+    let to = answers.words();
+    // The answers' ports, turned round, as they stand in a packet.
+    let ports = ((to[4] >> 32) as u32).swap_bytes();
+    if v6 {
+        let header = ip.first_chunk_mut::<48>().ok_or(Untranslatable)?;
+        let mut changed = 0;
+        for (at, new) in [(8, to[2]), (16, to[3]), (24, to[0]), (32, to[1])] {
+            let (old, new) = (!words::read_u64(header, at), words::write_u64(header, at, new));
+            changed += (old >> 32) + (old & 0xffff_ffff) + (new >> 32) + (new & 0xffff_ffff);
+        }
+        changed += words::exchange_u32(header, 40, ports);
+        transport_by(ip, 40, protocol, changed)
+    } else {
+        let header = ip.first_chunk_mut::<28>().ok_or(Untranslatable)?;
+        let changed = words::exchange_u32(header, 12, to[2] as u32) + words::exchange_u32(header, 16, to[0] as u32);
+        let check = words::read_u16(header, 10);
+        words::write_u16(header, 10, words::checksum(check, changed));
+        let changed = changed + words::exchange_u32(header, 20, ports);
+        transport_by(ip, 20, protocol, changed)
+    }
+}
+
+/// Changes the checksum of a TCP or UDP header at `at`.
+#[inline(always)]
+fn transport_by(ip: &mut [u8], at: usize, protocol: u8, changed: u64) -> Result<(), Untranslatable> {
+    let is_tcp = protocol == proto::TCP;
+    let field = ip.get_mut(at + if is_tcp { 16 } else { 6 }..);
+    let field = field
+        .and_then(|rest| rest.first_chunk_mut::<2>())
+        .ok_or(Untranslatable)?;
+    let old = words::read_u16(field, 0);
+    let new = words::checksum(old, changed);
+    // Of UDP, zero means that there is no checksum: it stays so, and none becomes so.
+    let new = match (is_tcp, old, new) {
+        (false, 0, _) => 0,
+        (false, _, 0) => 0xffff,
+        _ => new,
+    };
+    words::write_u16(field, 0, new);
+    Ok(())
+}
+
+/// Words of a packet as this machine reads them, little end first. Sums of ones' complement come out as they are to be written back: they do not mind
+/// in which order bytes stand.
+mod words {
+    #[inline(always)]
+    pub(super) fn read_u16<const N: usize>(bytes: &[u8; N], at: usize) -> u16 {
+        u16::from_le_bytes([bytes[at], bytes[at + 1]])
+    }
+
+    #[inline(always)]
+    pub(super) fn write_u16<const N: usize>(bytes: &mut [u8; N], at: usize, word: u16) {
+        bytes[at..at + 2].copy_from_slice(&word.to_le_bytes());
+    }
+
+    #[inline(always)]
+    pub(super) fn read_u64<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[at..at + 8]);
+        u64::from_le_bytes(word)
+    }
+
+    /// Gives what was written.
+    #[inline(always)]
+    pub(super) fn write_u64<const N: usize>(bytes: &mut [u8; N], at: usize, word: u64) -> u64 {
+        bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        word
+    }
+
+    /// Writes; gives what that adds to a sum.
+    #[inline(always)]
+    pub(super) fn exchange_u32<const N: usize>(bytes: &mut [u8; N], at: usize, new: u32) -> u64 {
+        let mut old = [0; 4];
+        old.copy_from_slice(&bytes[at..at + 4]);
+        bytes[at..at + 4].copy_from_slice(&new.to_le_bytes());
+        u64::from(!u32::from_le_bytes(old)) + u64::from(new)
+    }
+
+    /// A checksum once its sum has changed by so much (RFC 1624, equation 3).
+    #[inline(always)]
+    pub(super) const fn checksum(old: u16, changed: u64) -> u16 {
+        let sum = changed + !old as u64;
+        let sum = (sum >> 32) + (sum & 0xffff_ffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        !(((sum >> 16) + sum) as u16)
+    }
+}
+
 /// As [`frame`], for a packet whose checksums are complete.
 #[inline]
 pub(super) fn packet(ip: &mut [u8], parsed: &Parsed, to: &FlowKey) -> Result<(), Untranslatable> {

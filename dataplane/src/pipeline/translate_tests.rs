@@ -130,6 +130,32 @@ proptest! {
         prop_assert!(bytes.ends_with(&payload));
     }
 
+    /// Plain packets by words, whatever stands in their checksums.
+    #[test]
+    fn plain_packets_are_translated_as_all_others(
+        v6: bool, tcp: bool,
+        from: (u128, u128), to: (u128, u128),
+        ports: (u16, u16), new_ports: (u16, u16),
+        checks in prop::collection::vec(prop_oneof![Just(0), Just(0xffff), any::<u16>()], 2),
+        payload in prop::collection::vec(any::<u8>(), 0..9),
+    ) {
+        let protocol = if tcp { proto::TCP } else { proto::UDP };
+        let mut bytes = build(
+            addresses_of(v6, from.0), addresses_of(v6, from.1), protocol, &l4_of(protocol, 0, ports, &payload),
+        );
+        let parsed = parse_ip(&bytes).unwrap();
+        let field = usize::from(parsed.l4) + if tcp { 16 } else { 6 };
+        bytes[field..field + 2].copy_from_slice(&checks[0].to_be_bytes());
+        if !v6 {
+            bytes[10..12].copy_from_slice(&checks[1].to_be_bytes());
+        }
+        let to = FlowKey::between(0, addresses_of(v6, to.0), addresses_of(v6, to.1), protocol, new_ports).unwrap();
+        let mut other = bytes.clone();
+        packet(&mut bytes, &parsed, &to).unwrap();
+        plain(&mut other, v6, protocol, &to.reversed()).unwrap();
+        prop_assert_eq!(other, bytes);
+    }
+
     #[test]
     fn damage_stays_damage(from: (u32, u32), to: (u32, u32), flip in 1..=255_u8) {
         let address = |bits| addresses_of(false, u128::from(bits));

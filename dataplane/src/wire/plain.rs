@@ -4,6 +4,8 @@
 //! that longer walk, which also knows what is wrong with it. The two never disagree (a property holds it). Words are those of the machine, as they were read:
 //! a header is loaded in a few wide reads and never looked at byte by byte.
 
+use core::net::Ipv4Addr;
+
 use super::{Fragment, IpKind, Mac, Parsed, ethertype, parsed::Flags, proto, tcp_flags};
 
 /// What is known of a plain packet.
@@ -50,6 +52,33 @@ fn u32_at<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
     u32::from_le_bytes(word)
 }
 
+/// The sum of an IPv4 header without options, of ones' complement.
+#[inline(always)]
+const fn sum_of(a: u64, b: u64, destination: u32) -> u64 {
+    // With the carry, which no sum of two leaves no room for.
+    let (sum, carry) = a.overflowing_add(b);
+    let (sum, more) = (sum + carry as u64).overflowing_add(destination as u64);
+    sum + more as u64
+}
+
+/// A sum of ones' complement is right if it is a multiple of 65535, other than zero; there is a version in it. (To fold it would take thrice as
+/// long.)
+#[inline(always)]
+const fn is_right(sum: u64) -> bool {
+    sum.is_multiple_of(0xffff)
+}
+
+/// First bytes of IPv4 addresses that are surely those of single stations beyond the link.
+const ROUTABLE_V4: [bool; 256] = {
+    let mut routable = [false; 256];
+    let mut first = 1;
+    while first < 224 {
+        routable[first] = first != 127 && first != 169;
+        first += 1;
+    }
+    routable
+};
+
 /// The two 32-bit halves, to be summed.
 #[inline(always)]
 const fn halves(word: u64) -> u64 {
@@ -73,18 +102,25 @@ impl Plain {
         ((u64_at(ethernet, 0) ^ to) << 16 == 0).then_some((u16::from_be_bytes([ethernet[12], ethernet[13]]), rest))
     }
 
+    /// The total length of an IPv4 packet that has no options, is no fragment, has no congestion mark, carries UDP and is for this station.
+    #[inline(always)]
+    pub fn datagram_v4(header: &[u8; V4], to: Ipv4Addr) -> Option<u16> {
+        let (a, b, destination) = (u64_at(header, 0), u64_at(header, 8), u32_at(header, 16));
+        // Version and length, ECN, "more fragments" and the offset: bytes 0, 1, 6 and 7.
+        let is_plain = a & 0xff3f_0000_0000_03ff == 0x45 && (b >> 8) as u8 == proto::UDP;
+        let ours = destination == u32::from_le_bytes(to.octets());
+        (is_plain && ours && is_right(sum_of(a, b, destination))).then_some(((a >> 16) as u16).swap_bytes())
+    }
+
     /// An IPv4 packet, perhaps with padding behind.
     #[inline(always)]
     pub fn v4(ip: &[u8]) -> Option<Self> {
         let header = ip.first_chunk::<{ V4 + UDP }>()?;
         let (a, b, destination) = (u64_at(header, 0), u64_at(header, 8), u32_at(header, 16));
-        let sum = halves(a) + halves(b) + u64::from(destination);
+        let sum = sum_of(a, b, destination);
         let len = ((a >> 16) as u16).swap_bytes();
-        // A sum of ones' complement is right if it is a multiple of 65535, other than zero; there is a version in it. (To fold it would take thrice
-        // as long.)
-        // "More fragments" and the offset: bytes 6 and 7.
-        let fragmented = (a >> 48) as u16 & 0xff3f != 0;
-        if a as u8 != 0x45 || fragmented || usize::from(len) > ip.len() || !sum.is_multiple_of(0xffff) {
+        // Version and length of the header, "more fragments" and the offset: bytes 0, 6 and 7.
+        if a & 0xff3f_0000_0000_00ff != 0x45 || usize::from(len) > ip.len() || !is_right(sum) {
             return None;
         }
         let source = (b >> 32) as u32;
@@ -166,39 +202,44 @@ impl Plain {
     /// told so here: all of 169.0.0.0/8 and of ::/64, for one.)
     #[inline(always)]
     pub fn is_surely_routable(&self) -> bool {
-        let surely = |address: [u64; 2]| {
-            let first = address[0] as u8;
-            if self.v6 {
-                // ff00::/8, fe80::/10 and more; ::, ::1 and more.
-                first < 0xfe && address[0] != 0
-            } else {
-                first.wrapping_sub(1) < 223 && first != 127 && first != 169
-            }
-        };
-        surely(self.source) & surely(self.destination)
+        let (source, destination) = (self.source[0], self.destination[0]);
+        if self.v6 {
+            // ff00::/8, fe80::/10 and more; ::, ::1 and more.
+            let surely = |address: u64| (address as u8) < 0xfe && address != 0;
+            surely(source) & surely(destination)
+        } else {
+            ROUTABLE_V4[usize::from(source as u8)] & ROUTABLE_V4[usize::from(destination as u8)]
+        }
     }
 
     /// As the long walk over the IP packet says it.
-    #[inline(always)]
+    #[inline]
     pub fn parsed(&self) -> Parsed {
-        let (kind, l4, ethertype) = if self.v6 {
+        let ports = [self.ports as u16, (self.ports >> 16) as u16];
+        Self::parsed_as(self.v6, self.proto, self.tcp_flags, self.len.into(), ports)
+    }
+
+    /// What the long walk says of a plain packet of this family and protocol, with these TCP flags, of so many bytes, between these ports.
+    #[inline]
+    pub fn parsed_as(v6: bool, proto: u8, tcp_flags: u8, len: u32, [src_port, dst_port]: [u16; 2]) -> Parsed {
+        let (kind, l4, ethertype) = if v6 {
             (IpKind::V6, V6 as u16, ethertype::IPV6)
         } else {
             (IpKind::V4, V4 as u16, ethertype::IPV4)
         };
         Parsed {
-            end: u32::from(self.len),
+            end: len,
             l3: 0,
             l4,
             ethertype,
-            src_port: self.ports as u16,
-            dst_port: (self.ports >> 16) as u16,
+            src_port,
+            dst_port,
             vlan: None,
-            proto: self.proto,
+            proto,
             kind,
             fragment: Fragment::No,
             flags: Flags::NONE,
-            tcp_flags: self.tcp_flags,
+            tcp_flags,
         }
     }
 }

@@ -88,6 +88,32 @@ fn partial(ip: &[u8], parsed: &Parsed) -> bool {
 }
 
 proptest! {
+    /// Outer headers in words as byte by byte.
+    #[test]
+    fn datagrams_in_few_words_are_those_of_many(
+        to: u32, len: u16, tos: u8, flags in prop_oneof![Just(0_u8), Just(0x40), Just(0x80), any::<u8>()],
+        offset in 0..2_u8, udp: bool, own: bool, flip: Option<(prop::sample::Index, u8)>,
+    ) {
+        let mut header = [0; 20];
+        header[..10].copy_from_slice(&[
+            0x45, tos, (len >> 8) as u8, len as u8, 1, 2, flags, offset, 64, if udp { proto::UDP } else { proto::TCP },
+        ]);
+        header[12..16].copy_from_slice(&[192, 0, 2, 7]);
+        header[16..].copy_from_slice(&to.to_be_bytes());
+        fix_header(&mut header);
+        if let Some((at, bits)) = flip {
+            header[at.index(20)] ^= bits;
+        }
+        let ours = Ipv4Addr::from_bits(if own { to } else { to ^ 1 });
+        let h = &header;
+        let good = h[0] == 0x45 && h[1] & 3 == 0 && [h[6] & 0x3f, h[7]] == [0, 0] && h[9] == proto::UDP
+            && h[16..] == ours.octets() && checksum::ipv4_header_ok(h);
+        let wanted = good.then(|| u16::from_be_bytes([h[2], h[3]]));
+        prop_assert_eq!(Plain::datagram_v4(&header, ours), wanted);
+    }
+}
+
+proptest! {
     /// Whatever happened to a packet: the short look says what the long walk says, or nothing; of a good packet, it says it.
     #[test]
     fn never_disagrees_with_the_long_walk(

@@ -3,7 +3,7 @@
 use vrouter_dataplane::{
     engine::Settings,
     packet::DropReason,
-    program::object::{ActionSpec, Key, Object, Operation, PortSpec},
+    program::object::{ActionSpec, Key, LabelTo, Object, Operation, PortSpec},
     tables::policy::Verdict,
     wire::Mac,
 };
@@ -11,14 +11,14 @@ use vrouter_dataplane::{
 use crate::{
     lab::{
         bytes::{Ip, framed},
-        node::{Node, UPLINK},
-        objects::{next_hop, policy, route, route_key, rule, station, to_port},
-        outer::decode,
+        node::{Node, UPLINK, UPLINK_MAC, VTEP4, VTEP6},
+        objects::{label, next_hop, policy, route, route_key, rule, station, to_port},
+        outer::{Shim, decode, encode},
         settings,
     },
     site::{
-        FAMILIES, MPLS4, VRF, VXLAN4, all_of, behind, from_one, furnish, host, icmp_error, into, out_of, p,
-        routed_port, site,
+        FAMILIES, MPLS4, REMOTE, VRF, VXLAN4, all_of, behind, from_one, furnish, host, icmp_error, into, out_of, p,
+        remote, routed_port, site,
     },
 };
 
@@ -74,6 +74,50 @@ fn idle_flows_without_state_are_forgotten_after_two_minutes() {
             node.one(&p(1), &out_of(1, &packet), &p(2));
         }
         left_after(&mut node, &[(119_900, 3), (120_100, 0)]);
+    }
+}
+
+#[test]
+fn each_packet_of_a_batch_is_counted_once_though_those_before_it_change_its_flow() {
+    const LABELS: [u32; 2] = [501, 502];
+    let mut node = site();
+    // Packets of one flow that are for one workload or the other, by what their label names: each decides the flow anew.
+    node.put(
+        [11, 12]
+            .into_iter()
+            .zip(LABELS)
+            .map(|(hop, number)| label(number, LabelTo::NextHop(hop))),
+    );
+    for v6 in FAMILIES {
+        let packet = Ip::new(behind(v6, MPLS4), host(v6, 1)).udp((1, 2), b"");
+        let labelled = |label| {
+            let own = if v6 { VTEP6.into() } else { VTEP4.into() };
+            let shim = Shim::Mpls { label, tc: 0, ttl: 9 };
+            encode((UPLINK_MAC, REMOTE), remote(v6), own, 0, shim, &packet)
+        };
+        let mut sent = 0;
+        for batch in ["1", "21", "2112", "11", "12221121", "2222", "1112"] {
+            let labels = batch.bytes().map(|which| usize::from(which - b'1'));
+            for which in labels.clone() {
+                assert!(node.dp.send(UPLINK, &labelled(LABELS[which])));
+                sent += 1;
+            }
+            node.pump();
+            let mut got: Vec<_> = node.take().into_iter().map(|(interface, _)| interface).collect();
+            let mut expected: Vec<_> = labels.map(|which| p(which as u32 + 1)).collect();
+            got.sort();
+            expected.sort();
+            assert_eq!(got, expected, "{batch}");
+            let flows = node
+                .dp
+                .shared
+                .flows
+                .entries()
+                .filter(|flow| flow.key.dst() == host(v6, 1));
+            let counted: (u64, u64) = flows.fold((0, 0), |sum, flow| (sum.0 + flow.packets, sum.1 + flow.bytes));
+            assert_eq!(counted, (sent, sent * packet.len() as u64), "{batch}");
+        }
+        node.check();
     }
 }
 

@@ -50,7 +50,7 @@ fn single(capacity: usize) -> (FlowTable, FlowOwner) {
 fn find(table: &FlowTable, key: &FlowKey) -> Option<FlowHit> {
     let hash = table.hash(key);
     table.prefetch(hash);
-    let hint = table.prefetch_record(hash);
+    let hint = table.prefetch_record(hash, true);
     let hit = table.lookup(key, hash);
     // What is known in short is what is found; only the hint may be wrong.
     if let Some(known) = table.known(key, hint) {

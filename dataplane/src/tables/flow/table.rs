@@ -32,6 +32,14 @@ pub struct KnownFlow<'a> {
     record: Record<'a>,
 }
 
+impl std::fmt::Debug for KnownFlow<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KnownFlow")
+            .field("flow", &self.flow)
+            .finish_non_exhaustive()
+    }
+}
+
 impl KnownFlow<'_> {
     /// As [`FlowTable::touch`], right after it was found.
     #[inline(always)]
@@ -178,20 +186,18 @@ impl FlowTable {
         }
     }
 
-    /// Asks for the record that the lookup will likely find, and says which that is; reads the bucket, which should have arrived.
+    /// Asks for the record that the lookup will likely find, and says which that is; reads the bucket, which should have arrived. `beside`: asks
+    /// for that of the other direction, too.
     #[inline(always)]
-    pub fn prefetch_record(&self, hash: u64) -> FlowHint {
+    pub fn prefetch_record(&self, hash: u64, beside: bool) -> FlowHint {
         let guess = self.index.guess(hash);
         if let Some(entry) = guess {
             self.record(entry.direction()).prefetch();
+            if beside {
+                self.record(entry.direction() ^ 1).prefetch();
+            }
         }
         FlowHint(guess.unwrap_or(Entry::NONE))
-    }
-
-    /// Asks for the other direction of a flow.
-    #[inline]
-    pub fn prefetch_sibling(&self, flow: FlowRef) {
-        self.record(flow.direction ^ 1).prefetch();
     }
 
     /// The direction with this key, if it is where [`FlowTable::prefetch_record`] said: the bucket need not be searched again. If it is not,
@@ -253,14 +259,6 @@ impl FlowTable {
     pub fn get(&self, flow: FlowRef) -> Option<FlowHit> {
         let seen = self.record(flow.direction).read_generation(flow.generation)?;
         Some(hit(flow.direction, seen))
-    }
-
-    /// The flow still lives, and these are still the first word of its decision and the last.
-    #[must_use]
-    pub fn is_as_known(&self, flow: FlowRef, words: [u64; 2]) -> bool {
-        let [first, last] = words;
-        self.get(flow)
-            .is_some_and(|hit| hit.action[0] == first && hit.action[ACTION_WORDS - 1] == last)
     }
 
     /// The other direction of the same flow.
