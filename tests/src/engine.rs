@@ -1,5 +1,5 @@
 //! A place for a container engine on a node: namespaces of mounts and processes of its own in the node's network namespace, with empty
-//! `/run`, `/var/lib` and `/etc/cni`. Whatever the engine starts or mounts there ends with it, also when a test fails half-way.
+//! `/run`, `/var/lib`, `/opt` and `/etc/cni`. Whatever the engine starts or mounts there ends with it, also when a test fails half-way.
 
 use std::{
     fs, io,
@@ -11,12 +11,13 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{daemon, netns::Netns, run, sys, topology::Topology, wait};
 
-/// What is mounted over what the engine would share with the machine, and then said.
+/// What is mounted over what the engine would share with the machine. Its first process takes in the orphans of all others: a shell does.
 const PRIVATE: &str = "mount --make-rprivate / && \
-     mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && \
+     mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && mount -t tmpfs tmpfs /run/netns && \
      mount -t tmpfs tmpfs /var/lib && mkdir -p /var/lib/cni /var/lib/containers && \
      mkdir -p /etc/cni && mount -t tmpfs tmpfs /etc/cni && \
-     touch \"$1\" && exec sleep infinity";
+     mount -t tmpfs tmpfs /opt && mkdir -p /opt/cni && \
+     touch \"$1\" && while :; do sleep 1000; done";
 
 /// The place. Everything in it is killed on drop.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub struct Place {
     keeper: Child,
     /// The first process in it, as seen from outside.
     init: u32,
+    mounts: Vec<String>,
     directory: PathBuf,
     cgroup: String,
     topology: Topology,
@@ -53,6 +55,7 @@ impl Place {
         let mut place = Self {
             init: 0,
             keeper,
+            mounts: Vec::new(),
             directory,
             cgroup: format!("{}{name}", topology.prefix()),
             topology,
@@ -65,6 +68,7 @@ impl Place {
             .next()
             .context("no process in the place")?
             .parse()?;
+        place.mounts = mounts(place.init)?;
         Ok(place)
     }
 
@@ -121,13 +125,14 @@ impl Place {
         Ok(left)
     }
 
-    /// Mounts in the place, one a line, that an engine made.
+    /// Mounts in the place that were made since it is there, one a line.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn mounts(&self) -> Result<Vec<String>> {
-        let all = fs::read_to_string(format!("/proc/{}/mounts", self.init))?;
-        Ok(all.lines().map(str::to_owned).collect())
+    pub fn left_mounts(&self) -> Result<Vec<String>> {
+        let mut now = mounts(self.init)?;
+        now.retain(|mount| !self.mounts.contains(mount));
+        Ok(now)
     }
 
     /// Writes the configuration of a network into the place's `/etc/cni/net.d`, and makes the plugin known.
@@ -218,6 +223,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = self.end();
     }
+}
+
+fn mounts(process: u32) -> Result<Vec<String>> {
+    let all = fs::read_to_string(format!("/proc/{process}/mounts"))?;
+    Ok(all.lines().map(str::to_owned).collect())
 }
 
 /// The directories of a control group: one, or, of the first version, one for each controller.

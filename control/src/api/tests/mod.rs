@@ -10,6 +10,7 @@ mod networks;
 mod nodes;
 mod parallel;
 mod policies;
+mod publishing;
 mod routers;
 mod services;
 mod subnets;

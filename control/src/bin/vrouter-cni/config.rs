@@ -40,6 +40,9 @@ const KNOWN: [&str; 24] = [
     "log",
 ];
 
+/// What an engine may say of one container, if the configuration declares it among its `capabilities`.
+const CAPABILITIES: [&str; 5] = ["portMappings", "bandwidth", "ips", "mac", "dns"];
+
 /// How long an ADD may take unless the configuration says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -187,6 +190,14 @@ impl Config {
                     nearest::hint(key, KNOWN)
                 );
                 return Err(Failure::unsupported(message));
+            }
+        }
+        let runtime = input.get("runtimeConfig").and_then(Value::as_object);
+        for (key, value) in runtime.into_iter().flatten() {
+            if !CAPABILITIES.contains(&key.as_str()) {
+                let message = format!("capability {key:?} is not supported, its value is {value}");
+                let details = format!("supported are {}", CAPABILITIES.join(", "));
+                return Err(Failure::unsupported(message).with_details(details));
             }
         }
         // An empty section is as good as none.
