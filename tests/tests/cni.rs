@@ -585,6 +585,10 @@ fn ports_limits_and_addresses_are_as_the_engine_asks() -> Result<()> {
             "another configuration's attachments are left alone"
         );
         plugin.del(target(1, "c2"))?;
+        // As the first engines with GC call the list.
+        let old = plugin.with(&json!({"cni.dev/attachments": [{"containerID": "c3", "ifname": "eth0"}]}));
+        old.run("GC", None, "")?.ok()?;
+        ensure!(endpoints(&cluster)?.len() == 1);
         plugin.gc(&[])?;
         nothing_left(&cluster)
     })

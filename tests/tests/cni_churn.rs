@@ -61,11 +61,11 @@ impl Worker<'_> {
             interface: &interface,
         };
         let mut fields = json!({});
-        if cycle % 4 == 0 {
+        if cycle.is_multiple_of(4) {
             fields["runtimeConfig"]["portMappings"] =
                 json!([{"hostPort": 20_000 + cycle, "containerPort": 80, "protocol": "tcp"}]);
         }
-        if cycle % 5 == 0 {
+        if cycle.is_multiple_of(5) {
             fields["runtimeConfig"]["bandwidth"] = json!({"ingressRate": 1_000_000_000_u64 + cycle as u64});
         }
         let plugin = self.plugin.with(&fields);

@@ -88,7 +88,10 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) prev_result: Option<Outcome>,
     #[serde(default, rename = "cni.dev/valid-attachments")]
-    pub(crate) valid: Option<Vec<Attachment>>,
+    valid: Option<Vec<Attachment>>,
+    /// The same, as the first engines with GC call it.
+    #[serde(default, rename = "cni.dev/attachments")]
+    attachments: Option<Vec<Attachment>>,
     #[serde(skip)]
     address: Option<Address>,
 }
@@ -244,6 +247,11 @@ impl Config {
     /// This node.
     pub(crate) fn node(&self) -> &str {
         self.node.as_deref().unwrap_or_default()
+    }
+
+    /// What GC leaves alone; `None`: the engine does not say.
+    pub(crate) fn valid(&self) -> Option<&[Attachment]> {
+        self.valid.as_deref().or(self.attachments.as_deref())
     }
 
     /// Where control is.

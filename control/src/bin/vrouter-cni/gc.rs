@@ -12,7 +12,7 @@ use super::{
 
 pub(crate) async fn gc(config: &Config) -> Result<(), Failure> {
     // Without the list, everything would go.
-    let Some(valid) = &config.valid else {
+    let Some(valid) = config.valid() else {
         return Err(Failure::config(
             "cni.dev/valid-attachments is missing; GC needs to know what is to stay",
         ));
