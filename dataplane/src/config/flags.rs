@@ -46,7 +46,7 @@ pub struct Flags {
     /// What a worker does when there is nothing to do [default: adaptive]
     #[arg(long, value_name = "MODE")]
     pub poll: Option<Poll>,
-    /// Microseconds that an adaptive worker looks for packets before it sleeps [default: 50]
+    /// Microseconds that an adaptive worker looks for packets before it sleeps [default: 1000]
     #[arg(long, value_name = "MICROSECONDS")]
     pub spin: Option<u64>,
     /// Frames of packet memory; each port needs some 500 [default: 65536]

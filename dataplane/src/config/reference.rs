@@ -14,7 +14,7 @@ pub const REFERENCE: Reference = Reference {
         Key::default("workers", "1"),
         Key::example("cpus", "\"2-3\"").more("Choose CPUs of the NUMA node that the uplink's NIC is on (/sys/class/net/IFACE/device/numa_node)."),
         Key::default("poll", "\"adaptive\"").more("adaptive: looks for a while, then sleeps until woken; busy: never sleeps."),
-        Key::default("spin", "50"),
+        Key::default("spin", "1000"),
         Key::default("frames", "65536"),
         Key::default("frame-size", "2048"),
         Key::default("large-frames", "512"),

@@ -4,11 +4,12 @@
 //! they like, with the time they like.
 
 mod captures;
-mod crowd;
+
 pub mod fleet;
 pub mod load;
 mod mailbox;
 mod run;
+mod slice;
 
 use std::sync::{Arc, atomic::Ordering};
 

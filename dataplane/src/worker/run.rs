@@ -2,17 +2,20 @@
 
 use std::{
     sync::atomic::Ordering,
+    thread,
     time::{Duration, Instant},
 };
 
-use super::{Clock, Worker, crowd::Crowd};
+use tracing::debug;
+
+use super::{Clock, Worker, slice};
 
 /// How a worker waits when there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polling {
-    /// It does not: lowest latency, one CPU always busy.
+    /// It does not: lowest latency, one CPU always busy. Others that want the CPU get it between two looks.
     Busy,
-    /// Looks for this long, then sleeps until a packet or a message wakes it. Does not look at all while others want its CPU.
+    /// Looks for this long, then sleeps until a packet or a message wakes it. Others that want the CPU get it between two looks.
     Adaptive {
         /// How long to look before sleeping.
         spin: Duration,
@@ -22,7 +25,7 @@ pub enum Polling {
 impl Default for Polling {
     fn default() -> Self {
         Self::Adaptive {
-            spin: Duration::from_micros(50),
+            spin: Duration::from_millis(1),
         }
     }
 }
@@ -38,34 +41,29 @@ const ALARM: Duration = Duration::from_millis(2);
 
 /// Runs the worker until it is told to stop, and gives it back.
 pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
+    if let Err(error) = slice::shorten() {
+        debug!(%error, "the system gives this worker no short slices: packets may wait for others on its CPU");
+    }
     let mut idle_since = None;
-    let mut crowd = Crowd::default();
     loop {
         let turn = worker.turn(clock);
         if turn.stop {
             return worker;
         }
-        let Polling::Adaptive { spin } = polling else {
-            std::hint::spin_loop();
-            continue;
-        };
         if turn.received + turn.sent > 0 {
             idle_since = None;
-            crowd.forget_look();
             continue;
         }
-        let since = *idle_since.get_or_insert_with(Instant::now);
-        if !crowd.is_here(clock.now()) && since.elapsed() < spin {
-            std::hint::spin_loop();
+        if let Polling::Adaptive { spin } = polling
+            && idle_since.get_or_insert_with(Instant::now).elapsed() >= spin
+            && let Some(longest) = nap(&turn, clock.now())
+        {
+            sleep(&mut worker, longest);
+            idle_since = None;
             continue;
         }
-        let Some(longest) = nap(&turn, clock.now()) else {
-            std::hint::spin_loop();
-            continue;
-        };
-        sleep(&mut worker, longest);
-        idle_since = None;
-        crowd.forget_look();
+        // Whoever else wants this CPU, perhaps to answer what was just delivered, need not wait until the worker has used up its share.
+        thread::yield_now();
     }
 }
 
