@@ -160,7 +160,10 @@ fn docker_containers_of_two_dockerds_share_a_network() -> Result<()> {
             create(docker, &BLUE)?;
         }
         // Addresses: given by control, or chosen by the user.
-        one.serve("web1", &["--network", "blue", "--label", "app=web"])?;
+        one.serve(
+            "web1",
+            &["--network", "blue", "--network-alias", "db", "--label", "app=web"],
+        )?;
         let chosen = [
             "--network",
             "blue",
@@ -219,6 +222,11 @@ fn docker_containers_of_two_dockerds_share_a_network() -> Result<()> {
             "5",
             "fd00:1::77",
         ])?;
+        // Names and aliases are of each dockerd's own; its resolver makes its rules in the container, and needs none outside.
+        for name in ["db", "web1"] {
+            let said = one.run(&["run", "--rm", "--network", "blue", IMAGE, "nslookup", name])?;
+            ensure!(said.contains(&web1) && said.contains(&web1_v6), "{name}: {said}");
+        }
         // Who they are is known to control.
         wait::until("names and labels of containers", || {
             let all = endpoints(&cluster)?;
@@ -257,6 +265,8 @@ fn docker_containers_of_two_dockerds_share_a_network() -> Result<()> {
         ping(one, "web1", "fd00:1::77")?;
 
         // Published ports, from the underlay.
+        let words = one.fails(&["run", "--rm", "--network", "blue", "-p", "8080:80", IMAGE, "ip", "addr"])?;
+        ensure!(words.contains("vrctl router create"), "{words}");
         way_out(&cluster)?;
         one.serve("shop", &["--network", "blue", "-p", "8080:80"])?;
         let floating = cluster

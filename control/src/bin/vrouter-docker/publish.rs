@@ -8,6 +8,7 @@ use vrouter_control::{
     attach::{Error, Publication},
     model::Family,
 };
+use vrouter_proto::control as pb;
 
 use crate::{
     endpoints,
@@ -87,6 +88,7 @@ pub(crate) async fn program(house: &House, asked: network::Join) -> Result<Done,
         return Ok(Done {});
     };
     let bindings = bindings(&asked.options)?;
+    way_out(house, &endpoint.network).await?;
     let mut published = Vec::new();
     for binding in &bindings {
         match publish(house, &endpoint, binding).await {
@@ -106,6 +108,24 @@ pub(crate) async fn program(house: &House, asked: network::Join) -> Result<Done,
         .endpoints
         .update(&key, |endpoint| endpoint.published = published)?;
     Ok(Done {})
+}
+
+/// Refuses to publish ports of a network that nothing from outside reaches: the container would run, and nobody would know why it is not heard.
+async fn way_out(house: &House, network: &str) -> Result<(), Failure> {
+    let request = pb::ListRoutersRequest {};
+    let answer = house
+        .control
+        .call(async |mut api| api.list_routers(request).await)
+        .await?;
+    let leads =
+        |router: &pb::Router| !router.external_network.is_empty() && router.networks.iter().any(|n| n == network);
+    if answer.routers.iter().any(leads) {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "ports of network {network} cannot be published: no router leads from it to the external network; vrctl router create NAME --network {network} \
+         --external EXTERNAL makes one"
+    )))
 }
 
 /// `RevokeExternalConnectivity`. If control is away, they go with their endpoint, which dockerd deletes next, or with the next reconciliation.
@@ -163,10 +183,16 @@ async fn publish(house: &House, endpoint: &Endpoint, binding: &Binding) -> Resul
                 .find(|address| Family::of(*address) == *family)
         };
         let number = if *family == Family::V4 { 4 } else { 6 };
+        let address = at.or_else(mine);
+        // A floating address leads to one node: its name says which. Other plugins of the node call it so, too, and share it.
+        let name = match address {
+            None => format!("ports-{}-v{number}", house.node),
+            Some(address) => format!("ports-{}-{}", house.node, address.to_string().replace(':', "-")),
+        };
         let publication = Publication {
-            name: format!("{}-v{number}", house.node),
+            name,
             network: String::new(),
-            address: at.or_else(mine),
+            address,
             family: number,
         };
         match at_first_free(house, &publication, endpoint, protocol, binding).await {
