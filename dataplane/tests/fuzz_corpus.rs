@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use vrouter_fuzz::{TARGETS, coalesce, inputs, pipeline, replay};
+use vrouter_fuzz::{TARGETS, coalesce, filter, inputs, pipeline, replay};
 
 /// Runs the property of one target over its kept inputs.
 fn holds(name: &str) {
@@ -46,6 +46,15 @@ fn segments_that_are_joined() {
 #[test]
 fn requests() {
     holds("api");
+}
+
+#[test]
+fn filters() {
+    holds("filter");
+    let outcomes: Vec<_> = inputs("filter").iter().map(|(_, input)| filter::run(input)).collect();
+    for outcome in [None, Some(false), Some(true)] {
+        assert!(outcomes.contains(&outcome), "no filter comes to {outcome:?}");
+    }
 }
 
 #[test]

@@ -20,6 +20,14 @@ const GATEWAY: [u8; 6] = [0, 0, 0x5e, 0, 1, 0];
 const A4: [u8; 4] = [10, 0, 0, 1];
 const B4: [u8; 4] = [10, 0, 0, 254];
 
+/// Filters of captures.
+const FILTERS: [(&str, &str); 4] = [
+    ("ports", "tcp port 80 or 443 or (udp and not dst portrange 1-100)"),
+    ("hosts", "src net 10.0.0.0/8 and not ether host 02:00:00:00:00:09"),
+    ("inner", "vlan or vni 5000 and ip6 or label and tcp"),
+    ("wrong", "host 10.0.0.1 and and"),
+];
+
 fn v6(subnet: u8, host: u8) -> [u8; 16] {
     [0xfd, 0, 0, 0, 0, 0, 0, subnet, 0, 0, 0, 0, 0, 0, 0, host]
 }
@@ -40,6 +48,14 @@ fn main() {
                 "tunnel",
                 &format!("routed-{name}"),
                 &[&[0x08 | choice], packet].concat(),
+            );
+        }
+        for (kind, expression) in FILTERS {
+            let length = expression.len() as u8;
+            write(
+                "filter",
+                &format!("{kind}-{name}"),
+                &[&[length], expression.as_bytes(), frame].concat(),
             );
         }
         // By the first port as it is, and by the uplink.

@@ -8,6 +8,7 @@ pub mod api;
 pub mod coalesce;
 pub mod config;
 mod cursor;
+pub mod filter;
 pub mod frame;
 mod packets;
 pub mod pipeline;

@@ -18,6 +18,7 @@ pub const TARGETS: &[Target] = &[
     ("pipeline", crate::pipeline::check),
     ("coalesce", crate::coalesce::check),
     ("api", crate::api::check),
+    ("filter", crate::filter::check),
     ("config", crate::config::check),
 ];
 

@@ -322,7 +322,6 @@ impl Teller {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn what_is_meant_is_named_whole_or_by_its_end_if_only_one_has_it() {

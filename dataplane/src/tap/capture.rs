@@ -47,6 +47,8 @@ pub struct CaptureSpec {
     pub sample: u32,
     /// Most packets in a second; 0: any number.
     pub rate: u32,
+    /// Bytes of copies that may wait for the reader, per worker; 0: as many as are good for most.
+    pub buffer: usize,
 }
 
 /// What one worker does for a capture. Its own to write.
@@ -101,7 +103,10 @@ impl Capture {
         spec.snap = spec.snap.clamp(1, MAX_SNAP);
         spec.sample = spec.sample.max(1);
         let workers = workers.max(1);
-        let ring = (RINGS / workers).clamp(LEAST_RING, RING);
+        let ring = match spec.buffer {
+            0 => (RINGS / workers).clamp(LEAST_RING, RING),
+            bytes => bytes.min(RING),
+        };
         Self {
             spec,
             selection: Selection::all(),
@@ -226,6 +231,7 @@ mod tests {
             snap: 64,
             sample: 1,
             rate: 0,
+            buffer: 0,
         }
     }
 

@@ -177,6 +177,7 @@ mod tests {
             snap: 128,
             sample: 1,
             rate: 0,
+            buffer: 0,
         };
         let capture = Arc::new(Capture::new(spec, 1));
         let mut taps = Taps::default();

@@ -8,6 +8,7 @@ use vrouter_proto::{control::control_client::ControlClient, dataplane::dataplane
 use crate::{
     capture,
     connect::{self, Address},
+    doctor,
     failure::Failure,
     intent,
     output::{Color, Format, Output},
@@ -25,6 +26,7 @@ Intent (asks vrouter-control): network, subnet, endpoint, node, group, policy, r
                                trace, flow watch, watch, status, audit
 Tables (asks a vrouterd):      port, vrf, bridge, route, nexthop, mac, neighbor, label, vni, flow
 Counters (asks a vrouterd):    drops, stats, info, capture
+This host:                     doctor
 
 Examples:
   vrctl network create blue
@@ -171,6 +173,8 @@ enum Command {
     /// What this vrouterd is, which revision it runs and what it can hold
     Info,
 
+    /// Look for what is wrong or slow on this host and in the daemons, and say what to do
+    Doctor(doctor::Doctor),
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -210,6 +214,16 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// Where `vrouter-control` listens.
+    pub(crate) fn control_address(&self) -> &Address {
+        &self.control
+    }
+
+    /// Where the `vrouterd` listens.
+    pub(crate) fn dataplane_address(&self) -> &Address {
+        &self.dataplane
+    }
+
     /// Connects to `vrouter-control`.
     pub(crate) async fn control(&self) -> Result<ControlClient<Channel>, Failure> {
         connect::control(&self.control).await
@@ -262,6 +276,7 @@ impl Cli {
             Command::Label(command) => tables::label::run(command, context).await,
             Command::Vni(command) => tables::vni::run(command, context).await,
             Command::Flow(command) => tables::flow::run(command, context).await,
+            Command::Doctor(command) => doctor::run(command, context).await,
             Command::Capture(command) => capture::run(command, context).await,
             Command::Drops(command) => telemetry::drops::run(command, context).await,
             Command::Stats(command) => telemetry::stats::run(command, context).await,

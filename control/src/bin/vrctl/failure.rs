@@ -33,6 +33,9 @@ pub(crate) enum Failure {
     /// The connection was there and went away. Exit code 3.
     #[error("the connection was lost: {0}")]
     Lost(String),
+    /// Not all is well, which was said already. The exit code is given.
+    #[error("not all is well")]
+    Unwell(u8),
     /// Standard output does not take what is written. Exit code 1.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -42,6 +45,7 @@ impl Failure {
     /// The exit code of the process: 1 refused, 2 usage, 3 cannot connect. A reader that closed the pipe has what it wanted: 0.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
+            Self::Unwell(code) => *code,
             Self::Usage(_) => 2,
             Self::Unreachable { .. } | Self::Lost(_) => 3,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,

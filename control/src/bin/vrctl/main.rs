@@ -7,6 +7,7 @@
 mod capture;
 mod cli;
 mod connect;
+mod doctor;
 mod failure;
 mod filter;
 mod intent;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let code = failure.exit_code();
-            if code != 0 {
+            if code != 0 && !matches!(failure, Failure::Unwell(_)) {
                 use std::io::Write as _;
                 // Standard error may be closed; the exit code still tells.
                 let _ = writeln!(std::io::stderr(), "vrctl: {failure}");
