@@ -167,7 +167,11 @@ fn packets_dropped_by_policy_are_captured_with_reason_and_rule() -> Result<()> {
         }
         let path = capture.stop()?;
         for family in ["ip", "ipv6"] {
-            let comments = tshark(&path, &format!("tcp && {family} && frame.comment"), &["frame.comment"])?;
+            let comments = tshark(
+                &path,
+                &format!("tcp && {family} && frame.comment contains \"dropped\""),
+                &["frame.comment"],
+            )?;
             ensure!(!comments.is_empty(), "no dropped packet of {family}");
             for comment in comments {
                 ensure!(

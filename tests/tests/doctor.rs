@@ -20,7 +20,7 @@ use vrouter_tests::{
 
 /// A program that lets everything pass.
 const FOREIGN: &str = "__attribute__((section(\"xdp\"), used)) int pass(void *context) { return 2; }\n\
-                       char license[] __attribute__((section(\"license\"), used)) = \"GPL\";\n";
+                       char terms[] __attribute__((section(\"license\"), used)) = \"GPL\";\n";
 
 /// Puts a program of somebody else on an interface.
 fn attach_foreign_program(netns: &Netns, interface: &str, topology: &Topology) -> Result<()> {
