@@ -38,7 +38,9 @@ fi
 top=$PWD
 stage=$top/target/packages/stage
 rm -rf "$stage"
-mkdir -p "$stage/release" "$stage/papers"
+mkdir -p "$stage/release" "$stage/papers" "$stage/sysusers"
+# Each package brings the user that its daemons run as.
+for package in dataplane control plugins; do cp deploy/systemd/vrouter.sysusers "$stage/sysusers/vrouter-$package.conf"; done
 for program in "${programs[@]}"; do
   [ -x "$binaries/$program" ] || { echo "build-packages: $program is not in $binaries" >&2; exit 1; }
   cp "$binaries/$program" "$stage/release/"

@@ -46,7 +46,8 @@ fn packages_install_run_upgrade_and_go_without_a_trace() -> Result<()> {
         "--fail-on",
         "error",
         "--allow-root",
-        "--no-tag-display-limit",
+        "--tag-display-limit",
+        "0",
         "--suppress-tags",
         &DECIDED.join(","),
     ]);
