@@ -169,7 +169,7 @@ fn the_python_client_orchestrates() -> Result<()> {
     require!(Root, Daemons, PythonGrpc);
     Topology::run("python client", |t| {
         orchestrates(t, || {
-            let mut command = Command::new(vrouter_tests::require::python_grpc());
+            let mut command = Command::new(require::python_grpc());
             command.arg(top().join("examples/python/orchestrator.py"));
             Ok(command)
         })
