@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::cpu::{self, Popcount};
 use super::node::{BRANCH_WORDS, Branch};
 
+/// Pages are given back in units of so many bytes.
+#[cfg(all(target_os = "linux", not(miri)))]
+const UNIT: usize = 16 << 10;
+
 /// The memory that all versions of all routes live in. Readers hold it in an `Arc`; only the writer stores to it.
 #[derive(Debug)]
 pub struct Arena {
@@ -90,6 +94,23 @@ impl Arena {
         if let Some(word) = self.words.get(at as usize) {
             word.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// Gives the pages of these words back to the kernel, which makes them zeros. For the writer, on words of which no block is made.
+    pub(super) fn forget(&self, first: u32, end: u32) {
+        #[cfg(all(target_os = "linux", not(miri)))]
+        if let Some(words) = self.words.get(first as usize..end as usize) {
+            let (start, end) = (words.as_ptr().addr(), words.as_ptr_range().end.addr());
+            let (start, end) = (start.next_multiple_of(UNIT), end / UNIT * UNIT);
+            if start < end {
+                let pages = words.as_ptr().cast_mut().with_addr(start).cast();
+                // SAFETY: whole pages within `words`, which are anonymous memory from the allocator. Their bytes become zeros, as a store would make
+                // them that nobody orders: they are atomics, so readers that should not be there read zeros or what was there before.
+                let _ = unsafe { libc::madvise(pages, end - start, libc::MADV_DONTNEED) };
+            }
+        }
+        #[cfg(any(not(target_os = "linux"), miri))]
+        let _ = (first, end);
     }
 
     pub(super) fn store_half(&self, half: u64, value: u32) {

@@ -2,7 +2,8 @@
 //! them.
 //!
 //! Free blocks are kept by size and reused at the same size: a table's mix of sizes changes little, and reuse is one push and
-//! one pop. Only when fresh memory has run out are large ones cut up, and when there are none, free neighbours joined.
+//! one pop. A table that grows outgrows its sizes, all nodes of a level at once: when much is free that fits nobody, free neighbours are joined
+//! and cut up again. Before that is so, and when there is nothing to cut, fresh memory is taken.
 
 use super::arena::{Arena, CannotReserve};
 
@@ -10,6 +11,13 @@ use super::arena::{Arena, CannotReserve};
 const CLASSES: usize = 8 + 14 + 14;
 /// Words that inserts leave for removals, which also need room for the path they replace: more than one removal can need.
 const SPARE: u32 = 8 * 1024;
+
+/// Words of the largest small block.
+const SMALL: u32 = 16;
+
+/// More than this part of what is used, as a divisor, and some, is free: it is to be used before fresh memory is.
+const LOOSE: usize = 8;
+const MIN_LOOSE: usize = if cfg!(test) { 16 } else { 64 * 1024 };
 
 /// The arena has no room for the change. The table is as before the change that failed; earlier changes of the batch stand. The
 /// batch can be committed or aborted. A removal in a batch of its own still fits.
@@ -52,13 +60,18 @@ struct Block {
 
 #[derive(Debug)]
 pub(super) struct Heap {
-    free: Vec<Vec<u32>>,
+    /// Free blocks by place and size.
+    free: [Vec<Vec<u32>>; 2],
     /// The first word handed out. Boundaries count from here.
     first: u32,
-    /// Everything from here to the end was never handed out.
+    /// Everything from here to `upper` was never handed out.
     untouched: u32,
+    /// Large blocks are above, small ones below `untouched`: small ones live long, and would break up the places of large ones, which are replaced wholesale.
+    upper: u32,
     end: u32,
     used_words: usize,
+    /// Words in free blocks.
+    free_words: usize,
     /// Words freed since neighbours were last joined: with few, trying again is not worth it.
     freed_words: usize,
     /// Blocks made in this batch, in order. May name blocks freed since: `in_batch` tells.
@@ -66,6 +79,32 @@ pub(super) struct Heap {
     /// A bit for each word at which a live block of this batch starts.
     in_batch: Vec<u64>,
     replaced: Vec<Block>,
+}
+
+/// Sets so many bits from `start` on.
+fn mark_run(map: &mut [u64], start: u32, count: u32) {
+    let (mut at, end) = (start, start + count);
+    while at < end {
+        let (bit, here) = (at % 64, (64 - at % 64).min(end - at));
+        if let Some(bits) = map.get_mut(at as usize / 64) {
+            *bits |= (u64::MAX >> (64 - here)) << bit;
+        }
+        at += here;
+    }
+}
+
+/// The first bit from `from` on that is set, or is not.
+fn next_bit(map: &[u64], from: u32, set: bool) -> Option<u32> {
+    let flip = if set { 0 } else { u64::MAX };
+    let first = from as usize / 64;
+    let mut seen = u64::MAX << (from % 64);
+    for (place, bits) in map.iter().enumerate().skip(first) {
+        let bits = (bits ^ flip) & std::mem::replace(&mut seen, u64::MAX);
+        if bits != 0 {
+            return Some(place as u32 * 64 + bits.trailing_zeros());
+        }
+    }
+    None
 }
 
 /// A block's size is a function of what is in it; blocks that hold branches start at a multiple of four words.
@@ -101,12 +140,15 @@ impl Heap {
         let arena = Arena::new(words)?;
         // Words 0 to 3 stay zero: the branch that empty roots point to.
         let first = arena.line_start(4);
+        let end = first + (words as u32 - first) / 16 * 16;
         let heap = Heap {
-            free: vec![Vec::new(); CLASSES],
+            free: [(); 2].map(|()| vec![Vec::new(); CLASSES]),
             first,
             untouched: first,
-            end: words as u32,
+            upper: end,
+            end,
             used_words: 0,
+            free_words: 0,
             freed_words: 0,
             made: Vec::new(),
             in_batch: vec![0; words.div_ceil(64)],
@@ -117,6 +159,12 @@ impl Heap {
 
     pub(super) fn used_bytes(&self) -> usize {
         self.used_words * size_of::<u64>()
+    }
+
+    /// Bytes that were ever handed out.
+    #[cfg(test)]
+    pub(super) fn touched_bytes(&self) -> usize {
+        (self.untouched - self.first + self.end - self.upper) as usize * size_of::<u64>()
     }
 
     pub(super) fn is_in_batch(&self, at: u32) -> bool {
@@ -139,12 +187,19 @@ impl Heap {
     /// A block for `words` (not 0) words. Removals may also use what is spared for them.
     pub(super) fn make(&mut self, words: u32, has_branches: bool, removal: bool) -> Result<u32, ArenaFull> {
         let size = size(words, has_branches);
-        let taken = match self.free.get_mut(class(size)).and_then(Vec::pop) {
+        let place = usize::from(size > SMALL);
+        let taken = match self.pop(place, class(size)) {
             Some(at) => Some(at),
             None => self
-                .take_untouched(size, removal)
-                .or_else(|| self.cut(size))
-                .or_else(|| self.join().then(|| self.cut(size)).flatten()),
+                .cut_loose(place, size)
+                .or_else(|| self.take_untouched(size, removal))
+                .or_else(|| self.cut(place, size))
+                .or_else(|| self.cut(1 - place, size))
+                .or_else(|| {
+                    let worth = self.freed_words >= self.end as usize / 64;
+                    worth.then(|| self.join(|_, _| {}))?;
+                    self.cut(place, size).or_else(|| self.cut(1 - place, size))
+                }),
         };
         let full = ArenaFull {
             used: self.used_bytes(),
@@ -157,26 +212,52 @@ impl Heap {
         Ok(at)
     }
 
+    fn pop(&mut self, place: usize, class: usize) -> Option<u32> {
+        let at = self.free[place].get_mut(class)?.pop()?;
+        self.free_words -= class_size(class) as usize;
+        Some(at)
+    }
+
+    /// Where more is free than a part of what is used: cuts a larger block, after joining neighbours if enough was freed since the last time.
+    fn cut_loose(&mut self, place: usize, size: u32) -> Option<u32> {
+        if !self.is_loose() {
+            return None;
+        }
+        let found = self.cut(place, size);
+        if found.is_none() && self.freed_words >= self.free_words / 2 {
+            self.join(|_, _| {});
+            return self.cut(place, size);
+        }
+        found
+    }
+
+    /// More is free than should be left lying about.
+    fn is_loose(&self) -> bool {
+        self.free_words >= self.used_words / LOOSE + MIN_LOOSE
+    }
+
     fn take_untouched(&mut self, size: u32, removal: bool) -> Option<u32> {
+        let spare = if removal { 0 } else { SPARE };
+        let room = self.upper - self.untouched;
+        if size > SMALL {
+            self.upper = (room >= size + spare).then(|| self.upper - size)?;
+            return Some(self.upper);
+        }
         // Odd sizes come four at a time: the rest stays aligned.
         let pieces = if size.is_multiple_of(4) { 1 } else { 4 };
-        let spare = if removal { 0 } else { SPARE };
-        let at = self.untouched;
-        let next = at.checked_add(size * pieces).filter(|&next| next <= self.end - spare)?;
-        self.untouched = next;
+        let at = (room >= size * pieces + spare).then_some(self.untouched)?;
+        self.untouched = at + size * pieces;
         for piece in (1..pieces).rev() {
             self.give_back(at + piece * size, size);
         }
         Some(at)
     }
 
-    /// Takes the start of the smallest free block that is no smaller and starts on a boundary, and frees the rest.
-    fn cut(&mut self, size: u32) -> Option<u32> {
+    /// Takes the start of the smallest free block of a place that is no smaller and starts on a boundary, and frees the rest.
+    fn cut(&mut self, place: usize, size: u32) -> Option<u32> {
         let fitting =
             (class(size)..CLASSES).filter(|&class| class_size(class).is_multiple_of(4) || class_size(class) == size);
-        let (at, whole) = fitting
-            .filter_map(|class| Some((self.free.get_mut(class)?.pop()?, class_size(class))))
-            .next()?;
+        let (at, whole) = { fitting }.find_map(|class| Some((self.pop(place, class)?, class_size(class))))?;
         self.give_back_run(at + size, at + whole);
         Some(at)
     }
@@ -199,36 +280,31 @@ impl Heap {
         }
     }
 
-    /// Joins free neighbours, and says whether it tried: not where little was freed since the last time.
-    fn join(&mut self) -> bool {
-        if self.freed_words < self.end as usize / 64 {
-            return false;
-        }
-        self.freed_words = 0;
-        let mut blocks = Vec::new();
-        for (class, free) in self.free.iter_mut().enumerate() {
-            blocks.extend(free.drain(..).map(|at| (at, class_size(class))));
-        }
-        blocks.sort_unstable();
-        let mut blocks = blocks.into_iter();
-        let Some((mut start, size)) = blocks.next() else {
-            return false;
-        };
-        let mut end = start + size;
-        for (at, size) in blocks {
-            if at != end {
-                self.give_back_run(start, end);
-                start = at;
+    /// Joins free neighbours; tells of each free run (first word, and the one behind it).
+    fn join(&mut self, mut each: impl FnMut(u32, u32)) {
+        (self.freed_words, self.free_words) = (0, 0);
+        // A bit for each word of a place that is free.
+        let places = [(self.first, self.untouched), (self.upper, self.end)];
+        for (place, (first, end)) in places.into_iter().enumerate() {
+            let mut map = vec![0_u64; (end - first).div_ceil(64) as usize];
+            for (class, free) in self.free[place].iter_mut().enumerate() {
+                free.drain(..)
+                    .for_each(|at| mark_run(&mut map, at - first, class_size(class)));
             }
-            end = at + size;
+            let mut at = 0;
+            while let Some(start) = next_bit(&map, at, true) {
+                at = next_bit(&map, start, false).map_or(end - first, |at| at.min(end - first));
+                each(first + start, first + at);
+                self.give_back_run(first + start, first + at);
+            }
         }
-        self.give_back_run(start, end);
-        true
     }
 
     fn give_back(&mut self, at: u32, size: u32) {
-        if let Some(free) = self.free.get_mut(class(size)) {
+        let place = usize::from(at >= self.upper);
+        if let Some(free) = self.free[place].get_mut(class(size)) {
             free.push(at);
+            self.free_words += size as usize;
         }
     }
 
@@ -292,9 +368,13 @@ impl Heap {
         }
     }
 
-    pub(super) fn release(&mut self, retired: Retired) {
+    /// Frees what a batch replaced. If much is free then, tells of each free run (first word, and the one behind it), whose contents nobody needs.
+    pub(super) fn release(&mut self, retired: Retired, unneeded: impl FnMut(u32, u32)) {
         for block in retired.blocks {
             self.free(block);
+        }
+        if self.is_loose() && self.freed_words >= self.free_words / 8 {
+            self.join(unneeded);
         }
     }
 }
@@ -366,7 +446,7 @@ mod tests {
         heap.discard(kept, 5, false);
         let retired = heap.commit();
         assert!(!retired.is_empty());
-        heap.release(retired);
+        heap.release(retired, |_, _| {});
         assert_eq!(heap.make(5, false, false).unwrap(), kept);
     }
 }

@@ -453,3 +453,29 @@ fn readers_see_one_version_while_the_writer_churns() {
         done.store(true, Ordering::Relaxed);
     });
 }
+
+/// Loads so many random routes in batches of a hundredth; bytes touched for each byte in use at the end.
+fn spread<A: Address + Copy>(random: impl Fn(u64) -> (A, u8)) -> f64 {
+    const ROUTES: u64 = 100_000;
+    let mut writer = LpmWriter::new(1 << 28).unwrap();
+    let mut root = Root::<A>::EMPTY;
+    for batch in 0..100 {
+        for n in 0..ROUTES / 100 {
+            let number = (batch * ROUTES / 100 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let (address, length) = random(number ^ number >> 29);
+            let prefix = Prefix::containing(address, length).unwrap();
+            writer.insert(&mut root, prefix, n as u32).unwrap();
+        }
+        let retired = writer.commit();
+        writer.release(retired);
+    }
+    writer.bytes_touched() as f64 / writer.bytes_used() as f64
+}
+
+#[test]
+fn a_table_that_grew_in_batches_takes_little_more_than_it_uses() {
+    let v4 = spread(|random| ((random >> 20) as u32, 24 - (random % 8 / 7) as u8));
+    assert!(v4 < 2.5, "{v4}");
+    let v6 = spread(|random| (1 << 125 | u128::from(random) << 61, 48 + (random % 2 * 16) as u8));
+    assert!(v6 < 2.5, "{v6}");
+}

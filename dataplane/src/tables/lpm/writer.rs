@@ -45,6 +45,12 @@ impl LpmWriter {
         self.heap.used_bytes()
     }
 
+    /// Bytes that were ever in use.
+    #[cfg(test)]
+    pub(super) fn bytes_touched(&self) -> usize {
+        self.heap.touched_bytes()
+    }
+
     /// Ends the batch: its roots may be published, and are never changed again. The blocks it replaced must be kept until no
     /// reader holds an older root, and then be [released](Self::release).
     pub fn commit(&mut self) -> Retired {
@@ -58,7 +64,8 @@ impl LpmWriter {
 
     /// Makes the blocks free again. No reader may hold a root from before the commit that retired them.
     pub fn release(&mut self, retired: Retired) {
-        self.heap.release(retired);
+        let arena = &self.arena;
+        self.heap.release(retired, |first, end| arena.forget(first, end));
     }
 
     /// Adds a route or changes its value. Answers the value it had before.
