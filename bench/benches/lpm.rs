@@ -1,4 +1,4 @@
-//! Route lookup: one route and a million, IPv4 and IPv6, one address at a time and 32 or 64 together; and what the writer pays
+//! Route lookup: one route and a million, IPv4 and IPv6, one address after another; and what the writer pays
 //! for a million routes in one batch, and for one more route in a full table.
 
 use std::hint::black_box;
@@ -78,17 +78,6 @@ fn lookups<A: Address>(c: &mut Criterion, name: &str, arena: &Arena, queries: &[
             }
         });
     });
-    for size in [32, 64] {
-        let mut results = [None; 64];
-        group.bench_function(format!("batch of {size}"), |b| {
-            b.iter(|| {
-                for batch in chunks.next().unwrap_or_default().chunks(size) {
-                    arena.lookup_batch(black_box(batch), &mut results);
-                    black_box(&results);
-                }
-            });
-        });
-    }
     group.finish();
 }
 

@@ -4,7 +4,7 @@
 use std::alloc::{Layout, alloc_zeroed};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::cpu::{self, Popcount};
+use super::cpu::Popcount;
 use super::node::{BRANCH_WORDS, Branch};
 
 /// Pages are given back in units of so many bytes.
@@ -78,14 +78,6 @@ impl Arena {
         match self.words.get(at..at + BRANCH_WORDS as usize) {
             Some([a, b, c, d]) => Branch::from_words([a, b, c, d].map(|word| word.load(Ordering::Relaxed))),
             _ => Branch::EMPTY,
-        }
-    }
-
-    /// Asks for the cache line of a word.
-    #[inline(always)]
-    pub(super) fn prefetch(&self, at: u32) {
-        if let Some(word) = self.words.get(at as usize) {
-            cpu::prefetch(word);
         }
     }
 

@@ -1,7 +1,5 @@
 #![allow(unsafe_code)]
-//! What the processor offers beyond the baseline of its architecture: population count in one instruction, and prefetch.
-
-use std::sync::atomic::AtomicU64;
+//! What the processor offers beyond the baseline of its architecture: population count in one instruction.
 
 /// Whether [`with_popcount`] may be told that one-instruction bit counting exists.
 #[derive(Clone, Copy, Debug)]
@@ -40,17 +38,4 @@ pub(super) fn with_popcount<W: Work>(popcount: Popcount, work: W) -> W::Answer {
 #[target_feature(enable = "popcnt,bmi1")]
 unsafe fn popcounting<W: Work>(work: W) -> W::Answer {
     work.run()
-}
-
-/// Asks for the cache line of `word` without waiting for it.
-#[inline(always)]
-pub(super) fn prefetch(word: &AtomicU64) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch of any address has no effect that a program can see, and SSE is part of x86_64.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = word;
 }

@@ -15,7 +15,6 @@
 
 mod address;
 mod arena;
-mod batch;
 mod cpu;
 mod edit;
 mod heap;

@@ -46,10 +46,7 @@ impl<A: Address> Naive<A> {
             around.map(A::narrow)
         });
         let addresses: Vec<A> = probes.iter().copied().chain(edges).collect();
-        let queries: Vec<_> = addresses.iter().map(|&address| (root, address)).collect();
-        let mut batched = vec![Some(u32::MAX); queries.len()];
-        arena.lookup_batch(&queries, &mut batched);
-        for (address, batched) in addresses.into_iter().zip(batched) {
+        for address in addresses {
             let expected = self.lookup(address);
             assert_eq!(
                 arena.lookup(root, address),
@@ -57,7 +54,6 @@ impl<A: Address> Naive<A> {
                 "lookup of {}",
                 A::Display::from(address)
             );
-            assert_eq!(batched, expected, "batched lookup of {}", A::Display::from(address));
         }
         for (&prefix, &value) in &self.0 {
             assert_eq!(arena.get(root, prefix), Some(value));
@@ -361,27 +357,7 @@ fn stale_and_foreign_roots_do_no_harm() {
         let _ = arena.lookup(Root6::at(at), address);
         let _ = arena.lookup(Root4::at(at), address as u32);
         let _ = arena.get(Root6::at(at), random.prefix());
-        arena.lookup_batch(&[(Root6::at(at), address)], &mut [None]);
     }
-}
-
-#[test]
-fn a_batch_answers_each_query_in_its_own_root() {
-    let mut writer = LpmWriter::new(0).unwrap();
-    let roots: Vec<Root4> = (0..100)
-        .map(|i| {
-            let mut root = Root::EMPTY;
-            writer.insert(&mut root, Prefix::default_route(), i).unwrap();
-            root
-        })
-        .collect();
-    let queries: Vec<_> = roots.iter().map(|&root| (root, 1)).collect();
-    let mut results = [None; 99];
-    writer.arena().lookup_batch(&queries, &mut results);
-    assert!(results.iter().enumerate().all(|(i, result)| *result == Some(i as u32)));
-    let mut longer = [Some(7); 3];
-    writer.arena().lookup_batch(&queries[..2], &mut longer);
-    assert_eq!(longer, [Some(0), Some(1), Some(7)]);
 }
 
 /// Every version carries one value on all its routes: a reader that saw two versions at once would see two values.
@@ -417,10 +393,6 @@ fn readers_see_one_version_while_the_writer_churns() {
                     let addresses: Vec<_> = (0..64)
                         .map(|_| prefixes[random.below(200) as usize].address())
                         .collect();
-                    let queries: Vec<_> = addresses.iter().map(|&address| (snapshot.root, address)).collect();
-                    let mut results = vec![None; queries.len()];
-                    arena.lookup_batch(&queries, &mut results);
-                    assert!(results.iter().all(|result| *result == Some(snapshot.version)));
                     assert!(
                         addresses
                             .iter()
