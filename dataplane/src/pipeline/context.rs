@@ -13,6 +13,7 @@ use super::{
     output::{LIST, Outputs},
     packet::{Packet, Routed},
     record::Witness,
+    rulings::Rulings,
     shaper::Shaper,
 };
 use crate::{
@@ -143,6 +144,8 @@ pub struct State {
     pub(super) hops: Hops,
     /// What tunnels' numbers mean, likewise.
     pub(super) doors: Doors,
+    /// What policies said lately.
+    pub(super) rulings: Rulings,
     /// Hears of every decision. `None` for packets; a trace has one.
     pub witness: Option<Witness>,
     /// Copies packets for captures.
@@ -168,6 +171,7 @@ impl State {
             needs_siblings: false,
             hops: Hops::new(),
             doors: Doors::default(),
+            rulings: Rulings::default(),
             witness: None,
             taps: Taps::default(),
         }

@@ -11,6 +11,7 @@ use super::{
     decision::{Decision, Fate, Kept, Question, Span, Taken},
     packet::Packet,
     record::Recorder,
+    rulings::Rulings,
 };
 use crate::{
     packet::{DropReason, FlowKey},
@@ -27,6 +28,14 @@ use crate::{
     },
     wire::proto,
 };
+
+/// The key that the answers to a new flow will likely have whose source is translated so: a hint, to ask for memory ahead.
+pub(super) fn likely_answers(nat: &SourceNat, key: &FlowKey) -> Option<FlowKey> {
+    let (outside, port) = nat.pool.guess(key.src(), source_port(key))?;
+    let (context, ports) = (u32::from(nat.outside.raw()), with_source_port(key, port));
+    let out = FlowKey::between(context, outside, key.dst(), key.protocol(), ports)?;
+    Some(out.reversed())
+}
 
 /// VRFs that a packet may be led through after its first.
 pub(super) const MAX_CROSSINGS: usize = 4;
@@ -94,11 +103,17 @@ pub(crate) fn workload_at(tables: &Tables, vrf: VrfSlot, destination: IpAddr) ->
 }
 
 /// Decides about a first packet. The caller has checked its source.
-pub(super) fn first<'a>(tables: &'a Tables, question: &Question, recorder: &mut impl Recorder) -> Decision<'a> {
+pub(super) fn first<'a>(
+    tables: &'a Tables,
+    question: &Question,
+    rulings: &mut Rulings,
+    recorder: &mut impl Recorder,
+) -> Decision<'a> {
     let vrf = VrfSlot::from_raw(question.key.context() as u16);
     let mut walk = Walk {
         tables,
         question,
+        rulings,
         vrf,
         answers_in: vrf,
         decision: Decision {
@@ -129,6 +144,7 @@ type Refusal = (DropReason, Option<IcmpError>);
 struct Walk<'a, 'q> {
     tables: &'a Tables,
     question: &'q Question,
+    rulings: &'q mut Rulings,
     /// Where it is now.
     vrf: VrfSlot,
     /// Where its answers come in, unless a workload of this node sends them.
@@ -305,7 +321,7 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    fn ask(&self, policy: &Policy, side: Side, peer: IpAddr, recorder: &mut impl Recorder) -> Ruling {
+    fn ask(&mut self, policy: &Policy, side: Side, peer: IpAddr, recorder: &mut impl Recorder) -> Ruling {
         let groups = self.tables.vrf(self.vrf).map(|vrf| self.tables.groups(vrf, peer));
         let traffic = Traffic {
             first_port: match self.question.traffic.protocol {
@@ -315,7 +331,8 @@ impl<'a> Walk<'a, '_> {
             },
             ..self.question.traffic
         };
-        let ruling = policy.decide(side, groups.unwrap_or_default(), &traffic);
+        let groups = groups.unwrap_or_default();
+        let ruling = self.rulings.ask(self.tables, policy, side, groups, &traffic);
         recorder.step(
             "policy",
             || {

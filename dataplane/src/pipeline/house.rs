@@ -44,13 +44,24 @@ pub fn end_flows(
     now_ms: u64,
     budget: usize,
 ) {
-    shared.flows.expire(
+    shared.flows.expire_ahead(
         owner,
         now_ms,
         budget,
+        |flow| expect_end(tables, flow),
         |flow| outlook(&shared.timeouts, flow),
         |flow| ended(tables, shared, counters, flow, now_ms),
     );
+}
+
+/// Asks for the memory that the end of a flow will need elsewhere.
+fn expect_end(tables: &Tables, flow: &FlowView<'_>) {
+    let nat = FlowAction::unpack(flow.action()).source_nat;
+    if let Some(nat) = nat.and_then(|slot| tables.source_nat(slot))
+        && let Some(answers) = flow.reverse_key()
+    {
+        nat.pool.prefetch_release(answers.dst(), answers.dst_port());
+    }
 }
 
 /// Makes room for a stateful flow of `port` for which an insertion found none: one of the same port that is half-open, unanswered,

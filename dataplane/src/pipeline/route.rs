@@ -11,6 +11,7 @@
 use super::{
     context::{Context, Shared},
     counters::Counters,
+    decide,
     flow_action::{FlowAction, FlowFlags, InShort},
     forward,
     hops::Hops,
@@ -64,6 +65,8 @@ fn expect(context: &Context<'_>, batch: &[Brief]) {
         let news = || news().filter(|brief| brief.key.context() == inside);
         news().for_each(|brief| nat.pool.prefetch_source(brief.key.src()));
         news().for_each(|brief| nat.pool.prefetch_ports(brief.key.src(), brief.key.src_port()));
+        let answers = news().filter_map(|brief| decide::likely_answers(nat, &brief.key));
+        answers.for_each(|answers| context.shared.flows.prefetch_new(&answers));
     }
     // A new flow wants a place for its answers, too: most are not translated.
     news().for_each(|brief| context.shared.flows.prefetch_new(&brief.key.reversed()));

@@ -5,7 +5,7 @@
 
 use super::{
     clear,
-    conclusion::{action, action_of, before, blame, blame_of, chosen, denial, icmp_of, kept},
+    conclusion::{action, action_of, before, blame_of, icmp_of, kept},
     context::Context,
     decide,
     decision::{self, Decision, Fate, Kept, Question, Span},
@@ -95,7 +95,7 @@ pub(super) fn settle(context: &mut Context<'_>, packet: Packet, vrf: &Vrf, hit: 
 }
 
 /// How far one attempt came.
-enum Step {
+pub(super) enum Step {
     /// The packet is gone.
     Done,
     /// Something was in the way.
@@ -103,8 +103,8 @@ enum Step {
 }
 
 /// A packet's flow on its way to being decided.
-struct Settling<'a> {
-    vrf: &'a Vrf,
+pub(super) struct Settling<'a> {
+    pub(super) vrf: &'a Vrf,
     hit: Option<FlowHit>,
     attempt: u32,
 }
@@ -113,7 +113,12 @@ impl Settling<'_> {
     /// The packet of a flow that is not there.
     fn begin(&mut self, context: &mut Context<'_>, packet: Packet) -> Step {
         let question = self.question(context, &packet, None, None);
-        let decision = decide::first(context.tables, &question, &mut context.state.witness);
+        let decision = decide::first(
+            context.tables,
+            &question,
+            &mut context.state.rulings,
+            &mut context.state.witness,
+        );
         self.make(context, packet, decision)
     }
 
@@ -134,7 +139,12 @@ impl Settling<'_> {
             .filter(|_| !hit.flow.is_reverse())
             .map(|answers| kept(context, &hit, answers));
         let question = self.question(context, &packet, kept, before(&hit));
-        let decision = decide::first(context.tables, &question, &mut context.state.witness);
+        let decision = decide::first(
+            context.tables,
+            &question,
+            &mut context.state.rulings,
+            &mut context.state.witness,
+        );
         let Fate::Forward(next_hop) = decision.fate else {
             return self.refuse(context, packet, hit, decision);
         };
@@ -172,7 +182,12 @@ impl Settling<'_> {
             now_ms: context.now_ms(),
             is_trace: context.is_trace(),
         };
-        let decision = decide::first(tables, &question, &mut context.state.witness);
+        let decision = decide::first(
+            tables,
+            &question,
+            &mut context.state.rulings,
+            &mut context.state.witness,
+        );
         if let Fate::Drop(DropReason::PolicyDeniedEgress | DropReason::PolicyDeniedIngress, _) = decision.fate {
             return self.refuse(context, packet, hit, decision);
         }
@@ -253,7 +268,7 @@ impl Settling<'_> {
     }
 
     /// The stamp of a decision made now, by which packets leave in the VRF `out`.
-    fn stamp(&self, tables: &Tables, span: Span, own: VrfSlot, out: VrfSlot) -> u64 {
+    pub(super) fn stamp(&self, tables: &Tables, span: Span, own: VrfSlot, out: VrfSlot) -> u64 {
         match span {
             Span::Own => tables.stamp(self.vrf),
             Span::With(other) if other == own || other == out => tables.pair_stamp(self.vrf, out),
@@ -405,65 +420,6 @@ impl Settling<'_> {
         Step::Done
     }
 
-    /// A first packet that goes nowhere.
-    fn end(&self, context: &mut Context<'_>, packet: Packet, decision: Decision<'_>) -> Step {
-        decision.release();
-        if let Fate::Drop(reason, _) = decision.fate
-            && is_verdict(reason)
-            && !packet.is_signal()
-            && !packet.related
-        {
-            // Remembered, so that refusing the rest is cheap.
-            let action = denial(&packet, reason, &decision);
-            let flow = NewFlow {
-                forward: NewDirection {
-                    key: packet.key,
-                    hash: packet.hash,
-                    epoch: self.stamp(context.tables, decision.span, packet.vrf, action.vrf_out),
-                    action: action.pack(),
-                },
-                reverse: None,
-                port: refused_for(&packet, &decision).raw(),
-            };
-            if let Ok(made) = house::insert(context, &flow) {
-                touch(context, &packet, made.flow);
-                tell(context, FlowChange::Denied, packet.key, None, action, flow.port);
-            }
-        }
-        context.state.taps.accuse(|| blame(&decision));
-        finish(context, packet, decision.fate);
-        Step::Done
-    }
-
-    /// A flow that goes nowhere any more.
-    fn refuse(&self, context: &mut Context<'_>, packet: Packet, hit: FlowHit, decision: Decision<'_>) -> Step {
-        decision.release();
-        if let Fate::Drop(reason, _) = decision.fate
-            && is_verdict(reason)
-            && !packet.is_signal()
-            && !packet.related
-            // Whoever claims by another port to be of the flow does not end it.
-            && !context.tables.is_current(hit.epoch, self.vrf, FlowAction::unpack(hit.action).vrf_out)
-        {
-            // What the flow had stays its own: a later change may allow it again.
-            let had = chosen(context, &hit);
-            let action = FlowAction {
-                service: had.and_then(|had| had.service),
-                source_nat: had.and_then(|had| had.source_nat),
-                pool: had.map_or(0, |had| had.pool),
-                ..denial(&packet, reason, &decision)
-            };
-            let stamp = context.tables.wide_stamp();
-            context.shared.flows.revalidate(hit.flow, stamp, &action.pack());
-            touch(context, &packet, hit.flow);
-            let account = refused_for(&packet, &decision).raw();
-            tell(context, FlowChange::Denied, packet.key, None, action, account);
-        }
-        context.state.taps.accuse(|| blame(&decision));
-        finish(context, packet, decision.fate);
-        Step::Done
-    }
-
     /// Gives a flow its new decision, and runs it.
     fn renew(&self, context: &mut Context<'_>, packet: Packet, flow: FlowRef, action: FlowAction, span: Span) -> Step {
         let stamp = self.stamp(context.tables, span, packet.vrf, action.vrf_out);
@@ -500,28 +456,7 @@ impl Settling<'_> {
     }
 }
 
-/// The port that a refusal counts on: the workload's that sent the packet; of what comes from elsewhere, the one that it was for.
-fn refused_for(packet: &Packet, decision: &Decision<'_>) -> PortSlot {
-    packet.workload().or(decision.receiver).unwrap_or(packet.port)
-}
-
-/// A refusal by policy: remembered. All others are asked for again each time, because they may end without a change of tables, or
-/// because their sender is told each time.
-fn is_verdict(reason: DropReason) -> bool {
-    matches!(reason, DropReason::PolicyDeniedEgress | DropReason::PolicyDeniedIngress)
-}
-
-/// The end of a packet that is not forwarded.
-fn finish(context: &mut Context<'_>, packet: Packet, fate: Fate) {
-    match fate {
-        Fate::Local => local::deliver(context, packet),
-        Fate::Drop(reason, Some(error)) => local::fail(context, packet, reason, error),
-        Fate::Drop(reason, None) => context.drop_packet(packet, reason),
-        Fate::Forward(next_hop) => forward::forward(context, packet, next_hop),
-    }
-}
-
-fn touch(context: &Context<'_>, packet: &Packet, flow: FlowRef) {
+pub(super) fn touch(context: &Context<'_>, packet: &Packet, flow: FlowRef) {
     let bytes = packet.frame.len() as u64;
     context.shared.flows.touch(flow, context.now_ms(), bytes);
 }
@@ -535,7 +470,7 @@ fn charged_to(tables: &Tables, packet: &Packet, next_hop: NextHopSlot) -> PortSl
 }
 
 /// Tells those who watch what became of a flow.
-fn tell(
+pub(super) fn tell(
     context: &Context<'_>,
     change: FlowChange,
     key: FlowKey,

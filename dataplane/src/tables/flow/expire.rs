@@ -42,6 +42,20 @@ impl FlowTable {
         now_ms: u64,
         budget: usize,
         outlook: impl Fn(&FlowView<'_>) -> Outlook,
+        ended: impl FnMut(&EndedFlow),
+    ) -> usize {
+        self.expire_ahead(owner, now_ms, budget, |_| {}, outlook, ended)
+    }
+
+    /// As [`expire`](Self::expire). `expect` is shown flows some time before `outlook` is asked about them, so that it can ask for memory that will be
+    /// needed should they end.
+    pub fn expire_ahead(
+        &self,
+        owner: &mut FlowOwner,
+        now_ms: u64,
+        budget: usize,
+        expect: impl Fn(&FlowView<'_>),
+        outlook: impl Fn(&FlowView<'_>) -> Outlook,
         mut ended: impl FnMut(&EndedFlow),
     ) -> usize {
         self.note_time(now_ms);
@@ -56,7 +70,10 @@ impl FlowTable {
             }
             let coming = &coming[..found];
             coming.iter().for_each(|pair| self.prefetch_pair(*pair));
-            coming.iter().for_each(|pair| self.prefetch_ways(*pair));
+            for pair in coming {
+                self.prefetch_ways(*pair);
+                expect(&FlowView::new(self.pair(*pair), now_ms));
+            }
             for _ in coming {
                 let Some(pair) = owner.due(now_ms) else {
                     break;
@@ -66,6 +83,7 @@ impl FlowTable {
             left -= found;
         }
         self.bury_unborn(owner);
+        owner.pay(self);
         count
     }
 
@@ -80,9 +98,9 @@ impl FlowTable {
         outlook: impl Fn(&FlowView<'_>) -> Outlook,
         mut ended: impl FnMut(&EndedFlow),
     ) -> bool {
-        if self.attend(owner, now_ms, RECLAIM, &outlook, &mut ended) > 0
-            && self.port_flows(port) < self.port_limit(port)
-        {
+        let reclaimed = self.attend(owner, now_ms, RECLAIM, &outlook, &mut ended);
+        owner.pay(self);
+        if reclaimed > 0 && self.port_flows(port) < self.port_limit(port) {
             return true;
         }
         for _ in 0..CANDIDATES {
@@ -95,6 +113,7 @@ impl FlowTable {
             if !doomed && !outlook(&FlowView::new(record, now_ms)).young {
                 owner.set_young(pair, port, false);
             } else if self.end(owner, pair, now_ms, reason, &mut ended) {
+                owner.pay(self);
                 return true;
             } else {
                 // Another worker is deciding it at this moment; it ends a tick later.
@@ -125,6 +144,7 @@ impl FlowTable {
             }
         }
         self.bury_unborn(owner);
+        owner.pay(self);
         freed
     }
 

@@ -334,6 +334,20 @@ impl Index {
         }
     }
 
+    /// As [`claim`](Self::claim), for one who is the only one ever to insert: nobody's way need be crossed, and nothing exchanged.
+    pub(super) fn place(&self, hash: u64, direction: u32, generation: u32, same: impl Fn(Entry) -> bool) -> Claim {
+        if let Some(there) = self.find(hash, |entry| same(entry).then_some(entry)) {
+            return Claim::Exists(there);
+        }
+        let Some(slot) = self.free_slot(self.places(hash)) else {
+            return Claim::Full;
+        };
+        // A free slot stays free until somebody inserts.
+        let entry = Entry::new(hash, MEMBER, direction, generation);
+        self.slot(slot).store(entry.0, Ordering::Release);
+        Claim::Placed
+    }
+
     /// Looks at another slot for the same key: a member is reported, an inserter is marked collided.
     fn push_aside(&self, other: (usize, usize), mine: Entry, same: impl Fn(Entry) -> bool) -> Rival {
         let word = self.slot(other);
@@ -369,6 +383,23 @@ impl Index {
                     .compare_exchange(member.0, 0, Ordering::AcqRel, Ordering::Relaxed)
                     .is_ok()
         })
+    }
+
+    /// As [`unlink`](Self::unlink), for a direction that nobody else may take out any more: a word that is a member's changes no more then.
+    pub(super) fn take_out(&self, hash: u64, direction: u32, generation: u32) {
+        let member = Entry::new(hash, MEMBER, direction, generation);
+        for place in self.places(hash) {
+            let words = &self.buckets[place].0;
+            let bits = words
+                .iter()
+                .rev()
+                .map(|word| word.load(Ordering::Relaxed) ^ member.0 < 1);
+            let there = bits.fold(0, |there, this| there + there + u32::from(this));
+            if there != 0 {
+                words[there.trailing_zeros() as usize % SLOTS].store(0, Ordering::Release);
+                return;
+            }
+        }
     }
 
     /// Takes this very entry out.

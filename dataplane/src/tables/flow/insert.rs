@@ -62,7 +62,7 @@ impl FlowTable {
         let vrf = self.vrf_of(&flow.forward.key);
         self.take_shares(flow.port, vrf)?;
         let Some(pair) = owner.allocate(self) else {
-            self.give_back_shares(flow.port, vrf);
+            self.give_back_shares(flow.port, vrf, 1);
             return Err(InsertError::TableFull);
         };
         // A key that is its own reverse is one direction.
@@ -97,6 +97,7 @@ impl FlowTable {
                 if !self.retire(owner, pair) {
                     owner.stillborn(pair);
                 }
+                owner.pay(self);
                 Err(error)
             }
         }
@@ -120,10 +121,13 @@ impl FlowTable {
     fn link_side(&self, side: &Side<'_>, forward: &Side<'_>) -> Result<(), InsertError> {
         for _ in 0..TRIES {
             let same = |entry: Entry| self.record(entry.direction()).is_same(side.words, entry);
-            match self
-                .index
-                .claim(side.hash, side.direction, index_generation(side.generation), same)
-            {
+            let generation = index_generation(side.generation);
+            let claim = if self.has_one_owner() {
+                self.index.place(side.hash, side.direction, generation, same)
+            } else {
+                self.index.claim(side.hash, side.direction, generation, same)
+            };
+            match claim {
                 Claim::Placed => return Ok(()),
                 Claim::Full => return Err(InsertError::TableFull),
                 Claim::Contended => {}

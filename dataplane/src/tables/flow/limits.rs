@@ -20,16 +20,16 @@ impl FlowTable {
         if let Some(vrf) = vrf
             && let Err(Refused::UsedUp { limit }) = self.vrfs.take(vrf.into())
         {
-            self.ports.give_back(port.into());
+            self.ports.give_back(port.into(), 1);
             return Err(InsertError::VrfShareUsed { vrf, limit });
         }
         Ok(())
     }
 
-    pub(super) fn give_back_shares(&self, port: u16, vrf: Option<u16>) {
-        self.ports.give_back(port.into());
+    pub(super) fn give_back_shares(&self, port: u16, vrf: Option<u16>, count: u32) {
+        self.ports.give_back(port.into(), count);
         if let Some(vrf) = vrf {
-            self.vrfs.give_back(vrf.into());
+            self.vrfs.give_back(vrf.into(), count);
         }
     }
 

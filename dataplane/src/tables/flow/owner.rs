@@ -23,10 +23,20 @@ pub struct FlowOwner {
     /// Young flows, oldest first, a list for each port; a last list for the pairs whose insertion failed and that could not be freed.
     young: Lists,
     ports: usize,
+    /// Flows that ended and were not yet given back to the shares of their port and VRF.
+    owed: Owed,
     /// What others wanted looked at, and was not yet.
     pub(super) wanted: Wanted,
     /// New flows are looked at so long after they were made.
     first_look_ms: u64,
+}
+
+/// Ended flows of one port and VRF, to be given back to their shares at once.
+#[derive(Debug, Default)]
+struct Owed {
+    port: u16,
+    vrf: Option<u16>,
+    count: u32,
 }
 
 /// What others may know of a region.
@@ -49,6 +59,7 @@ impl FlowOwner {
             wheel: Wheel::new(pairs),
             young: Lists::new(pairs, ports + 1),
             ports,
+            owed: Owed::default(),
             wanted: Wanted::default(),
             first_look_ms: 0,
         }
@@ -102,6 +113,23 @@ impl FlowOwner {
         self.free = pair + 1;
         let used = &table.region(self.worker).used;
         used.store(used.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// A flow of this port and VRF has ended. What is owed must be [given back](Self::pay) before anybody else may look.
+    pub(super) fn owe(&mut self, table: &FlowTable, port: u16, vrf: Option<u16>) {
+        if (self.owed.port, self.owed.vrf) != (port, vrf) {
+            self.pay(table);
+            (self.owed.port, self.owed.vrf) = (port, vrf);
+        }
+        self.owed.count += 1;
+    }
+
+    /// Gives back what is owed.
+    #[inline]
+    pub(super) fn pay(&mut self, table: &FlowTable) {
+        if self.owed.count > 0 {
+            table.give_back_shares(self.owed.port, self.owed.vrf, std::mem::take(&mut self.owed.count));
+        }
     }
 
     /// A flow was made: it is young, and to be looked at when its first timeout is over.

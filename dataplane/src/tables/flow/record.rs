@@ -244,6 +244,21 @@ impl Pair {
         false
     }
 
+    /// Frees a living record in one step, unless it is doomed already or a decision is being replaced; gives what its generation was, and whether it had
+    /// answers. Only the owner of the region may, and takes it out of the index before it fills it again.
+    pub(super) fn end(&self) -> Option<(u32, bool)> {
+        let head = self.both.head.load(Ordering::Relaxed);
+        if head & (IN_USE | DOOMED | REWRITING) != IN_USE {
+            return None;
+        }
+        let freed = u64::from(generation(head).wrapping_add(1));
+        self.both
+            .head
+            .compare_exchange(head, freed, Ordering::AcqRel, Ordering::Relaxed)
+            .ok()?;
+        Some((generation(head), head & ANSWERED != 0))
+    }
+
     /// Frees a doomed, unlinked record. Only the owner of the region may. False if a rewrite is under way: try again later.
     pub(super) fn free(&self) -> bool {
         let head = self.both.head.load(Ordering::Relaxed);

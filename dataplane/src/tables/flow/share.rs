@@ -78,10 +78,10 @@ impl Shares {
         }
     }
 
-    /// Gives one flow back.
-    pub(super) fn give_back(&self, slot: usize) {
+    /// Gives so many flows back.
+    pub(super) fn give_back(&self, slot: usize, count: u32) {
         if let Some(share) = self.get(slot) {
-            share.used.fetch_sub(1, Ordering::Relaxed);
+            share.used.fetch_sub(count, Ordering::Relaxed);
         }
     }
 }

@@ -331,6 +331,16 @@ impl FlowTable {
         let record = self.pair(pair);
         // The first direction is always filled.
         let (port, key) = (record.port(), FlowKey::from_words(record.direction(0).peek_key()));
+        if let Some((generation, answered)) = record.end() {
+            // Whoever would have removed it now does not find it any more: nobody else touches its entries.
+            for side in 0..1 + u32::from(answered) {
+                let hash = hash_words(&record.direction(side as usize).peek_key(), self.seed);
+                self.index.take_out(hash, pair * 2 + side, index_generation(generation));
+            }
+            owner.owe(self, port, self.vrf_of(&key));
+            owner.release(self, pair);
+            return true;
+        }
         record.doom(record.generation());
         self.unlink(pair * 2);
         self.unlink(pair * 2 + 1);
@@ -340,9 +350,15 @@ impl FlowTable {
         // Doomed, so that no rewrite begins any more: it does not fail.
         let freed = record.free();
         debug_assert!(freed);
-        self.give_back_shares(port, self.vrf_of(&key));
+        owner.owe(self, port, self.vrf_of(&key));
         owner.release(self, pair);
         true
+    }
+
+    /// There is one owner, and so never more than one who inserts.
+    #[inline]
+    pub(super) fn has_one_owner(&self) -> bool {
+        self.regions.len() == 1
     }
 
     /// How many flows there are (a removed one counts until its owner has come by).

@@ -220,6 +220,31 @@ impl Blocks {
         }
     }
 
+    /// What [`give`](Self::give) will likely give, if the source has a block: what was asked for before should have arrived.
+    pub(super) fn guess(&self, realm: u16, source: IpAddr, port: u16) -> Option<(IpAddr, u16)> {
+        let entry = self.sources.guess(Source::new(realm, source))?;
+        let mut likely = None;
+        for block in self.owned(entry) {
+            let Survey { mine, free } = self.survey(block, port);
+            let best = if mine != 0 { mine } else { free };
+            if best != 0 && (mine != 0 || likely.is_none()) {
+                likely = Some(self.at(block, port, best.trailing_zeros() as usize));
+            }
+            if mine != 0 {
+                break;
+            }
+        }
+        likely.map(|port| self.outside(port))
+    }
+
+    /// Asks for what [`take_back`](Self::take_back) will read.
+    pub(super) fn prefetch_back(&self, outside: IpAddr, port: u16) {
+        if let Some((block, port)) = self.inside(outside, port) {
+            prefetch(&self.states[block]);
+            prefetch(&self.ports[port]);
+        }
+    }
+
     /// Asks for what [`look`](Self::look) will read of all the source's blocks, so that the waits for memory overlap.
     fn prefetch(&self, entry: u32, port: u16) {
         for place in self.sources.list(entry) {
