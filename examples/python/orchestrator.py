@@ -134,7 +134,6 @@ class Orchestrator:
         """Follows our endpoints for ever. A stream that breaks off is begun again; it then first tells of all that is there, so nothing is missed."""
         away, pause = False, 0.1
         while True:
-            programmed, told = {}, False
             try:
                 for event in self.control.stream("Watch", kinds=["ENDPOINT"]):
                     pause = 0.1
@@ -146,24 +145,28 @@ class Orchestrator:
                     if kind == "LOST":
                         # We were too slow, and must look from the start.
                         break
-                    endpoint = event.endpoint
-                    if event.WhichOneof("object") == "endpoint" and endpoint.network == self.network:
-                        if kind == "DELETED":
-                            programmed.pop(endpoint.name, None)
-                        else:
-                            programmed[endpoint.name] = endpoint.programmed
-                        if endpoint.error:
-                            tell(event="refused", name=endpoint.name, why=endpoint.error)
-                    ready = all(programmed.get(name) for name in self.workloads)
-                    if ready != told:
-                        tell(event="ready" if ready else "unready")
-                        told = ready
+                    if kind == "SYNCED" or kind in ("CREATED", "UPDATED", "DELETED") and event.endpoint.network == self.network:
+                        self.until_programmed()
             except grpc.RpcError as error:
                 if not away:
                     tell(event="control", state="away", why=error.details())
                     away = True
             time.sleep(pause)
             pause = min(pause * 2, 5)
+
+    def until_programmed(self):
+        """Events tell of wishes. What becomes of them on the nodes is asked for, until all is as wished."""
+        told = set()
+        while True:
+            endpoints = {endpoint.name: endpoint for endpoint in self.control.call("ListEndpoints", network=self.network).endpoints}
+            for endpoint in endpoints.values():
+                if endpoint.error and endpoint.error not in told:
+                    told.add(endpoint.error)
+                    tell(event="refused", name=endpoint.name, why=endpoint.error)
+            if all(name in endpoints and endpoints[name].programmed for name in self.workloads):
+                tell(event="ready")
+                return
+            time.sleep(0.5)
 
 
 def workload(text):

@@ -14,7 +14,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use vrouter_proto::control::{
-    AuditRequest, ObjectKind, WatchRequest,
+    AuditRequest, ListEndpointsRequest, ObjectKind, WatchRequest,
     watch_event::{Object, Type},
 };
 
@@ -33,6 +33,9 @@ struct Options {
     #[arg(long = "workload", value_name = "NAME=ROLE@NODE/INTERFACE", required = true)]
     workloads: Vec<Workload>,
 }
+
+/// How often it is asked whether nodes have what is wished.
+const LOOK: Duration = Duration::from_millis(500);
 
 fn tell(event: &Value) {
     println!("{event}");
@@ -102,33 +105,44 @@ async fn follow(control: &Control, options: &Options, away: &mut bool, pause: &m
     };
     // Without a deadline: it is meant to last.
     let mut events = control.client().watch(request).await?.into_inner();
-    let mut programmed = std::collections::BTreeMap::new();
     let mut told = false;
     loop {
-        let event = events.message().await?.context("the stream has ended")?;
-        *pause = Duration::from_millis(100);
-        if std::mem::take(away) {
-            tell(&json!({"event": "control", "state": "back"}));
-        }
-        match (event.r#type(), event.object) {
-            // We were too slow, and must look from the start.
-            (Type::Lost, _) => return Ok(()),
-            (Type::Deleted, Some(Object::Endpoint(endpoint))) if endpoint.network == options.network => {
-                programmed.remove(&endpoint.name);
+        // Events tell of wishes. What becomes of them on the nodes is asked for, until all is as wished.
+        let next = if told {
+            Ok(events.message().await)
+        } else {
+            tokio::time::timeout(LOOK, events.message()).await
+        };
+        if let Ok(event) = next {
+            let event = event?.context("the stream has ended")?;
+            *pause = Duration::from_millis(100);
+            if std::mem::take(away) {
+                tell(&json!({"event": "control", "state": "back"}));
             }
-            (_, Some(Object::Endpoint(endpoint))) if endpoint.network == options.network => {
-                if !endpoint.error.is_empty() {
-                    tell(&json!({"event": "refused", "name": endpoint.name, "why": endpoint.error}));
-                }
-                programmed.insert(endpoint.name, endpoint.programmed);
+            match (event.r#type(), event.object) {
+                // We were too slow, and must look from the start.
+                (Type::Lost, _) => return Ok(()),
+                (Type::Synced, _) => {}
+                (_, Some(Object::Endpoint(endpoint))) if endpoint.network == options.network => {}
+                // Of others, or of kinds that later versions have.
+                _ => continue,
             }
-            // Of others, or of kinds that later versions have.
-            _ => {}
         }
-        let ready = options
-            .workloads
-            .iter()
-            .all(|workload| programmed.get(&workload.name) == Some(&true));
+        let request = ListEndpointsRequest {
+            network: options.network.clone(),
+            ..Default::default()
+        };
+        let list = control.call(request, |mut client, request| async move {
+            client.list_endpoints(request).await
+        });
+        let endpoints = list.await?.endpoints;
+        for endpoint in endpoints.iter().filter(|endpoint| !endpoint.error.is_empty()) {
+            tell(&json!({"event": "refused", "name": endpoint.name, "why": endpoint.error}));
+        }
+        let ready = options.workloads.iter().all(|workload| {
+            let mut endpoints = endpoints.iter();
+            endpoints.any(|endpoint| endpoint.name == workload.name && endpoint.programmed)
+        });
         if ready != told {
             tell(&json!({"event": if ready { "ready" } else { "unready" }}));
             told = ready;
