@@ -158,7 +158,7 @@ impl<C: Clock> Ticking<C> {
         let since = count.wrapping_sub(anchor.at.ticks);
         let now = if since < anchor.good_for {
             // Less than 2^24 ticks, each less than 2^36.
-            anchor.at.nanoseconds + (since * anchor.rate >> 32)
+            anchor.at.nanoseconds + ((since * anchor.rate) >> 32)
         } else {
             self.ask(ticks)
         };
