@@ -5,6 +5,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod captures;
 mod clear;
 mod errors;
 mod flows;

@@ -1,6 +1,9 @@
 //! One node on memory ports. The test plays its workloads and its underlay, and after every step the frames are counted.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    cell::RefCell,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use vrouter_dataplane::{
     engine::{
@@ -13,7 +16,9 @@ use vrouter_dataplane::{
         problem::Problem,
     },
     tables::slots::{PortSlot, VrfSlot},
+    tap::{CaptureSpec, Point, Record},
     wire::Mac,
+    worker::Running,
 };
 
 use super::{
@@ -46,6 +51,20 @@ pub struct Node {
     pub underlay: Vec<(IpAddr, Mac)>,
     /// Frames that came out and nobody has looked at.
     out: Vec<Sent>,
+    /// Of everything: what is captured is compared with what is counted.
+    capture: Running,
+    captured: RefCell<Captured>,
+}
+
+/// What was captured so far.
+#[derive(Default)]
+struct Captured {
+    received: u64,
+    transmitted: u64,
+    /// By reason.
+    drops: Vec<u64>,
+    /// What was dropped since somebody looked, with its bytes.
+    dropped: Vec<(Record, Vec<u8>)>,
 }
 
 impl Node {
@@ -61,10 +80,23 @@ impl Node {
             gateways: Vec::new(),
         };
         let dp = MemoryDataplane::new(settings, vec![uplink], frames, chunk).unwrap();
+        let spec = CaptureSpec {
+            filter: None,
+            received: true,
+            transmitted: true,
+            dropped: true,
+            snap: 128,
+            sample: 1,
+            rate: 0,
+            buffer: 256 << 10,
+        };
+        let capture = dp.programmer.fleet().captures().begin(spec, |_| {}).unwrap();
         let mut node = Self {
             dp,
             underlay: Vec::new(),
             out: Vec::new(),
+            capture,
+            captured: RefCell::default(),
         };
         node.pump();
         node
@@ -170,8 +202,65 @@ impl Node {
             "frames in and made, frames out, dropped and held; drops {:?}",
             self.drops()
         );
+        self.check_captured();
         let free = self.dp.pool.free() + self.held() as usize;
         assert_eq!(free, self.dp.pool.total() as usize, "frames in the pool");
+    }
+
+    /// Law 4: what is dropped can be captured with its reason; and so can all that comes and goes.
+    fn check_captured(&self) {
+        let mut captured = self.captured.borrow_mut();
+        let captured = &mut *captured;
+        captured.drops.resize(DropReason::COUNT, 0);
+        captured.dropped.clear();
+        let capture = self.capture.capture();
+        let mut bytes = Vec::new();
+        for worker in 0..capture.workers() {
+            while let Some(record) = capture.take(worker, &mut bytes) {
+                match record.point {
+                    Point::Received => captured.received += 1,
+                    Point::Transmitted => captured.transmitted += 1,
+                    Point::Dropped(reason) => {
+                        captured.drops[reason as usize] += 1;
+                        captured.dropped.push((record, bytes.clone()));
+                    }
+                }
+            }
+        }
+        let sum = |count: fn(&vrouter_dataplane::pipeline::counters::PortCounters) -> u64| -> u64 {
+            let all = &self.dp.shared.counters;
+            all.iter()
+                .flat_map(|c| port_slots().map(|slot| count(c.port(slot))))
+                .sum()
+        };
+        let (received, sent) = (sum(|port| port.rx_packets.get()), sum(|port| port.tx_packets.get()));
+        // What a queue did not take was captured on its way into it, and may be once more when it is taken or given up.
+        let refused = self.count(DropReason::TransmitQueueFull);
+        let dropped = sum(|port| port.drops.total());
+        let counts = capture.counts();
+        let least = received + sent + dropped;
+        assert!(
+            (least..=least + refused).contains(&counts.matched),
+            "{counts:?}, {least} counted"
+        );
+        if counts.lost > 0 {
+            // More than the ring holds between two looks.
+            return;
+        }
+        assert_eq!(captured.received, received, "received");
+        assert!((sent..=sent + refused).contains(&captured.transmitted), "sent");
+        for reason in DropReason::ALL {
+            let counted = self.count(*reason);
+            assert_eq!(
+                captured.drops[*reason as usize], counted,
+                "{reason:?} counted and captured"
+            );
+        }
+    }
+
+    /// What was dropped by the last step, as it was captured.
+    pub fn captured_drops(&self) -> Vec<(Record, Vec<u8>)> {
+        std::mem::take(&mut self.captured.borrow_mut().dropped)
     }
 
     /// All drops so far, once per port and once per VRF they are counted at.
