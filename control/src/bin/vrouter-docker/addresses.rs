@@ -119,6 +119,7 @@ async fn reserve(house: &House, pool: &Pool, mac: &str, wish: Option<IpAddr>) ->
             gateways: Vec::new(),
             published: Vec::new(),
             withdraw: false,
+            undescribed: false,
             since: now(),
         },
         Some(other) if other.phase == Phase::Deleting => {
@@ -132,6 +133,7 @@ async fn reserve(house: &House, pool: &Pool, mac: &str, wish: Option<IpAddr>) ->
                 peer: None,
                 published: Vec::new(),
                 withdraw: false,
+                undescribed: false,
                 since: now(),
                 ..other
             }

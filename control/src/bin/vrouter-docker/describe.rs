@@ -116,6 +116,13 @@ pub(crate) fn later(house: &Arc<House>, endpoint: Endpoint) {
     if house.docker.is_none() {
         return;
     }
+    // If the plugin dies before it knows, the next one asks.
+    if let Err(failure) = house
+        .endpoints
+        .update(&endpoint.key(), |endpoint| endpoint.undescribed = true)
+    {
+        tracing::warn!(%failure, endpoint = endpoint.key(), "a restart of the plugin will not ask for the container's name");
+    }
     let house = house.clone();
     tokio::spawn(async move {
         let mut why = String::new();
@@ -164,10 +171,13 @@ async fn describe(house: &House, endpoint: &Endpoint) -> Result<bool, String> {
     };
     // What the plugin says itself counts more.
     wish.labels.extend(control::labels(Some(of)));
-    match control::update(house, wish, &["labels"]).await {
-        Ok(_) => Ok(true),
-        Err(failure) => Err(failure.to_string()),
-    }
+    control::update(house, wish, &["labels"])
+        .await
+        .map_err(|failure| failure.to_string())?;
+    let described = house
+        .endpoints
+        .update(&endpoint.key(), |endpoint| endpoint.undescribed = false);
+    described.map(|_| true).map_err(|failure| failure.to_string())
 }
 
 fn labels(container: &Container) -> HashMap<String, String> {

@@ -85,6 +85,7 @@ pub(crate) async fn create(house: &Arc<House>, asked: network::CreateEndpoint) -
             gateways: Vec::new(),
             published: Vec::new(),
             withdraw: false,
+            undescribed: false,
             since: now(),
         },
     };

@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(find(&["10.192.0.0/11", "10.224.0.0/11"]), None);
         let small = free(cidr("fd00::/127"), 64, &[]);
         assert_eq!(small.map(|c| c.to_string()).as_deref(), Some("fd00::/127"));
-        assert_eq!(free(cidr("ffff:ffff::/32"), 32, &[cidr("ffff:ffff::/32")]), None);
+        assert_eq!(free(cidr("fdff:ffff::/32"), 32, &[cidr("fdff:ffff::/32")]), None);
     }
 
     #[test]

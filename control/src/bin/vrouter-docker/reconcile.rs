@@ -12,6 +12,7 @@ use vrouter_proto::control as pb;
 
 use crate::{
     control::{self, ENDPOINT_LABEL, OWNER},
+    describe,
     endpoints::ALIAS,
     failure::Failure,
     house::House,
@@ -26,10 +27,12 @@ const MOST_PAUSE: Duration = Duration::from_secs(5);
 const ROUND: Duration = Duration::from_secs(30);
 
 /// Sets right what a plugin before this one left half-made: its requests are not answered any more.
-pub(crate) fn take_over(house: &House) -> Result<(), Failure> {
+pub(crate) fn take_over(house: &Arc<House>) -> Result<(), Failure> {
     for (key, endpoint) in house.endpoints.all() {
-        if endpoint.phase == Phase::Claimed {
-            house.discard(&key)?;
+        match endpoint.phase {
+            Phase::Claimed => drop(house.discard(&key)?),
+            Phase::Attached if endpoint.undescribed => describe::later(house, endpoint),
+            _ => {}
         }
     }
     Ok(())
@@ -134,7 +137,7 @@ async fn finish(house: &House) -> Vec<String> {
 }
 
 /// Compares records, control and links.
-async fn compare(house: &House) -> Result<(), Failure> {
+async fn compare(house: &Arc<House>) -> Result<(), Failure> {
     // Links first: what is made while the others are read is not taken for an orphan.
     let links = links::links_with_alias(ALIAS).await?;
     let labels = [(OWNER.0.to_owned(), OWNER.1.to_owned())].into();
@@ -217,6 +220,7 @@ async fn orphan(house: &House, key: &str, endpoint: &pb::Endpoint, linked: bool)
         gateways: Vec::new(),
         published: Vec::new(),
         withdraw: false,
+        undescribed: false,
         since: since.unwrap_or_default(),
     };
     tracing::warn!(endpoint = key, ?phase, "an endpoint of this node had no record");
@@ -225,7 +229,7 @@ async fn orphan(house: &House, key: &str, endpoint: &pb::Endpoint, linked: bool)
 }
 
 /// Makes an endpoint again that somebody else deleted in control while its container is running.
-async fn restore(house: &House, key: &str, endpoint: &Endpoint, link: &str) -> Result<(), Failure> {
+async fn restore(house: &Arc<House>, key: &str, endpoint: &Endpoint, link: &str) -> Result<(), Failure> {
     let _alone = house.alone(key).await;
     let still = house.endpoints.get(key).is_some_and(|now| now.phase == Phase::Attached);
     // It may be younger than what was read of control.

@@ -96,6 +96,9 @@ pub(crate) struct Endpoint {
     /// Ports were published, are not to be any more, and control does not know yet.
     #[serde(default)]
     pub(crate) withdraw: bool,
+    /// A container has it, whose name and labels control has yet to hear.
+    #[serde(default)]
+    pub(crate) undescribed: bool,
     /// When its addresses were asked for, seconds since 1970.
     pub(crate) since: u64,
 }
