@@ -128,6 +128,7 @@ async fn a_port_may_be_left_to_the_server() {
 #[tokio::test]
 async fn what_cannot_be_published_is_refused() {
     let mut house = two_networks().await;
+    house.router(router("r", &["blue", "red"], "ext")).await.unwrap();
     let nobody = publish(&mut house, publication("p", "blue/nobody", &[(80, 80)])).await;
     refused(
         nobody,
@@ -170,6 +171,7 @@ async fn what_cannot_be_published_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn publishers_at_the_same_time_lose_nothing() {
     let mut house = two_networks().await;
+    house.router(router("r", &["blue", "red"], "ext")).await.unwrap();
     let tasks: Vec<_> = (0..64_u32)
         .map(|n| {
             let mut client = house.client.clone();
