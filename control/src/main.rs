@@ -1,14 +1,14 @@
 //! vrouter-control: keeps intent and programs every node's dataplane.
 
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 use vrouter_control::{
     config::{Config, Flags, LogFormat, REFERENCE},
     daemon,
 };
+use vrouter_metrics::log;
 
 /// What Linux sends when a file outgrows RLIMIT_FSIZE.
 const SIGXFSZ: i32 = 25;
@@ -17,24 +17,19 @@ fn main() -> ExitCode {
     if let Some(done) = vrouter_manual::papers(Flags::command(), "8", Some(&REFERENCE)) {
         return done;
     }
-    let config = match Config::new(Flags::parse()) {
+    let flags = Flags::parse();
+    let json = flags.log_format == Some(LogFormat::Json);
+    let config = match Config::new(flags) {
         Ok(config) => config,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(error, json),
     };
-    let filter = match EnvFilter::try_new(&config.log) {
-        Ok(filter) => filter,
-        Err(error) => return fail(&format!("log: {error}")),
-    };
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+    let json = config.log_format == LogFormat::Json;
+    if let Err(error) = log::start(&config.log, json) {
+        return fail(format!("log: {error}"), json);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("cannot start threads: {error}")),
+        Err(error) => return fail(format!("cannot start threads: {error}"), json),
     };
     let result = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
@@ -51,11 +46,11 @@ fn main() -> ExitCode {
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail(error, json),
     }
 }
 
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("vrouter-control: {error}");
+fn fail(error: impl Into<Box<dyn Error>>, json: bool) -> ExitCode {
+    log::last_words("vrouter-control", &*error.into(), json);
     ExitCode::FAILURE
 }

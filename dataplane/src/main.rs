@@ -5,12 +5,12 @@
 use std::{error::Error, fs, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _};
-use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 use vrouter_dataplane::{
     config::{Config, Flags, LogFormat, REFERENCE},
     engine::daemon,
 };
+use vrouter_metrics::log;
 
 fn main() -> ExitCode {
     if let Some(done) = vrouter_manual::papers(Flags::command(), "8", Some(&REFERENCE)) {
@@ -21,28 +21,20 @@ fn main() -> ExitCode {
         "" => "localhost",
         name => name,
     };
-    let config = match Config::new(Flags::parse(), hostname) {
+    let flags = Flags::parse();
+    let json = flags.log_format == Some(LogFormat::Json);
+    let config = match Config::new(flags, hostname) {
         Ok(config) => config,
-        Err(error) => return fail(&error, 2),
+        Err(error) => return fail(&error, json, 2),
     };
-    if let Err(error) = start_log(&config) {
-        return fail(&*error, 2);
+    let json = config.log_format == LogFormat::Json;
+    if let Err(error) = log::start(&config.log, json) {
+        return fail(&*error, json, 2);
     }
     match daemon::run(config.daemon(random())) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, 1),
+        Err(error) => fail(&error, json, 1),
     }
-}
-
-fn start_log(config: &Config) -> Result<(), Box<dyn Error>> {
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&config.log)?)
-        .with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-    Ok(())
 }
 
 /// 64 bits that nobody can guess.
@@ -52,13 +44,8 @@ fn random() -> u64 {
     high.rotate_left(32) ^ low
 }
 
-/// Says why, one cause a line.
-fn fail(error: &dyn Error, status: u8) -> ExitCode {
-    eprintln!("vrouterd: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprintln!("  because: {error}");
-        cause = error.source();
-    }
+/// Says why, in the way that was asked for.
+fn fail(error: &dyn Error, json: bool, status: u8) -> ExitCode {
+    log::last_words("vrouterd", error, json);
     ExitCode::from(status)
 }

@@ -2,11 +2,13 @@
 //!
 //! - [`page`]: the two text formats that Prometheus reads
 //! - [`histogram`]: how long things took
+//! - [`log`]: what they say, as text or as JSON
 //! - [`process`]: what the kernel counts for this process
 //! - [`rpc`]: counts gRPC calls by method and code
 //! - [`server`]: a small HTTP server that no client can make large
 
 pub mod histogram;
+pub mod log;
 pub mod page;
 pub mod process;
 pub mod rpc;

@@ -82,3 +82,66 @@ fn info_is_complete() {
     assert!(text.contains("VTEP           192.0.2.1,2001:db8::1\n"), "{text}");
     assert_eq!(house.json(&["info"])["limits"]["next_hops"], 65536);
 }
+
+#[test]
+fn top_prints_one_frame_or_lines_of_json() {
+    let house = House::new();
+    let shown = house.ok(&["top", "--once", "--interval", "0.1"]);
+    assert!(
+        shown.contains("web-1") && shown.contains("no_route") && shown.contains("Workers"),
+        "{shown}"
+    );
+    assert!(!shown.contains('\x1b'), "text without colours: {shown:?}");
+    let output = house.ok(&["top", "--interval", "0.1", "--count", "2", "-o", "json"]);
+    let lines: Vec<serde_json::Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        let packets = line["ports"][0]["rx_packets_per_second"].as_f64().unwrap();
+        let seconds = line["interval_seconds"].as_f64().unwrap();
+        assert!((packets * seconds - 1000.0).abs() < 1e-6, "{line}");
+        assert_eq!(
+            (&line["ports"][0]["name"], &line["drops"][0]["packets"]),
+            (&json!("web-1"), &json!(5))
+        );
+    }
+    let complaint = house.fails(2, &["top"]);
+    assert!(complaint.contains("--once"), "{complaint}");
+    let complaint = house.fails(1, &["top", "--once", "--node", "nowhere"]);
+    assert!(complaint.contains("nowhere"), "{complaint}");
+}
+
+/// Under a terminal of 80 by 24, by `script` of Debian's bsdutils.
+#[test]
+fn top_takes_the_terminal_and_gives_it_back() {
+    use std::{io::Write as _, process::Stdio};
+    let house = House::new();
+    let vrctl = house.command(&["top", "--interval", "0.1"]);
+    let line = format!(
+        "stty cols 80 rows 24; {} top --interval 0.1",
+        vrctl.get_program().display()
+    );
+    let mut script = std::process::Command::new("script");
+    script.args(["-q", "-e", "-c", &line, "/dev/null"]).env("TERM", "xterm");
+    for (name, value) in vrctl.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut keys = child.stdin.take().unwrap();
+    for key in ["1", "s", "?", "?", "q"] {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        // It may have ended, which the status below tells.
+        let _ = keys.write_all(key.as_bytes());
+        let _ = keys.flush();
+    }
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{shown}");
+    let (taken, given) = (shown.find("\x1b[?1049h"), shown.rfind("\x1b[?1049l"));
+    assert!(taken.is_some() && given > taken, "{shown:?}");
+    for words in ["web-1", "Keys", "quit"] {
+        assert!(shown.contains(words), "{words} in {shown:?}");
+    }
+}

@@ -53,14 +53,14 @@ pub(super) fn bit(verdict: crate::tables::policy::Verdict) -> u8 {
 
 /// One event, or how many were lost.
 #[derive(Clone, Debug)]
-enum Told {
+pub(super) enum Told {
     Event(Box<FlowEvent>),
     Lost(u64),
 }
 
 /// Where all watchers hang on. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct FlowFeed(broadcast::Sender<Told>);
+pub struct FlowFeed(broadcast::Sender<Told>);
 
 impl Default for FlowFeed {
     fn default() -> Self {
@@ -85,12 +85,18 @@ impl Drop for Watching {
 }
 
 impl FlowFeed {
-    /// One more watcher, from now on.
-    pub(super) fn watch(&self, view: View, handle: Handle, wish: Wish, stopping: Stopping) -> Answers<pb::FlowEvent> {
+    /// Everything that happens to flows of the dataplane that is seen, from now on.
+    pub(super) fn subscribe(&self, view: &View) -> broadcast::Receiver<Told> {
         let told = self.0.subscribe();
         if self.0.receiver_count() == 1 {
             tokio::spawn(empty(view.sources.shared.clone(), self.0.clone()));
         }
+        told
+    }
+
+    /// One more watcher, from now on.
+    pub(super) fn watch(&self, view: View, handle: Handle, wish: Wish, stopping: Stopping) -> Answers<pb::FlowEvent> {
+        let told = self.subscribe(&view);
         let (sender, receiver) = mpsc::channel(AHEAD);
         tokio::spawn(tell(told, view, handle, wish, stopping, sender));
         ReceiverStream::new(receiver)

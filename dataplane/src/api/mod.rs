@@ -9,6 +9,7 @@ mod capture;
 mod convert;
 mod desk;
 mod event;
+mod flow_export;
 mod flow_watch;
 mod handle;
 mod listen;
@@ -22,6 +23,8 @@ mod watch;
 
 pub use convert::{MAX_OPERATIONS, dumped, operations};
 pub use desk::Desk;
+pub use flow_export::{Collector, ExportCounts, ExportSettings, FlowExport};
+pub use flow_watch::FlowFeed;
 pub use handle::{Handle, Request, Stopped};
 pub use listen::{Address, BadAddress, ListenError, Listener, SocketFile};
 pub use metrics::{DEFAULT_NAMED, Metrics};

@@ -9,6 +9,7 @@ use vrouter_metrics::RpcMetrics;
 use vrouter_proto::dataplane::dataplane_server::DataplaneServer;
 
 use super::{
+    flow_watch::FlowFeed,
     handle::Handle,
     listen::Listener,
     service::{MAX_MESSAGE, Service},
@@ -45,6 +46,7 @@ pub struct Server {
     handle: Handle,
     listeners: Vec<Listener>,
     calls: RpcMetrics,
+    flows: FlowFeed,
 }
 
 /// Counts the calls of the API.
@@ -59,7 +61,14 @@ impl Server {
             handle,
             listeners,
             calls: call_counts(),
+            flows: FlowFeed::default(),
         }
+    }
+
+    /// Shares what workers tell of flows with others.
+    #[must_use]
+    pub fn hearing(self, flows: FlowFeed) -> Self {
+        Self { flows, ..self }
     }
 
     /// Counts calls there.
@@ -74,7 +83,7 @@ impl Server {
     /// [`ServeError`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let (stop, stopping) = watch::channel(false);
-        let service = Service::new(self.handle, stopping.clone());
+        let service = Service::new(self.handle, self.flows, stopping.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<DataplaneServer<Service>>().await;
         let describe = || {

@@ -44,11 +44,11 @@ pub(super) struct Service {
 
 impl Service {
     /// In front of the thread that `handle` leads to. Streams that would go on for ever end once `stopping` is set.
-    pub(super) fn new(handle: Handle, stopping: Stopping) -> Self {
+    pub(super) fn new(handle: Handle, flows: FlowFeed, stopping: Stopping) -> Self {
         Self {
             handle,
             scribes: Scribes::default(),
-            flows: FlowFeed::default(),
+            flows,
             stopping,
         }
     }

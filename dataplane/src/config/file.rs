@@ -10,7 +10,12 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{ConfigError, CpuList, LogFormat, Poll, flags::UplinkFlag, uplinks};
-use crate::{api::Address, port::check_interface_name, program::object::Mode, tables::port::Gateway};
+use crate::{
+    api::{Address, Collector},
+    port::check_interface_name,
+    program::object::Mode,
+    tables::port::Gateway,
+};
 
 /// Largest file that is read, bytes. Nobody's settings are that long; a device or a log is.
 const MAX_FILE: u64 = 1 << 20;
@@ -38,6 +43,11 @@ pub(super) struct File {
     pub(super) vrf_flows: Option<u64>,
     /// Seconds, by kind.
     pub(super) flow_timeout: BTreeMap<String, u64>,
+    pub(super) ipfix: Vec<Collector>,
+    pub(super) ipfix_domain: Option<u64>,
+    pub(super) ipfix_active: Option<u64>,
+    pub(super) ipfix_sample: Option<u64>,
+    pub(super) ipfix_rate: Option<u64>,
     pub(super) metrics: Option<SocketAddr>,
     pub(super) metrics_max_names: Option<u64>,
     pub(super) log: Option<String>,

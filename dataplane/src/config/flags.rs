@@ -9,7 +9,12 @@ use std::{
 use clap::Parser;
 
 use super::{CpuList, LogFormat, Poll, timeouts::FlowTimeout, uplinks};
-use crate::{api::Address, port::check_interface_name, program::object::Mode, tables::port::Gateway};
+use crate::{
+    api::{Address, Collector},
+    port::check_interface_name,
+    program::object::Mode,
+    tables::port::Gateway,
+};
 
 /// The command line.
 #[derive(Debug, Default, Parser)]
@@ -75,6 +80,21 @@ pub struct Flags {
     /// tcp-closing=240, tcp-time-wait=120, tcp-closed=10, udp=180, icmp=60, other=600, unreplied=30, denied=10, untracked=120]
     #[arg(long, value_name = "KIND=SECONDS")]
     pub flow_timeout: Vec<FlowTimeout>,
+    /// IPFIX collector to tell of flows, over UDP (repeatable): udp:ADDR:PORT [default: none]
+    #[arg(long, value_name = "udp:ADDR:PORT")]
+    pub ipfix: Vec<Collector>,
+    /// Observation domain of IPFIX messages [default: 1]
+    #[arg(long, value_name = "N")]
+    pub ipfix_domain: Option<u64>,
+    /// Seconds after which collectors are told of a flow that lasts, and again [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub ipfix_active: Option<u64>,
+    /// Tell collectors of one of so many flows, chosen by a hash [default: 1, which is all]
+    #[arg(long, value_name = "N")]
+    pub ipfix_sample: Option<u64>,
+    /// Records per second for collectors at most; what is beyond is counted and not sent [default: 10000]
+    #[arg(long, value_name = "N")]
+    pub ipfix_rate: Option<u64>,
     /// Address to serve metrics for Prometheus on, and /healthz and /readyz: host's address and port [default: not served]
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,

@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::{file::File, given::Given, uplinks::uplinks};
 use crate::{
-    api::{Address, DEFAULT_NAMED},
+    api::{Address, DEFAULT_NAMED, ExportSettings},
     engine::{
         Settings,
         daemon::{DaemonSettings, MetricsSettings},
@@ -109,6 +109,8 @@ pub struct Config {
     pub vrf_flows: u32,
     /// When idle flows are forgotten.
     pub flow_timeouts: Timeouts,
+    /// Whom flows are told; `None`: nobody.
+    pub ipfix: Option<ExportSettings>,
     /// Where metrics are served; `None`: nowhere.
     pub metrics: Option<MetricsSettings>,
     /// What is logged.
@@ -142,6 +144,19 @@ impl Config {
         let uplink_rings = rings("uplink-rings", flags.uplink_rings, file.uplink_rings, RingSizes::UPLINK)?;
         let poll = Given::choose("poll", flags.poll, file.poll, path);
         let spin = Given::choose("spin", flags.spin, file.spin, path);
+        let number =
+            |name, flag, file, range, default| Given::within(Given::choose(name, flag, file, path), range, default);
+        let domain = number(
+            "ipfix-domain",
+            flags.ipfix_domain,
+            file.ipfix_domain,
+            0..=u32::MAX.into(),
+            1,
+        )? as u32;
+        let active = number("ipfix-active", flags.ipfix_active, file.ipfix_active, 1..=86_400, 60)?;
+        let one_of = number("ipfix-sample", flags.ipfix_sample, file.ipfix_sample, 1..=1_000_000, 1)? as u32;
+        let rate = number("ipfix-rate", flags.ipfix_rate, file.ipfix_rate, 1..=1_000_000, 10_000)? as u32;
+        let collectors = Given::choose_list("ipfix", flags.ipfix, file.ipfix, path);
         let names = Given::choose(
             "metrics-max-names",
             flags.metrics_max_names,
@@ -176,6 +191,13 @@ impl Config {
             flows: Given::within(flows, 1024..=1 << 27, 1 << 20)? as usize,
             vrf_flows: Given::within(vrf_flows, 1..=u32::MAX.into(), u32::MAX.into())? as u32,
             flow_timeouts: timeouts::timeouts(&flags.flow_timeout, &file.flow_timeout, path)?,
+            ipfix: collectors.map(|collectors| ExportSettings {
+                collectors: collectors.value,
+                domain,
+                active: Duration::from_secs(active),
+                one_of,
+                rate,
+            }),
             metrics: metrics.map(|address| MetricsSettings {
                 address: address.value,
                 names,
@@ -203,6 +225,7 @@ impl Config {
             frame_size: self.frame_size,
             large_frames: self.large_frames,
             access_rings: self.access_rings,
+            ipfix: self.ipfix,
             metrics: self.metrics,
             pinning: Pinning {
                 cpus: self.cpus,

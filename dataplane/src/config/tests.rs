@@ -42,6 +42,7 @@ fn nothing_said_gives_a_node_without_uplink() {
     assert_eq!(config.polling, Polling::default());
     assert_eq!(config.access_rings, RingSizes::ACCESS);
     assert_eq!((config.log.as_str(), config.log_format), ("info", LogFormat::Text));
+    assert!(config.metrics.is_none() && config.ipfix.is_none());
 }
 
 #[test]
@@ -89,8 +90,28 @@ fn the_command_line_says_it_all() {
         "debug",
         "--log-format",
         "json",
+        "--ipfix",
+        "udp:192.0.2.9:4739",
+        "--ipfix",
+        "[2001:db8::9]:2055",
+        "--ipfix-active",
+        "5",
+        "--ipfix-sample",
+        "10",
+        "--metrics",
+        "[::1]:9170",
+        "--metrics-max-names",
+        "7",
     ]);
     let config = config.unwrap();
+    let ipfix = config.ipfix.as_ref().unwrap();
+    assert_eq!(
+        (ipfix.collectors.len(), ipfix.domain, ipfix.one_of, ipfix.rate),
+        (2, 1, 10, 10_000)
+    );
+    assert_eq!(ipfix.active, Duration::from_secs(5));
+    let metrics = config.metrics.unwrap();
+    assert_eq!((metrics.address.port(), metrics.names), (9170, 7));
     assert_eq!((config.node.as_str(), config.listen.len()), ("node-a", 2));
     let [uplink] = &config.uplinks[..] else {
         panic!("{:?}", config.uplinks)
@@ -136,6 +157,9 @@ fn a_file_says_the_same_and_flags_win() {
         frame-size = 4096
         access-rings = 128
         flows = 4096
+        ipfix = ["udp:192.0.2.9:4739"]
+        ipfix-rate = 5
+        metrics = "127.0.0.1:9170"
         log = "warn"
         log-format = "json"
 
@@ -157,6 +181,11 @@ fn a_file_says_the_same_and_flags_win() {
     let spin = Duration::from_micros(10);
     assert_eq!(config.polling, Polling::Adaptive { spin });
     assert_eq!(config.flow_timeouts.udp, 9000);
+    assert_eq!(
+        config.ipfix.as_ref().map(|ipfix| (ipfix.collectors.len(), ipfix.rate)),
+        Some((1, 5))
+    );
+    assert_eq!(config.metrics.map(|metrics| metrics.names), Some(1000));
     let modes: Vec<_> = config.uplinks.iter().map(|u| (u.interface.as_str(), u.mode)).collect();
     assert_eq!(modes, [("wire0", Mode::NativeZeroCopy), ("wire1", Mode::Auto)]);
 

@@ -1,15 +1,14 @@
 //! The daemon as a whole: opens the uplinks, starts the threads, serves the API, and ends when told to.
 
-use std::{future::Future, io, net::SocketAddr};
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
-    task::JoinHandle,
+    task::JoinSet,
 };
 use tracing::info;
 use uuid::Uuid;
-use vrouter_metrics::RpcMetrics;
 
 use super::{
     AssembleError, Settings, assemble,
@@ -19,7 +18,10 @@ use super::{
     threads::{self, Message, Pinning},
 };
 use crate::{
-    api::{About, Address, Desk, Handle, ListenError, Listener, Metrics, ServeError, Server, Stopped, call_counts},
+    api::{
+        About, Address, Desk, ExportCounts, ExportSettings, FlowExport, FlowFeed, Handle, ListenError, Listener,
+        Metrics, ServeError, Server, Stopped, call_counts,
+    },
     packet::{FramePool, pool::PoolError},
     port::af_xdp::{OpenError, RingSizes},
     tables::slots::PortSlot,
@@ -48,6 +50,8 @@ pub struct DaemonSettings {
     pub access_rings: RingSizes,
     /// How workers run.
     pub pinning: Pinning,
+    /// Whom flows are told, if anybody.
+    pub ipfix: Option<ExportSettings>,
     /// Where metrics are served, if anywhere.
     pub metrics: Option<MetricsSettings>,
 }
@@ -97,6 +101,9 @@ pub enum DaemonError {
         /// Why.
         source: ListenError,
     },
+    /// The way to collectors.
+    #[error("IPFIX collectors cannot be reached")]
+    Ipfix(#[source] io::Error),
     /// The listener for metrics.
     #[error("metrics cannot be served on {address}")]
     Metrics {
@@ -208,25 +215,25 @@ async fn serve(
     };
     // Sockets listen: who connects now is answered as soon as the server runs. Ends with the runtime.
     tokio::spawn(report);
-    let calls = call_counts();
-    let metrics = match settings.metrics {
-        Some(wanted) => Some(serve_metrics(handle.clone(), calls.clone(), wanted).await?),
-        None => None,
-    };
-    let served = Server::new(handle, listeners).counting(calls).run(told).await;
-    if let Some(metrics) = metrics {
-        metrics.abort();
+    let (calls, flows, export) = (call_counts(), FlowFeed::default(), Arc::<ExportCounts>::default());
+    // Ended with this, whatever they do.
+    let mut beside = JoinSet::new();
+    if let Some(wanted) = settings.metrics {
+        let server = vrouter_metrics::Server::bind(wanted.address).await;
+        let failed = |source| DaemonError::Metrics {
+            address: wanted.address,
+            source,
+        };
+        let server = server.map_err(failed)?;
+        info!(address = %server.address().map_err(failed)?, "serving metrics");
+        let metrics = Metrics::new(handle.clone(), calls.clone(), wanted.names, export.clone());
+        beside.spawn(server.run(metrics));
     }
-    Ok(served?)
-}
-
-async fn serve_metrics(
-    handle: Handle,
-    calls: RpcMetrics,
-    MetricsSettings { address, names }: MetricsSettings,
-) -> Result<JoinHandle<()>, DaemonError> {
-    let metrics = |source| DaemonError::Metrics { address, source };
-    let server = vrouter_metrics::Server::bind(address).await.map_err(metrics)?;
-    info!(address = %server.address().map_err(metrics)?, "serving metrics");
-    Ok(tokio::spawn(server.run(Metrics::new(handle, calls, names))))
+    if let Some(wanted) = &settings.ipfix {
+        let exporter = FlowExport::open(wanted.clone(), export).await;
+        let exporter = exporter.map_err(DaemonError::Ipfix)?;
+        beside.spawn(exporter.run(handle.clone(), flows.clone()));
+    }
+    let server = Server::new(handle, listeners).counting(calls).hearing(flows);
+    Ok(server.run(told).await?)
 }

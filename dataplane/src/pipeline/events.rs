@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::{packet::FlowKey, tables::flow::ACTION_WORDS};
+use crate::{
+    packet::FlowKey,
+    tables::flow::{ACTION_WORDS, EndReason},
+};
 
 /// Events that wait to be read.
 const DEPTH: usize = 8192;
@@ -40,10 +43,16 @@ pub struct FlowEvent {
     pub action: [u64; ACTION_WORDS],
     /// Words of connection state, of the first direction and of the answers.
     pub state: [u64; 2],
-    /// Packets of both directions, so far.
-    pub packets: u64,
-    /// Bytes of both directions, so far.
-    pub bytes: u64,
+    /// What is done with its answers; zeros: none came, or it is not over.
+    pub reverse_action: [u64; ACTION_WORDS],
+    /// Packets so far, of the first direction and of the answers.
+    pub packets: [u64; 2],
+    /// Bytes so far, likewise.
+    pub bytes: [u64; 2],
+    /// When it was made and when its last packet came, milliseconds of the workers' clock; 0 while it is not over.
+    pub lasted_ms: [u64; 2],
+    /// Why it is over; `None`: it is not.
+    pub end: Option<EndReason>,
     /// The port that pays, by its slot.
     pub port: u16,
 }
@@ -116,8 +125,11 @@ mod tests {
             answers: None,
             action: [0; ACTION_WORDS],
             state: [0; 2],
-            packets: 0,
-            bytes: 0,
+            reverse_action: [0; ACTION_WORDS],
+            packets: [0; 2],
+            bytes: [0; 2],
+            lasted_ms: [0; 2],
+            end: None,
             port: 0,
         }
     }

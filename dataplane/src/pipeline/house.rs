@@ -137,8 +137,11 @@ fn ended(tables: &Tables, shared: &Shared, counters: &Counters, flow: &EndedFlow
         answers: flow.reverse_key,
         action: flow.action,
         state: flow.state,
-        packets: flow.packets.iter().sum(),
-        bytes: flow.bytes.iter().sum(),
+        reverse_action: flow.reverse_action,
+        packets: flow.packets,
+        bytes: flow.bytes,
+        lasted_ms: [flow.created_ms, flow.last_seen_ms],
+        end: Some(flow.reason),
         port: flow.port,
     });
 }

@@ -485,8 +485,11 @@ pub(super) fn tell(
         answers,
         action: action.pack(),
         state: [0; 2],
-        packets: 0,
-        bytes: 0,
+        reverse_action: [0; crate::tables::flow::ACTION_WORDS],
+        packets: [0; 2],
+        bytes: [0; 2],
+        lasted_ms: [0; 2],
+        end: None,
         port,
     });
 }

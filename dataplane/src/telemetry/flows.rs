@@ -158,8 +158,8 @@ pub fn event_row(tables: &Tables, filter: &FlowFilter, event: &FlowEvent) -> Opt
         } else {
             describe(tables, action.next_hop)
         },
-        packets: event.packets,
-        bytes: event.bytes,
+        packets: event.packets.iter().sum(),
+        bytes: event.bytes.iter().sum(),
         idle_seconds: 0,
         age_seconds: 0,
         forward: true,

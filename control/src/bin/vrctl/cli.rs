@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     intent,
     output::{Color, Format, Output},
-    sight, tables, telemetry,
+    sight, tables, telemetry, top,
 };
 
 /// Says what containers' networks shall be, and shows what moves their packets.
@@ -25,7 +25,7 @@ use crate::{
 Intent (asks vrouter-control): network, subnet, endpoint, node, group, policy, router, floatingip, service, qos, mirror,
                                trace, flow watch, watch, status, audit
 Tables (asks a vrouterd):      port, vrf, bridge, route, nexthop, mac, neighbor, label, vni, flow
-Counters (asks a vrouterd):    drops, stats, info, capture
+Counters (asks a vrouterd):    drops, stats, top, info, capture
 This host:                     doctor
 
 Examples:
@@ -170,6 +170,8 @@ enum Command {
     Drops(telemetry::drops::Drops),
     /// Counters of ports, VRFs, workers, frames and flows
     Stats(telemetry::stats::Stats),
+    /// Show live what a node does: ports, flows, drops and workers
+    Top(top::Top),
     /// What this vrouterd is, which revision it runs and what it can hold
     Info,
 
@@ -229,6 +231,11 @@ impl Context {
         connect::control(&self.control).await
     }
 
+    /// Where the `vrouterd` listens.
+    pub(crate) fn dataplane_address(&self) -> &Address {
+        &self.dataplane
+    }
+
     /// Connects to the `vrouterd`.
     pub(crate) async fn dataplane(&self) -> Result<DataplaneClient<Channel>, Failure> {
         connect::dataplane(&self.dataplane).await
@@ -280,6 +287,7 @@ impl Cli {
             Command::Capture(command) => capture::run(command, context).await,
             Command::Drops(command) => telemetry::drops::run(command, context).await,
             Command::Stats(command) => telemetry::stats::run(command, context).await,
+            Command::Top(command) => top::run(command, context).await,
             Command::Info => telemetry::info::run(context).await,
             Command::Completions { shell } => {
                 // Written to memory first: the generator would panic on a closed pipe.

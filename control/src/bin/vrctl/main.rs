@@ -16,6 +16,7 @@ mod output;
 mod sight;
 mod tables;
 mod telemetry;
+mod top;
 
 use std::process::ExitCode;
 

@@ -8,12 +8,12 @@ mod node;
 mod ports;
 mod workers;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time;
 use vrouter_metrics::{Format, Page, RpcMetrics, Source, process};
 
-use super::{handle::Handle, view::View};
+use super::{flow_export::ExportCounts, handle::Handle, view::View};
 
 /// The name of all that has none of its own.
 const OTHER: &str = "_other";
@@ -31,12 +31,18 @@ pub struct Metrics {
     calls: RpcMetrics,
     /// Most series of one kind with names of their own.
     named: usize,
+    export: Arc<ExportCounts>,
 }
 
 impl Metrics {
-    /// Of the dataplane behind `handle`, whose API's calls are counted in `calls`.
-    pub fn new(handle: Handle, calls: RpcMetrics, named: usize) -> Self {
-        Self { handle, calls, named }
+    /// Of the dataplane behind `handle`, whose API's calls are counted in `calls`, and records for collectors in `export`.
+    pub fn new(handle: Handle, calls: RpcMetrics, named: usize, export: Arc<ExportCounts>) -> Self {
+        Self {
+            handle,
+            calls,
+            named,
+            export,
+        }
     }
 
     async fn view(&self) -> Result<View, String> {
@@ -51,11 +57,13 @@ impl Source for Metrics {
     async fn page(&self, format: Format) -> Result<String, String> {
         let view = self.view().await?;
         let (calls, handle, named) = (self.calls.clone(), self.handle.clone(), self.named);
+        let export = self.export.clone();
         let made = tokio::task::spawn_blocking(move || {
             let mut page = Page::new(format);
             let statistics = view.statistics();
             node::put(&mut page, &view, &statistics);
             node::put_batches(&mut page, &handle.batches);
+            node::put_export(&mut page, &export);
             ports::put(&mut page, &view, &statistics, named);
             workers::put(&mut page, &view, &statistics);
             calls.put(&mut page);

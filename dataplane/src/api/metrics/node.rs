@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use vrouter_metrics::Page;
 
 use crate::{
-    api::{handle::BatchCounts, view::View},
+    api::{flow_export::ExportCounts, handle::BatchCounts, view::View},
     telemetry::{self, Statistics},
 };
 
@@ -175,4 +175,19 @@ pub(super) fn put_batches(page: &mut Page, batches: &BatchCounts) {
         "Time from when a batch was handed to the programming thread to its answer.",
     )
     .distribution(&[], &batches.took.read());
+}
+
+/// What became of records for collectors. Zeros where none is told.
+pub(super) fn put_export(page: &mut Page, export: &ExportCounts) {
+    let load = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+    page.counter(
+        "vrouter_ipfix_records",
+        "Records of flows for IPFIX collectors: sent; beyond the budget; or lost because flows ended faster than they were read.",
+    )
+    .put(&[("result", "sent")], load(&export.records))
+    .put(&[("result", "over_budget")], load(&export.over_budget))
+    .put(&[("result", "lost")], load(&export.lost));
+    page.counter("vrouter_ipfix_messages", "IPFIX messages sent, to each collector.")
+        .put(&[("result", "sent")], load(&export.messages))
+        .put(&[("result", "refused")], load(&export.refused));
 }

@@ -10,7 +10,7 @@ use crate::api::Metrics;
 
 async fn page(served: &Served, named: usize) -> String {
     let calls = RpcMetrics::new(vrouter_proto::DESCRIPTORS, &[]);
-    let metrics = Metrics::new(served.handle.clone(), calls, named);
+    let metrics = Metrics::new(served.handle.clone(), calls, named, std::sync::Arc::default());
     metrics.ready().await.unwrap();
     metrics.page(Format::Text).await.unwrap()
 }

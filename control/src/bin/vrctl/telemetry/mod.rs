@@ -2,6 +2,6 @@
 
 pub(crate) mod drops;
 pub(crate) mod info;
-mod rates;
+pub(crate) mod rates;
 pub(crate) mod stats;
 mod totals;

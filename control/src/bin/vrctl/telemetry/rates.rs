@@ -68,13 +68,13 @@ pub(super) struct FlowRates {
 
 /// Turns counts into counts per second.
 #[derive(Clone, Copy)]
-struct Meter {
-    seconds: f64,
+pub(crate) struct Meter {
+    pub(crate) seconds: f64,
 }
 
 impl Meter {
     /// A counter that went down began again at zero: all it shows is new.
-    fn rate(self, before: u64, now: u64) -> f64 {
+    pub(crate) fn rate(self, before: u64, now: u64) -> f64 {
         let difference = now.checked_sub(before).unwrap_or(now);
         if self.seconds > 0.0 {
             // More than 2^53 packets in an interval are not met.
@@ -180,7 +180,7 @@ fn flows(before: &api::GetStatisticsResponse, now: &api::GetStatisticsResponse, 
 }
 
 /// A rate with three or four digits and a decimal prefix: "950", "12.3 k", "1.23 G".
-fn scaled(rate: f64) -> String {
+pub(crate) fn scaled(rate: f64) -> String {
     const STEPS: [(f64, &str); 4] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     for (step, prefix) in STEPS {
         if rate >= step {

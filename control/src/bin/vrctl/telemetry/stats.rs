@@ -37,7 +37,7 @@ pub(crate) struct Stats {
     count: Option<u64>,
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("seconds are wanted, from 0.1 to 86400".to_owned()),
