@@ -82,7 +82,7 @@ fn header(canvas: &mut Canvas<'_>, area: Rect, model: &Model) {
     let second = if model.trouble.is_empty() {
         Line::from(vec![
             Span::raw(format!(
-                "in {} packet/s {} bit/s   out {} packet/s {} bit/s   ",
+                "in {} pps {} bps  out {} pps {} bps  ",
                 scaled(totals.rx_packets_per_second),
                 scaled(totals.rx_bits_per_second),
                 scaled(totals.tx_packets_per_second),
