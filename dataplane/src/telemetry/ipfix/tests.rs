@@ -105,8 +105,8 @@ fn agrees(record: &FlowRecord, values: &Values) {
         Some([source, destination]) => {
             assert_eq!(address(values, 225, 281), source.0);
             assert_eq!(address(values, 226, 282), destination.0);
-            assert_eq!(number(values, 227), source.1.into());
-            assert_eq!(number(values, 228), destination.1.into());
+            assert_eq!(number(values, 227), u64::from(source.1));
+            assert_eq!(number(values, 228), u64::from(destination.1));
         }
         None => assert!(!values.contains_key(&227)),
     }
