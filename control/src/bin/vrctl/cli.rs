@@ -231,11 +231,6 @@ impl Context {
         connect::control(&self.control).await
     }
 
-    /// Where the `vrouterd` listens.
-    pub(crate) fn dataplane_address(&self) -> &Address {
-        &self.dataplane
-    }
-
     /// Connects to the `vrouterd`.
     pub(crate) async fn dataplane(&self) -> Result<DataplaneClient<Channel>, Failure> {
         connect::dataplane(&self.dataplane).await
