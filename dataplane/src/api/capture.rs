@@ -262,7 +262,7 @@ impl Teller {
             let port = tables
                 .port(record.port)
                 .filter(|port| !self.told_ports.contains(&port.id))
-                .map(|port| convert::capture_port(port));
+                .map(convert::capture_port);
             if let Some(port) = port {
                 self.told_ports.insert(port.id);
                 self.send(pb::capture_event::Event::Port(port)).await?;
