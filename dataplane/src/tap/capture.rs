@@ -153,7 +153,7 @@ impl Capture {
         {
             return;
         }
-        if count(&side.matched) % u64::from(self.spec.sample) != 0 {
+        if !count(&side.matched).is_multiple_of(u64::from(self.spec.sample)) {
             return;
         }
         if !self.is_within_rate(record.at) {

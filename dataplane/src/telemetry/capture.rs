@@ -50,7 +50,7 @@ pub fn captured(tables: &Tables, record: Record, mut data: Vec<u8>) -> CapturedP
         port: port.map_or(0, |port| port.id),
         vrf,
         checksum_completed,
-        large: record.len > ORDINARY && port.is_some_and(|port| port.carries_whole()),
+        large: record.len > ORDINARY && port.is_some_and(crate::tables::port::Port::carries_whole),
         record,
         data,
     }
