@@ -92,7 +92,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_is_closed_does_not_answer() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::start(Redb::open(&directory.path().join("store")).unwrap()).unwrap();
+        let store = Store::start(Redb::open(directory.path().join("store")).unwrap()).unwrap();
         assert!(answers(&store).await);
         assert_eq!(
             status(&store, &Board::default()),

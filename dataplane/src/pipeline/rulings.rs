@@ -113,7 +113,7 @@ mod tests {
             groups: [group].into(),
             traffic: [TrafficMatch::ports(17, port, port + 1)].into(),
             verdict,
-            log: id % 2 == 0,
+            log: id.is_multiple_of(2),
         }
     }
 

@@ -76,7 +76,7 @@ fn report(findings: &[Finding], all: bool) -> String {
         };
         let mut line = |label: &str, words: &str| {
             // Through a cell, so that no name can drive the terminal.
-            text.push_str(&format!("{label}{}\n", Cell::new(words.to_owned()).as_str()));
+            text.push_str(&format!("{label}{}\n", Cell::new(words).as_str()));
         };
         line(
             "",

@@ -19,7 +19,7 @@ fn overhead(facts: &Facts) -> (u32, String) {
     let v6 = facts
         .node
         .as_ref()
-        .is_none_or(|node| node.vteps.is_empty() || node.vteps.iter().any(|vtep| vtep.is_ipv6()));
+        .is_none_or(|node| node.vteps.is_empty() || node.vteps.iter().any(std::net::IpAddr::is_ipv6));
     let of = |table: [(&'static str, u32); 2]| table[usize::from(v6)];
     let ((family, vxlan), (_, mpls)) = (of(VXLAN), of(MPLS));
     (

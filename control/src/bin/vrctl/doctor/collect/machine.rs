@@ -151,7 +151,7 @@ fn look_at_store(path: &str) -> Store {
         },
         free: nix::sys::statvfs::statvfs(place)
             .ok()
-            .map(|system| system.blocks_available() as u64 * system.fragment_size() as u64),
+            .map(|system| system.blocks_available().saturating_mul(system.fragment_size())),
     }
 }
 
