@@ -6,7 +6,7 @@
 //! - [`links`]: veth pairs and the interface inside a container, by netlink
 //! - [`names`]: names that only depend on container and interface, so that nothing has to be remembered
 //!
-//! The endpoint is the anchor: it is made first and deleted last but for the link, and whatever else control keeps for an attachment (ports, limits)
+//! The endpoint is the anchor: it is made first and deleted last, and whatever else control keeps for an attachment (ports, limits)
 //! goes with it in one step. So what a killed plugin leaves behind hangs off an endpoint, and deleting that is all that cleaning takes.
 //!
 //! Nothing here knows CNI or Docker, and nothing is kept between calls.

@@ -59,12 +59,12 @@ struct Made {
 impl Made {
     async fn undo(&self, client: &Client, config: &Config, names: &Names) {
         // What cannot be unmade now, a DEL will: engines send one for an ADD that failed.
+        if self.link {
+            let _ = links::remove_link(&names.host).await;
+        }
         if self.endpoint {
             let client = client.with_patience(UNDO);
             let _ = client.delete_endpoint(config.network(), &names.endpoint).await;
-        }
-        if self.link {
-            let _ = links::remove_link(&names.host).await;
         }
     }
 }

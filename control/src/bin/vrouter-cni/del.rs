@@ -1,4 +1,4 @@
-//! DEL: the endpoint, with all that hangs off it, and the link. What is gone already is as good as deleted.
+//! DEL: the link, and the endpoint with all that hangs off it. What is gone already is as good as deleted.
 
 use std::time::Duration;
 
@@ -17,13 +17,10 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 pub(crate) async fn del(config: &Config, environment: &Environment) -> Result<(), Failure> {
     let names = Names::of(config, environment);
     let client = attachment::client(config)?.with_patience(PATIENCE.min(config.timeout()));
-    // The link goes whatever control says: nothing is heard of a container that is gone.
-    let (endpoint, link) = tokio::join!(
-        delete(&client, config, environment, &names),
-        links::remove_link(&names.host)
-    );
-    link?;
-    Ok(endpoint?)
+    // The link goes whatever control says: nothing is heard of a container that is gone. And it goes first: as long as there is an endpoint, GC
+    // finds the link by it, also when this is killed in between.
+    links::remove_link(&names.host).await?;
+    Ok(delete(&client, config, environment, &names).await?)
 }
 
 async fn delete(

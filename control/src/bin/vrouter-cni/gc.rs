@@ -33,15 +33,17 @@ pub(crate) async fn gc(config: &Config) -> Result<(), Failure> {
     let client = attachment::client(config)?;
     let labels = HashMap::from([(attachment::NETWORK.to_owned(), config.name.clone())]);
     for endpoint in client.endpoints("", config.node(), labels).await? {
-        // A name that is not ours is somebody else's endpoint with our label.
-        let ours = match (
+        let (Some(container), Some(interface)) = (
             endpoint.labels.get(attachment::CONTAINER),
             endpoint.labels.get(attachment::INTERFACE),
-        ) {
-            (Some(container), Some(interface)) => Names::new(config, container, interface).endpoint == endpoint.name,
-            _ => false,
+        ) else {
+            continue;
         };
-        if ours && !endpoints.contains(endpoint.name.as_str()) {
+        let names = Names::new(config, container, interface);
+        // A name that is not ours is somebody else's endpoint with our label.
+        if names.endpoint == endpoint.name && !endpoints.contains(endpoint.name.as_str()) {
+            // An ADD that was killed right after it had made the link had not noted yet whose it is.
+            links::remove_link(&names.host).await?;
             client.delete_endpoint(&endpoint.network, &endpoint.name).await?;
         }
     }
