@@ -24,7 +24,7 @@ fn expect(page: &str, lines: &[&str]) {
 async fn what_is_wished_and_what_became_of_it_is_told() {
     let mut house = two_networks().await;
     let request = pb::CreateServiceRequest {
-        service: Some(service("web", &["web", "db"])),
+        service: Some(service("web", &["blue/web", "blue/db"])),
     };
     house.client.create_service(request).await.unwrap();
     let board = Board::default();
