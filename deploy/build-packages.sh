@@ -53,7 +53,7 @@ rm -f "$out"/*.deb
 # The date of files in packages: that of the changelog's first entry, so that the same programs make the same packages.
 SOURCE_DATE_EPOCH=$(date -d "$(sed -n '/^ -- /{s/.*>  //p;q}' deploy/debian/changelog)" +%s)
 export SOURCE_DATE_EPOCH
-package() { CARGO_TARGET_DIR=$stage cargo deb --offline --quiet --no-build --deb-revision "$revision" --output "$out/" ${fast[@]+"${fast[@]}"} "$@"; }
+package() { CARGO_TARGET_DIR=$stage cargo deb --offline --quiet --no-build --deb-revision "$revision" --output "$out/" ${fast[@]+"${fast[@]}"} "$@" >&2; }
 package -p vrouter-dataplane
 package -p vrouter-control
 package -p vrouter-control --variant plugins

@@ -41,7 +41,7 @@ fn two_peers_are_measured_side_by_side() -> Result<()> {
         ensure!(ratio.as_f64().is_some_and(|ratio| ratio > 0.0), "no ratio: {ratio}");
         let text = fs::read_to_string(&results)?;
         ensure!(
-            text.contains("<!-- begin edge -->") && text.contains("| vrouter "),
+            text.contains("<!-- begin edge: written by the bench") && text.contains("| vrouter "),
             "{text}"
         );
 
