@@ -164,19 +164,20 @@ async fn what_was_answered_survives_a_kill() {
 async fn it_says_when_it_is_ready_and_ends_when_asked() {
     let ground = Ground::new();
     let directory = ground.directory.path();
-    let notify = std::os::unix::net::UnixDatagram::bind(directory.join("notify.sock")).unwrap();
-    notify.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     for signal in ["TERM", "INT"] {
+        // One for each process: what the last one said at its end is not for this one.
+        let place = directory.join(signal);
+        let notify = std::os::unix::net::UnixDatagram::bind(&place).unwrap();
+        notify.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let mut command = command(directory);
-        let mut process = Process(
-            command
-                .env("NOTIFY_SOCKET", directory.join("notify.sock"))
-                .spawn()
-                .unwrap(),
-        );
+        let mut process = Process(command.env("NOTIFY_SOCKET", &place).spawn().unwrap());
         let mut said = [0; 1024];
         let length = notify.recv(&mut said).unwrap();
-        assert!(said[..length].starts_with(b"READY=1\n"), "{}", said.escape_ascii());
+        assert!(
+            said[..length].starts_with(b"READY=1\n"),
+            "{}",
+            said[..length].escape_ascii()
+        );
         let mut api = client(directory).await;
         // Somebody watching must not keep it from ending.
         let mut watch = api
