@@ -67,19 +67,21 @@ fn talk(cluster: &Cluster, boxes: [&dyn Box; 2]) -> Result<()> {
             .find(|endpoint| endpoint.node == node)
             .context("no endpoint there")?;
         ensure!(peer.addresses.len() == 2, "{peer:?}");
-        for address in &peer.addresses {
+        // It answers any number of times: a connection that came to nothing is asked for again. It ends with its container.
+        let server = format!("while true; do echo hello from {node} | nc -l -p {PORT} || sleep 1; done");
+        let mut server = boxes[there].spawn(&server)?;
+        let heard = peer.addresses.iter().try_for_each(|address| {
             let pinged = boxes[here].exec(&format!("ping -c 1 -W 5 {address}"))?;
             ensure!(pinged.contains("1 packets received"), "{pinged}");
-            let mut server = boxes[there].spawn(&format!("echo hello from {node} | nc -l -p {PORT}"))?;
-            let heard = wait::until(&format!("TCP to {address}"), || {
+            wait::until(&format!("TCP to {address}"), || {
                 let heard = boxes[here].exec(&format!("nc -w 5 {address} {PORT} </dev/null"))?;
                 ensure!(heard.contains(&format!("hello from {node}")), "heard: {heard}");
                 Ok(())
-            });
-            let _ = server.kill();
-            let _ = server.wait();
-            heard?;
-        }
+            })
+        });
+        let _ = server.kill();
+        let _ = server.wait();
+        heard?;
     }
     Ok(())
 }
