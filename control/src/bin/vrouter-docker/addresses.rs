@@ -106,38 +106,10 @@ async fn reserve(house: &House, pool: &Pool, mac: &str, wish: Option<IpAddr>) ->
     let key = key(&network, &name);
     let _alone = house.alone(&key).await;
     let family = pool.cidr.family();
+    // `docker restart` of a container with --mac-address: what it had before has to be gone first.
+    control::finish_locked(house, &key).await?;
     let mut endpoint = match house.endpoints.get(&key) {
-        None => Endpoint {
-            network: network.clone(),
-            name: name.clone(),
-            phase: Phase::Reserved,
-            mac: mac.to_owned(),
-            addresses: Vec::new(),
-            docker: None,
-            link: None,
-            peer: None,
-            gateways: Vec::new(),
-            published: Vec::new(),
-            withdraw: false,
-            undescribed: false,
-            since: now(),
-        },
-        Some(other) if other.phase == Phase::Deleting => {
-            // `docker restart` of a container with --mac-address: what it had before has to be gone first.
-            control::finish_locked(house, &key).await?;
-            Endpoint {
-                phase: Phase::Reserved,
-                addresses: Vec::new(),
-                docker: None,
-                link: None,
-                peer: None,
-                published: Vec::new(),
-                withdraw: false,
-                undescribed: false,
-                since: now(),
-                ..other
-            }
-        }
+        None => Endpoint::reserved(&network, &name, mac.to_owned(), now()),
         Some(half) if half.phase == Phase::Reserved && !half.addresses.iter().any(|a| Family::of(*a) == family) => half,
         Some(_) => {
             return Err(Failure::refused(format!(

@@ -49,13 +49,8 @@ pub(crate) async fn create(house: &Arc<House>, asked: network::CreateEndpoint) -
         endpoint: asked.endpoint.clone(),
         network: asked.network.clone(),
     };
-    let kept = match house.endpoints.get(&key) {
-        Some(old) if old.phase == Phase::Deleting => {
-            control::finish_locked(house, &key).await?;
-            None
-        }
-        kept => kept,
-    };
+    control::finish_locked(house, &key).await?;
+    let kept = house.endpoints.get(&key);
     let reserved = kept.is_some();
     let base = match kept {
         Some(kept) if kept.phase == Phase::Reserved => {
@@ -74,19 +69,13 @@ pub(crate) async fn create(house: &Arc<House>, asked: network::CreateEndpoint) -
             )));
         }
         None => Endpoint {
-            network: network.name.clone(),
-            name,
-            phase: Phase::Claimed,
-            mac: mac.map(|mac| mac.to_string()).unwrap_or_default(),
             addresses,
-            docker: None,
-            link: None,
-            peer: None,
-            gateways: Vec::new(),
-            published: Vec::new(),
-            withdraw: false,
-            undescribed: false,
-            since: now(),
+            ..Endpoint::reserved(
+                &network.name,
+                &name,
+                mac.map(|mac| mac.to_string()).unwrap_or_default(),
+                now(),
+            )
         },
     };
     let endpoint = Endpoint {

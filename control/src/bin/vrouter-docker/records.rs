@@ -113,6 +113,25 @@ pub(crate) struct DockerEndpoint {
 }
 
 impl Endpoint {
+    /// One that has a name and perhaps a MAC address (else empty), and nothing else yet.
+    pub(crate) fn reserved(network: &str, name: &str, mac: String, since: u64) -> Self {
+        Self {
+            network: network.to_owned(),
+            name: name.to_owned(),
+            phase: Phase::Reserved,
+            mac,
+            addresses: Vec::new(),
+            docker: None,
+            link: None,
+            peer: None,
+            gateways: Vec::new(),
+            published: Vec::new(),
+            withdraw: false,
+            undescribed: false,
+            since,
+        }
+    }
+
     /// The name of its record.
     pub(crate) fn key(&self) -> String {
         key(&self.network, &self.name)
