@@ -13,7 +13,7 @@ use super::{
 use crate::{
     packet::DropReason,
     tables::{
-        flow::{FlowHit, NewDirection, NewFlow},
+        flow::{FlowHit, NewFlow},
         slots::PortSlot,
     },
 };
@@ -30,12 +30,7 @@ impl Settling<'_> {
             // Remembered, so that refusing the rest is cheap.
             let action = denial(&packet, reason, &decision);
             let flow = NewFlow {
-                forward: NewDirection {
-                    key: packet.key,
-                    hash: packet.hash,
-                    epoch: self.stamp(context.tables, decision.span, packet.vrf, action.vrf_out),
-                    action: action.pack(),
-                },
+                forward: self.new_direction(context, &packet, &decision, action),
                 reverse: None,
                 port: refused_for(&packet, &decision).raw(),
             };

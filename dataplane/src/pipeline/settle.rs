@@ -276,6 +276,22 @@ impl Settling<'_> {
         }
     }
 
+    /// The direction that a first packet takes.
+    pub(super) fn new_direction(
+        &self,
+        context: &Context<'_>,
+        packet: &Packet,
+        decision: &Decision<'_>,
+        action: FlowAction,
+    ) -> NewDirection {
+        NewDirection {
+            key: packet.key,
+            hash: packet.hash,
+            epoch: self.stamp(context.tables, decision.span, packet.vrf, action.vrf_out),
+            action: action.pack(),
+        }
+    }
+
     /// Makes a flow by a decision, and runs it.
     fn make(&mut self, context: &mut Context<'_>, packet: Packet, decision: Decision<'_>) -> Step {
         let next_hop = match decision.fate {
@@ -312,12 +328,7 @@ impl Settling<'_> {
         }
         let action = action(&packet, next_hop, &decision);
         let flow = NewFlow {
-            forward: NewDirection {
-                key: packet.key,
-                hash: packet.hash,
-                epoch: self.stamp(context.tables, decision.span, packet.vrf, action.vrf_out),
-                action: action.pack(),
-            },
+            forward: self.new_direction(context, &packet, &decision, action),
             // The way back is decided by the first packet that takes it.
             reverse: Some(NewDirection {
                 key: decision.answers,

@@ -371,35 +371,32 @@ impl Index {
     /// Makes the direction unfindable. False if it was so before.
     pub(super) fn unlink(&self, hash: u64, direction: u32, generation: u32) -> bool {
         let member = Entry::new(hash, MEMBER, direction, generation);
-        self.places(hash).into_iter().any(|place| {
-            let words = &self.buckets[place].0;
-            let bits = words
-                .iter()
-                .rev()
-                .map(|word| word.load(Ordering::Relaxed) ^ member.0 < 1);
-            let there = bits.fold(0, |there, this| there + there + u32::from(this));
-            there != 0
-                && words[there.trailing_zeros() as usize % SLOTS]
-                    .compare_exchange(member.0, 0, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
+        self.words(hash, member).any(|word| {
+            word.compare_exchange(member.0, 0, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
         })
     }
 
     /// As [`unlink`](Self::unlink), for a direction that nobody else may take out any more: a word that is a member's changes no more then.
     pub(super) fn take_out(&self, hash: u64, direction: u32, generation: u32) {
         let member = Entry::new(hash, MEMBER, direction, generation);
-        for place in self.places(hash) {
+        if let Some(word) = self.words(hash, member).next() {
+            word.store(0, Ordering::Release);
+        }
+    }
+
+    /// Where this entry stands: the first such word of each of its buckets. All words of a bucket are compared at once.
+    #[inline(always)]
+    fn words(&self, hash: u64, entry: Entry) -> impl Iterator<Item = &AtomicU64> {
+        self.places(hash).into_iter().filter_map(move |place| {
             let words = &self.buckets[place].0;
             let bits = words
                 .iter()
                 .rev()
-                .map(|word| word.load(Ordering::Relaxed) ^ member.0 < 1);
+                .map(|word| word.load(Ordering::Relaxed) ^ entry.0 < 1);
             let there = bits.fold(0, |there, this| there + there + u32::from(this));
-            if there != 0 {
-                words[there.trailing_zeros() as usize % SLOTS].store(0, Ordering::Release);
-                return;
-            }
-        }
+            (there != 0).then(|| &words[there.trailing_zeros() as usize % SLOTS])
+        })
     }
 
     /// Takes this very entry out.
