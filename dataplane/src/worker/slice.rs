@@ -29,18 +29,26 @@ struct Attributes {
     clamp_max: u32,
 }
 
+/// Of the above.
+const SIZE: u32 = size_of::<Attributes>() as u32;
+
+/// How the calling thread is scheduled.
+fn present() -> io::Result<Attributes> {
+    let mut attributes = Attributes::default();
+    // SAFETY: the kernel writes at most `SIZE` bytes of plain integers.
+    let status = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, SIZE, 0) };
+    match status {
+        0 => Ok(attributes),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Asks for short slices for the calling thread; all else about its scheduling stays as it is.
 ///
 /// # Errors
 /// The system refuses, or whoever started us chose a policy that knows no slices.
 pub(super) fn shorten() -> io::Result<()> {
-    const SIZE: u32 = size_of::<Attributes>() as u32;
-    let mut attributes = Attributes::default();
-    // SAFETY: the kernel writes at most `SIZE` bytes of plain integers.
-    let status = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, SIZE, 0) };
-    if status != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let mut attributes = present()?;
     if !ORDINARY.contains(&(attributes.policy as libc::c_int)) {
         return Err(io::ErrorKind::Unsupported.into());
     }
@@ -66,7 +74,12 @@ mod tests {
         std::thread::spawn(|| {
             // SAFETY: plain calls that concern this thread alone. To be nicer is always allowed.
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 3) };
+            let before = present().unwrap();
             shorten().unwrap();
+            // Kernels that know no slices of threads tell none.
+            if before.runtime != 0 {
+                assert_eq!(present().unwrap().runtime, SLICE);
+            }
             // SAFETY: as above.
             assert_eq!(unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }, 3);
         })
