@@ -4,6 +4,7 @@
 //! they like, with the time they like.
 
 mod captures;
+mod company;
 
 pub mod fleet;
 pub mod load;

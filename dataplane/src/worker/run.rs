@@ -8,14 +8,15 @@ use std::{
 
 use tracing::debug;
 
-use super::{Clock, Worker, slice};
+use super::{Clock, Worker, company::Company, slice};
 
 /// How a worker waits when there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polling {
     /// It does not: lowest latency, one CPU always busy. Others that want the CPU get it between two looks.
     Busy,
-    /// Looks for this long, then sleeps until a packet or a message wakes it. Others that want the CPU get it between two looks.
+    /// Looks for this long, then sleeps until a packet or a message wakes it. Others that want the CPU get it between two looks; where somebody keeps
+    /// it for long, the worker sleeps after the first fruitless look.
     Adaptive {
         /// How long to look before sleeping.
         spin: Duration,
@@ -45,6 +46,7 @@ pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
         debug!(%error, "the system gives this worker no short slices: packets may wait for others on its CPU");
     }
     let mut idle_since = None;
+    let mut company = Company::default();
     loop {
         let turn = worker.turn(clock);
         if turn.stop {
@@ -54,16 +56,19 @@ pub fn run(mut worker: Worker, clock: &impl Clock, polling: Polling) -> Worker {
             idle_since = None;
             continue;
         }
+        let now = Instant::now();
         if let Polling::Adaptive { spin } = polling
-            && idle_since.get_or_insert_with(Instant::now).elapsed() >= spin
+            && (now - *idle_since.get_or_insert(now) >= spin || company.stays(now))
             && let Some(longest) = nap(&turn, clock.now())
         {
             sleep(&mut worker, longest);
             idle_since = None;
             continue;
         }
-        // Whoever else wants this CPU, perhaps to answer what was just delivered, need not wait until the worker has used up its share.
+        // Whoever else wants this CPU, perhaps to answer what was just delivered, need not wait until the worker has used up its share. But the scheduler
+        // gives the CPU back at its next tick, some milliseconds later, to him who yields, and at once to him who sleeps and is woken.
         thread::yield_now();
+        company.had_the_cpu(now, Instant::now());
     }
 }
 
