@@ -41,6 +41,19 @@ pub async fn report(store: Store, board: Board) {
     }
 }
 
+/// Tells that a daemon without a store serves, and from then on that its runtime runs. Never ends.
+pub async fn serving(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    let Some(watchdog) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval(watchdog / SIGNS);
+    loop {
+        ticks.tick().await;
+        tell(&[NotifyState::Watchdog]);
+    }
+}
+
 /// Tells that the daemon ends.
 pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("ending")]);

@@ -234,7 +234,28 @@ fn the_capabilities_of_the_unit_are_enough_and_the_service_manager_hears_the_tru
         wait::until("the endpoints to be programmed", || api.in_sync())?;
         traffic::reachable(&[&a, &b], Duration::from_secs(30))?;
 
-        for (daemon, name) in [(&mut control, "vrouter-control"), (&mut vrouterd, "vrouterd")] {
+        let mut arguments = confined(&unit("vrouter-docker")?, &notify, "vrouter-docker")?;
+        let flags = [
+            "--node".to_owned(),
+            "node1".to_owned(),
+            "--listen".to_owned(),
+            t.state().join("plugin.sock").display().to_string(),
+            "--control".to_owned(),
+            format!("unix:{}", control_socket.display()),
+            "--state".to_owned(),
+            t.state().join("plugin").display().to_string(),
+            "--docker-api".to_owned(),
+            "none".to_owned(),
+        ];
+        arguments.extend(flags.into_iter().map(OsString::from));
+        let mut plugin = Daemon::start(&node.netns, "vrouter-docker", "/usr/bin/env".into(), arguments, None)?;
+        hear(&manager, "STATUS=serving dockerd")?;
+
+        for (daemon, name) in [
+            (&mut plugin, "vrouter-docker"),
+            (&mut control, "vrouter-control"),
+            (&mut vrouterd, "vrouterd"),
+        ] {
             let status = daemon.stop()?;
             ensure!(status.success(), "{name} ended with {status}");
             hear(&manager, "STOPPING=1")?;

@@ -33,11 +33,11 @@ mod records;
 use std::{error::Error, fs, io, process::ExitCode};
 
 use clap::CommandFactory as _;
-use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use vrouter_control::{
     attach::Client,
+    supervised,
     transport::{Address, Listener},
 };
 
@@ -95,10 +95,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         return Err(format!("{address} is no unix socket").into());
     };
     tracing::info!(%address, node = house.node, control = %house.control.address(), "serving dockerd");
-    // Who has no service manager need not hear it.
-    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
-        tracing::warn!(%error, "the service manager cannot be told that we are ready");
-    }
+    let supervised = tokio::spawn(async move { supervised::serving(&format!("serving dockerd at {address}")).await });
     let reconciler = tokio::spawn(reconcile::run(house.clone()));
     let shutdown = async move {
         tokio::select! {
@@ -111,6 +108,8 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         served = axum::serve(listener, http::router(house.clone())) => served?,
         () = shutdown => {}
     }
+    supervised.abort();
+    supervised::stopping();
     reconciler.abort();
     tracing::info!("ended; containers stay connected");
     Ok(())
