@@ -55,7 +55,9 @@ impl Carries {
         match self {
             // A veth hands unfinished checksums and unsegmented packets to its peer; what comes out of a NIC is finished.
             Self::Finished => Some("tx off"),
-            Self::Segments => Some("tso off gso off tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off"),
+            Self::Segments => Some(
+                "tso off gso off tx-udp-segmentation off tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off",
+            ),
             Self::Whole => None,
         }
     }

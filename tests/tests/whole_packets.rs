@@ -5,9 +5,10 @@ use std::{net::IpAddr, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use vrouter_proto::control::Encapsulation;
 use vrouter_tests::{
-    capture::Checksums,
+    capture::{Capture, Checksums},
     cluster::{Cluster, Options},
     container::{Container, LINK},
+    node::{Carries, Family, UPLINK},
     require,
     topology::Topology,
     traffic::{self, Echo},
@@ -80,4 +81,55 @@ fn across_nodes_by_vxlan() -> Result<()> {
 fn across_nodes_by_mpls_over_udp() -> Result<()> {
     require!(Root, Daemons, Tshark);
     two_nodes(Encapsulation::MplsUdp)
+}
+
+/// Two nodes on a direct wire: what is cut for it leaves in one call per packet.
+fn direct(carries: Carries, underlay: Family, encapsulation: Encapsulation) -> Result<()> {
+    Topology::run("trains", |t| {
+        let options = Options {
+            direct: true,
+            carries,
+            underlay: vec![underlay],
+            ..Options::default()
+        };
+        let cluster = Cluster::start(t, &options)?;
+        cluster.routed_network("blue", 1, encapsulation)?;
+        let a = cluster.attach(0, "blue", "a")?;
+        let b = cluster.attach(1, "blue", "b")?;
+        cluster.settle()?;
+        traffic::reachable(&[&a, &b], SETTLING)?;
+        let _server = Echo::start(&b.netns);
+        let node = &cluster.computes.first().context("a node")?.node;
+        // What goes out through rings is not seen here; what the kernel cuts is.
+        let capture = Capture::start(&node.netns, UPLINK, "udp and greater 1000")?;
+        for address in b.addresses() {
+            let mean = transfer(&a, &b, *address)?;
+            ensure!(mean > 2_000, "packets of {mean} bytes arrive from another node");
+        }
+        let cut = capture.stop()?.count("udp")?;
+        let least = b.addresses().len() * BYTES / 1500 / 2;
+        ensure!(cut >= least, "{cut} packets were cut by the kernel, not {least}");
+        Ok(())
+    })
+}
+
+#[test]
+fn in_one_call_over_a_wire_that_does_not_segment() -> Result<()> {
+    require!(Root, Daemons, Tshark);
+    direct(Carries::Segments, Family::V4, Encapsulation::Vxlan)?;
+    direct(Carries::Segments, Family::V6, Encapsulation::MplsUdp)
+}
+
+#[test]
+fn in_one_call_over_a_wire_that_carries_whole_frames() -> Result<()> {
+    require!(Root, Daemons, Tshark);
+    direct(Carries::Whole, Family::V6, Encapsulation::Vxlan)?;
+    direct(Carries::Whole, Family::V4, Encapsulation::MplsUdp)
+}
+
+#[test]
+fn in_one_call_over_a_wire_that_wants_finished_packets() -> Result<()> {
+    require!(Root, Daemons, Tshark);
+    direct(Carries::Finished, Family::V4, Encapsulation::MplsUdp)?;
+    direct(Carries::Finished, Family::V6, Encapsulation::Vxlan)
 }

@@ -43,6 +43,8 @@ const UDP: u8 = 4;
 const SEGMENTS: u8 = 8;
 /// Mark: these are of IPv6.
 const V6: u8 = 16;
+/// Mark: the packet is to be cut where it leaves. How stands in the chunk's first bytes, too.
+const CUT: u8 = 32;
 
 /// What a large packet was joined from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,17 @@ pub struct Segments {
     pub size: u16,
     /// IPv6, not IPv4.
     pub v6: bool,
+}
+
+/// How a large TCP packet behind the outer headers of a tunnel is to be cut where it leaves: into tunnel packets of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Bytes of the outer headers, which each of them gets.
+    pub front: u8,
+    /// Behind them is an Ethernet frame, not an IP packet.
+    pub ethernet: bool,
+    /// Largest of the packets behind the outer headers, bytes: of the frames if they are such.
+    pub size: u16,
 }
 
 /// Where a checksum is that a sender's kernel left for hardware to finish: only the pseudo header is summed (`CHECKSUM_PARTIAL`).
@@ -165,7 +178,7 @@ impl Frame {
     #[inline]
     pub fn clear_partial(&mut self) {
         self.partial = 0;
-        self.marks &= !SEGMENTS;
+        self.marks &= !(SEGMENTS | CUT);
     }
 
     /// The TCP segments that the packet was joined from, if it was.
@@ -189,6 +202,32 @@ impl Frame {
         // SAFETY: as in `segments`; `&mut self` makes the access exclusive.
         unsafe { self.base.cast::<[u8; 2]>().write(segments.size.to_ne_bytes()) };
         self.marks = self.marks & !V6 | SEGMENTS | if segments.v6 { V6 } else { 0 };
+    }
+
+    /// How the packet is to be cut where it leaves, if it is.
+    #[inline]
+    pub fn cut(&self) -> Option<Cut> {
+        if self.marks & CUT == 0 {
+            return None;
+        }
+        // SAFETY: a chunk is longer than four bytes, and ours alone (see `from_chunk`); written by `set_cut`.
+        let [front, ethernet, a, b] = unsafe { self.base.cast::<[u8; 4]>().read() };
+        Some(Cut {
+            front,
+            ethernet: ethernet != 0,
+            size: u16::from_ne_bytes([a, b]),
+        })
+    }
+
+    /// Says that the packet, which was not joined from segments, is to be cut where it leaves. Headers in front may take all of the headroom
+    /// but four bytes.
+    #[inline]
+    pub fn set_cut(&mut self, cut: Cut) {
+        let [a, b] = cut.size.to_ne_bytes();
+        let bytes = [cut.front, cut.ethernet.into(), a, b];
+        // SAFETY: as in `cut`; `&mut self` makes the access exclusive.
+        unsafe { self.base.cast::<[u8; 4]>().write(bytes) };
+        self.marks = self.marks & !SEGMENTS | CUT;
     }
 
     /// Sums what a sender left to be summed.

@@ -9,6 +9,6 @@ pub mod pool;
 pub mod shelf;
 
 pub use drop_reason::DropReason;
-pub use frame::{Frame, Partial, Segments};
+pub use frame::{Cut, Frame, Partial, Segments};
 pub use key::FlowKey;
 pub use pool::{FrameCache, FramePool};

@@ -150,6 +150,8 @@ pub struct State {
     pub witness: Option<Witness>,
     /// Copies packets for captures.
     pub taps: Taps,
+    /// Whoever sends what leaves knows how to [cut](super::train): large packets may go into tunnels as they are.
+    pub(super) cuts_late: bool,
 }
 
 impl State {
@@ -174,7 +176,14 @@ impl State {
             rulings: Rulings::default(),
             witness: None,
             taps: Taps::default(),
+            cuts_late: false,
         }
+    }
+
+    /// The worker knows how to [cut](super::train) what leaves.
+    pub(crate) fn cutting_late(mut self) -> Self {
+        self.cuts_late = true;
+        self
     }
 }
 

@@ -56,8 +56,7 @@ pub(super) fn from_uplink(context: &mut Context<'_>, port: PortSlot, frame: Fram
     }
 }
 
-/// A tunnel packet as almost all are: without outer checksum or congestion mark, for a VRF, and plain inside. `None`: it must be looked at step
-/// by step.
+/// A tunnel packet as almost all are: without congestion mark outside, for a VRF, and plain inside. `None`: it must be looked at step by step.
 #[inline(always)]
 pub(super) fn plain_from_uplink(
     context: &mut Context<'_>,
@@ -85,7 +84,10 @@ pub(super) fn plain_from_uplink(
     let datagram = ip.get(at..end)?;
     // Both tunnels have at least as much.
     let h = datagram.first_chunk::<16>()?;
-    if usize::from(u16::from_be_bytes([h[4], h[5]])) != datagram.len() || [h[6], h[7]] != [0, 0] {
+    if usize::from(u16::from_be_bytes([h[4], h[5]])) != datagram.len() {
+        return None;
+    }
+    if [h[6], h[7]] != [0, 0] && !is_right(ip, at, datagram) {
         return None;
     }
     let (number, skip) = match u16::from_be_bytes([h[2], h[3]]) {
@@ -127,6 +129,15 @@ pub(super) fn plain_from_uplink(
     })
 }
 
+/// The checksum of a UDP datagram, the bytes from `at` on of this IP packet, is right; or still open, as the kernel of a node at the other end of a
+/// veth leaves it to hardware that is not there.
+#[inline(never)]
+pub(super) fn is_right(ip: &[u8], at: usize, datagram: &[u8]) -> bool {
+    let kind = if at == 20 { IpKind::V4 } else { IpKind::V6 };
+    let pseudo = rewrite::pseudo_header(kind, ip, proto::UDP, datagram.len());
+    checksum::is_partial(datagram, proto::UDP, pseudo) || checksum::verify_l4(datagram, proto::UDP, pseudo)
+}
+
 /// The outer packet is a whole UDP datagram for one of our tunnels. Gives its sender.
 #[inline]
 fn check_outer(context: &Context<'_>, frame: &Frame, parsed: &Parsed) -> Result<IpAddr, DropReason> {
@@ -165,10 +176,8 @@ fn check_outer(context: &Context<'_>, frame: &Frame, parsed: &Parsed) -> Result<
         return Err(DropReason::BadTransport);
     }
     if header[6..] != [0, 0] {
-        let pseudo = rewrite::pseudo_header(parsed.kind, ip, proto::UDP, length);
-        // The kernel of a node at the other end of a veth leaves the sum to hardware that is not there.
-        let partial = || checksum::is_partial(datagram, proto::UDP, pseudo);
-        if !checksum::verify_l4(datagram, proto::UDP, pseudo) && !partial() {
+        let at = if parsed.kind == IpKind::V4 { 20 } else { 40 };
+        if !is_right(ip, at, datagram) {
             return Err(DropReason::BadOuterChecksum);
         }
     }

@@ -5,7 +5,7 @@ use super::{
     context::Context,
     local,
     packet::{Origin, Packet},
-    rewrite, segment, segment_size, translate,
+    rewrite, segment, segment_size, train, translate,
 };
 use crate::{
     packet::{DropReason, FlowKey, Frame, key::entropy_port},
@@ -46,6 +46,12 @@ pub(super) fn forward_as(context: &mut Context<'_>, packet: Packet, next_hop: Ne
             None => context.drop_packet(packet, DropReason::PortDown),
         },
         Some(Action::Tunnel(hop)) => match &hop.path {
+            Some(path) if packet.frame.len() > usize::from(path.mtu) && train::takes(context, &packet, path) => {
+                if let Some(mut packet) = routed_hop(context, packet, next_hop, u16::MAX, to) {
+                    train::mark(&mut packet.frame, &path.routed, path.mtu, false);
+                    to_tunnel(context, packet, path);
+                }
+            }
             Some(path) => {
                 if let Some(packet) = routed_hop(context, packet, next_hop, path.mtu, to) {
                     to_tunnel(context, packet, path);
@@ -104,7 +110,7 @@ pub(super) fn frame_to_tunnel(
     context: &mut Context<'_>,
     port: PortSlot,
     vrf: Option<VrfSlot>,
-    frame: Frame,
+    mut frame: Frame,
     hop: &TunnelHop,
     hash: u64,
 ) {
@@ -113,7 +119,9 @@ pub(super) fn frame_to_tunnel(
         return;
     };
     let most = usize::from(path.mtu) + usize::from(ETHERNET);
-    if frame.len() > most {
+    if frame.len() > most && train::takes_frame(context, &frame, path, template, most) {
+        train::mark(&mut frame, template, most as u16, true);
+    } else if frame.len() > most {
         let whole = segment::segment_frame(context, (port, vrf), frame, most, |context, piece| {
             frame_to_tunnel(context, port, vrf, piece, hop, hash);
         });
@@ -144,8 +152,11 @@ pub(super) fn wrap(
     template: &Outer,
     fields: &PerPacket,
 ) {
-    // Nobody looks for an open checksum within a tunnel.
-    frame.complete();
+    let cut = frame.cut().is_some();
+    if !cut {
+        // Nobody looks for an open checksum within a tunnel.
+        frame.complete();
+    }
     let len = template.len();
     let wrapped = frame.prepend(len as u16).is_ok_and(|data| {
         data.get_mut(..len)
@@ -159,7 +170,7 @@ pub(super) fn wrap(
         }
         return;
     }
-    if template.wants_udp_checksum() {
+    if template.wants_udp_checksum() && !cut {
         template.fill_udp_checksum(frame.data_mut());
     }
     context.send(uplink, vrf, frame);

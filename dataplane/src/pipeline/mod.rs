@@ -47,6 +47,7 @@ mod switch;
 #[cfg(test)]
 mod test_segments;
 mod track;
+pub(crate) mod train;
 mod translate;
 
 pub use answers::{Answer, Answers};

@@ -106,19 +106,46 @@ impl<'a> Segmenter<'a> {
     /// # Errors
     /// [`NoRoom`] when the frame is too small; nothing is lost then, and another frame may be tried.
     pub(super) fn write_next(&mut self, out: &mut Frame) -> Result<Parsed, NoRoom> {
-        let (data, rest) = self.rest.split_at_checked(self.room).unwrap_or((self.rest, &[]));
-        let total = self.headers.len() + data.len();
-        out.place(HEADROOM, total)?;
+        let data = self.next_data();
+        out.place(HEADROOM, self.headers.len() + data.len())?;
         out.clear_partial();
         let (headers, payload) = out
             .data_mut()
             .split_at_mut_checked(self.headers.len())
             .unwrap_or_default();
-        headers.copy_from_slice(self.headers);
         let sum = Sum::ZERO.add_copied(data, payload);
+        Ok(self.advance(headers, data.len(), sum))
+    }
 
+    /// Writes the headers of the next segment to the start of `out` and gives how long they are, and the segment's data, which stay where they are.
+    /// `None` when all is done, or `out` is too short.
+    pub(super) fn next_in_place(&mut self, out: &mut [u8]) -> Option<(usize, &'a [u8])> {
+        let data = self.next_data();
+        let headers = out.get_mut(..self.headers.len()).filter(|_| !data.is_empty())?;
+        self.advance(headers, data.len(), Sum::of(data));
+        Some((self.headers.len(), data))
+    }
+
+    /// Bytes of the headers of each segment.
+    pub(super) fn headers(&self) -> usize {
+        self.headers.len()
+    }
+
+    /// Bytes of all headers and data of each segment but the last.
+    pub(super) fn size(&self) -> usize {
+        self.headers.len() + self.room
+    }
+
+    fn next_data(&self) -> &'a [u8] {
+        self.rest.get(..self.room).unwrap_or(self.rest)
+    }
+
+    /// Writes the headers of the next segment, whose data have this length and sum, and goes on behind it.
+    fn advance(&mut self, headers: &mut [u8], data: usize, sum: Sum) -> Parsed {
+        headers.copy_from_slice(self.headers);
+        let rest = self.rest.get(data..).unwrap_or_default();
         let mut parsed = self.parsed;
-        parsed.end = total as u32;
+        parsed.end = (headers.len() + data) as u32;
         if self.written > 0 {
             parsed.tcp_flags &= !tcp_flags::CWR;
         }
@@ -126,7 +153,7 @@ impl<'a> Segmenter<'a> {
             parsed.tcp_flags &= !(tcp_flags::FIN | tcp_flags::PSH);
         }
         let (ip, tcp) = headers.split_at_mut_checked(usize::from(parsed.l4)).unwrap_or_default();
-        let len = tcp.len() + data.len();
+        let len = tcp.len() + data;
         self.write_ip(ip.get_mut(usize::from(parsed.l3)..).unwrap_or_default(), len);
         if let Some(header) = tcp.first_chunk_mut::<20>() {
             header[4..8].copy_from_slice(&self.sequence.to_be_bytes());
@@ -139,9 +166,9 @@ impl<'a> Segmenter<'a> {
         }
 
         self.rest = rest;
-        self.sequence = self.sequence.wrapping_add(data.len() as u32);
+        self.sequence = self.sequence.wrapping_add(data as u32);
         self.written = self.written.wrapping_add(1);
-        Ok(parsed)
+        parsed
     }
 
     /// Makes a copied IP header that of a packet whose TCP header and data are of this length.

@@ -12,4 +12,4 @@ mod queue;
 mod ring;
 
 pub use interface_name::{BadInterfaceName, INTERFACE_NAME_MAX, check_interface_name};
-pub use queue::{Queue, Received};
+pub use queue::{Queue, Received, SentUnits, Units};

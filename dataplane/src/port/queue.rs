@@ -1,6 +1,6 @@
 //! What every kind of port offers to the worker that owns one of its queues.
 
-use std::os::fd::RawFd;
+use std::{io::IoSlice, os::fd::RawFd};
 
 use crate::packet::{Frame, FrameCache};
 
@@ -13,6 +13,36 @@ pub struct Received {
     pub more: bool,
 }
 
+/// Tunnel packets to be sent in one call: one Ethernet frame with a large UDP datagram, which the interface cuts into datagrams of one size (UDP segmentation
+/// offload).
+#[derive(Clone, Copy, Debug)]
+pub struct Units<'a> {
+    /// All bytes of the frame in order, at most [`Units::PARTS`] parts. Lengths are those of the whole; the UDP checksum covers the pseudo header only.
+    pub parts: &'a [IoSlice<'a>],
+    /// Bytes of the Ethernet, IP and UDP headers that each datagram gets.
+    pub headers: u16,
+    /// Bytes behind these in each datagram but the last, which may have fewer.
+    pub size: u16,
+}
+
+impl Units<'_> {
+    /// Datagrams at most.
+    pub const LONGEST: usize = 64;
+    /// Parts at most: outer headers, then headers and data of each datagram.
+    pub const PARTS: usize = 1 + 2 * Self::LONGEST;
+}
+
+/// What became of [`Units`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SentUnits {
+    /// They are on their way.
+    All,
+    /// There was no room for them, or the interface is down: they are lost.
+    None,
+    /// This queue cannot send them so.
+    Refused,
+}
+
 /// One queue of a port. All calls but `close` come from the worker that owns it and return at once.
 pub trait Queue: Send {
     /// Appends up to `max` received frames to `into`, and gives the driver empty frames for later ones.
@@ -20,6 +50,11 @@ pub trait Queue: Send {
 
     /// Takes frames from `from`, in order, to send them. What the queue has no room for stays in `from`, still in order.
     fn transmit(&mut self, frames: &mut FrameCache, from: &mut Vec<Frame>);
+
+    /// Sends packets in one piece, behind all that was flushed.
+    fn send_units(&mut self, _units: &Units<'_>) -> SentUnits {
+        SentUnits::Refused
+    }
 
     /// Makes sure that everything given to `transmit` is on its way, and frees frames whose sending is done.
     fn flush(&mut self, frames: &mut FrameCache);

@@ -19,6 +19,35 @@ pub struct Sum(u64);
 /// Lanes summed side by side: wide enough that LLVM uses the whole vector unit.
 const LANES: usize = 8;
 
+/// Bytes summed at once: four in each lane.
+const BLOCK: usize = LANES * 4;
+
+/// Adds a block to lanes, none of which can overflow: no data are that long. In plain loops, since iterators laid over each other are not always made one piece by
+/// the compiler, and this must be.
+#[inline(always)]
+fn add_block(lanes: &mut [u64; LANES], block: &[u8; BLOCK]) {
+    let mut lane = 0;
+    while lane < LANES {
+        let at = lane * 4;
+        let word = [block[at], block[at + 1], block[at + 2], block[at + 3]];
+        lanes[lane] = lanes[lane].wrapping_add(u64::from(u32::from_ne_bytes(word)));
+        lane += 1;
+    }
+}
+
+/// The sum of all lanes.
+#[inline(always)]
+fn across(lanes: &[u64; LANES]) -> u64 {
+    let [a, b, c, d, e, f, g, h] = *lanes;
+    a.wrapping_add(b)
+        .wrapping_add(c)
+        .wrapping_add(d)
+        .wrapping_add(e)
+        .wrapping_add(f)
+        .wrapping_add(g)
+        .wrapping_add(h)
+}
+
 impl Sum {
     /// The empty sum.
     pub const ZERO: Self = Self(0);
@@ -33,22 +62,17 @@ impl Sum {
     #[inline]
     #[must_use]
     pub fn add_bytes(self, data: &[u8]) -> Self {
-        let mut sum = self.0;
-        let mut blocks = data.chunks_exact(LANES * 4);
-        if data.len() >= LANES * 4 {
-            let mut lanes = [0u64; LANES];
-            for block in &mut blocks {
-                for (lane, word) in lanes.iter_mut().zip(block.chunks_exact(4)) {
-                    *lane += u64::from(ne32(word));
-                }
-            }
-            sum += lanes.iter().sum::<u64>();
+        let (blocks, rest) = data.as_chunks::<BLOCK>();
+        let mut lanes = [0; LANES];
+        for block in blocks {
+            add_block(&mut lanes, block);
         }
-        let mut words = blocks.remainder().chunks_exact(4);
-        for word in &mut words {
-            sum += u64::from(ne32(word));
+        let (words, rest) = rest.as_chunks::<4>();
+        let mut sum = self.0.wrapping_add(across(&lanes));
+        for word in words {
+            sum = sum.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
         }
-        Self(sum + u64::from(ne32(words.remainder())))
+        Self(sum.wrapping_add(u64::from(ne32(rest))))
     }
 
     /// Adds `from` as [`add_bytes`](Self::add_bytes) does while copying it to the head of `to`: one pass over memory instead of two.
@@ -56,22 +80,22 @@ impl Sum {
     #[inline]
     #[must_use]
     pub fn add_copied(self, from: &[u8], to: &mut [u8]) -> Self {
-        const BLOCK: usize = LANES * 4;
         let len = from.len().min(to.len());
         let (from, to) = (
             from.get(..len).unwrap_or_default(),
             to.get_mut(..len).unwrap_or_default(),
         );
-        let (mut blocks, mut places) = (from.chunks_exact(BLOCK), to.chunks_exact_mut(BLOCK));
-        let mut lanes = [0u64; LANES];
-        for (block, place) in (&mut blocks).zip(&mut places) {
-            place.copy_from_slice(block);
-            for (lane, word) in lanes.iter_mut().zip(block.chunks_exact(4)) {
-                *lane += u64::from(ne32(word));
-            }
+        let (blocks, rest) = from.as_chunks::<BLOCK>();
+        let (places, rest_place) = to.as_chunks_mut::<BLOCK>();
+        let mut lanes = [0; LANES];
+        let count = blocks.len().min(places.len());
+        let (blocks, places) = (&blocks[..count], &mut places[..count]);
+        for index in 0..count {
+            places[index] = blocks[index];
+            add_block(&mut lanes, &blocks[index]);
         }
-        places.into_remainder().copy_from_slice(blocks.remainder());
-        Self(self.0 + lanes.iter().sum::<u64>()).add_bytes(blocks.remainder())
+        rest_place.copy_from_slice(rest);
+        Self(self.0.wrapping_add(across(&lanes))).add_bytes(rest)
     }
 
     /// Adds a 16-bit number as it would stand on the wire.

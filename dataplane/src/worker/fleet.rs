@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Captures, Core, Mailbox, Returned, Worker, load::Load, mailbox::Command};
+use super::{Captures, Core, Mailbox, Returned, Worker, cutting::Cutting, load::Load, mailbox::Command};
 use crate::{
     packet::{Frame, FramePool},
     pipeline::{BATCH, Shared, State},
@@ -88,7 +88,7 @@ impl Fleet {
                     shared: shared.clone(),
                     mailboxes: mailboxes.clone(),
                     load: loads[index].clone(),
-                    state: State::new(seat.flows, pool.cache(), count, shared.seed),
+                    state: State::new(seat.flows, pool.cache(), count, shared.seed).cutting_late(),
                     queues: Vec::new(),
                     by_port: Vec::new(),
                     active: Vec::new(),
@@ -98,6 +98,7 @@ impl Fleet {
                     turns_to_all: 0,
                     events: mio::Events::with_capacity(EVENTS),
                     batch: Vec::with_capacity(BATCH),
+                    cutting: Cutting::new(),
                     poll,
                     learned_hand: 0,
                     kept_at: 0,

@@ -5,6 +5,7 @@
 
 mod captures;
 mod company;
+mod cutting;
 
 pub mod fleet;
 pub mod load;
@@ -19,7 +20,7 @@ pub use fleet::{Fleet, Sender};
 pub use mailbox::{Mailbox, Returned};
 pub use run::{Polling, run};
 
-use self::{load::Load, mailbox::Command};
+use self::{cutting::Cutting, load::Load, mailbox::Command};
 use crate::{
     packet::{DropReason, Frame},
     pipeline::{self, BATCH, Context, Shared, State, coalesce::coalesce, delivery},
@@ -120,6 +121,8 @@ struct Core {
     was_busy: bool,
     turns_to_all: u32,
     batch: Vec<Frame>,
+    /// Room for what is cut where it leaves.
+    cutting: Cutting,
     poll: mio::Poll,
     events: mio::Events,
     /// Where the sweep of learned MACs stands.
@@ -321,6 +324,11 @@ impl Core {
             }
             if self.state.taps.on_way() {
                 tap(&self.state, tables, now, Point::Transmitted, port, list);
+            }
+            if list.iter().any(|frame| frame.cut().is_some()) {
+                sent += self
+                    .cutting
+                    .send(owned.queue.as_mut(), &mut self.state, counters, port, list, now);
             }
             let (before, bytes) = (list.len(), bytes(list));
             owned.queue.transmit(&mut self.state.frames, list);

@@ -224,7 +224,7 @@ impl AfXdp {
         let mut boxes: Vec<Box<dyn Queue>> = Vec::with_capacity(opened.sockets.len());
         let slots = program.slots()?;
         for (number, socket) in opened.sockets.into_iter().enumerate() {
-            let whole = self.whole_sender(&interface)?;
+            let whole = (self.whole_sender(&interface, kind)?, kind == Kind::Steer);
             let least = match kind {
                 Kind::Access => sizes.first_fill(),
                 Kind::Steer => sizes.fill,
@@ -268,11 +268,11 @@ impl AfXdp {
     }
 
     /// What sends packets larger than a chunk, if there can be any.
-    fn whole_sender(&self, interface: &Interface) -> Result<Option<WholeSender>, OpenError> {
+    fn whole_sender(&self, interface: &Interface, kind: Kind) -> Result<Option<WholeSender>, OpenError> {
         if !self.umem.takes_large() {
             return Ok(None);
         }
-        let sender = WholeSender::new(interface.index);
+        let sender = WholeSender::new(interface.index, kind == Kind::Steer);
         sender
             .map(Some)
             .map_err(|e| OpenError::from_call("open a packet socket", &interface.name, e))

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     packet::{Frame, FrameCache},
-    port::{Queue, Received},
+    port::{Queue, Received, SentUnits, Units},
 };
 
 /// Shortest frame that is sent: an Ethernet header. Drivers do not expect less.
@@ -40,6 +40,8 @@ pub(super) struct XdpQueue {
     ledger: Ledger,
     /// Sends packets larger than a chunk, where there can be any.
     whole: Option<WholeSender>,
+    /// It sends units of UDP, too.
+    cuts: bool,
     /// The packet in parts that has not come to its end.
     gather: Gather,
     /// Frames that the kernel may have, to receive into.
@@ -104,11 +106,13 @@ impl XdpQueue {
     pub(super) fn new(
         socket: Socket,
         (least, most): (u32, u32),
-        whole: Option<WholeSender>,
+        (whole, cuts): (Option<WholeSender>, bool),
         frames: &mut FrameCache,
     ) -> Self {
         let mut queue = Self {
             slot: None,
+            // A NIC that takes packets from our memory needs no help.
+            cuts: cuts && whole.is_some() && !socket.zero_copy(),
             socket,
             ledger: Ledger::new(frames.pool().clone()),
             whole,
@@ -295,6 +299,23 @@ impl Queue for XdpQueue {
                 break;
             }
             self.post(frames, from);
+        }
+    }
+
+    fn send_units(&mut self, units: &Units<'_>) -> SentUnits {
+        let Some(whole) = self.whole.as_ref().filter(|_| self.cuts) else {
+            return SentUnits::Refused;
+        };
+        match whole.send_units(units).map_err(|error| error.raw_os_error()) {
+            Ok(()) => SentUnits::All,
+            Err(Some(libc::ENOBUFS | libc::EAGAIN | libc::ENOMEM | libc::ENETDOWN | libc::ENXIO | libc::EINTR)) => {
+                SentUnits::None
+            }
+            Err(_) => {
+                // Not this one, so none.
+                self.cuts = false;
+                SentUnits::Refused
+            }
         }
     }
 

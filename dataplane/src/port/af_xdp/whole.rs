@@ -11,7 +11,7 @@ use std::{
     ptr,
 };
 
-use crate::packet::Frame;
+use crate::{packet::Frame, port::Units};
 
 /// `struct virtio_net_hdr` of `linux/virtio_net.h`.
 #[repr(C)]
@@ -32,6 +32,12 @@ const NEEDS_CHECKSUM: u8 = 1;
 const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
 
+/// The packet is UDP, to be cut behind the UDP header.
+const GSO_UDP: u8 = 5;
+
+/// Bytes of a UDP header.
+const UDP: u16 = 8;
+
 /// Bytes of packets that may be on their way to receivers.
 const SEND_BUFFER: libc::c_int = 64 << 20;
 
@@ -42,8 +48,9 @@ pub(super) struct WholeSender {
 }
 
 impl WholeSender {
-    /// For the interface of this index in the thread's network namespace.
-    pub(super) fn new(ifindex: u32) -> io::Result<Self> {
+    /// For the interface of this index in the thread's network namespace. `cuts`: what it cannot send in one piece, the kernel cuts on the way to
+    /// it; that takes the way through the queueing discipline.
+    pub(super) fn new(ifindex: u32, cuts: bool) -> io::Result<Self> {
         // SAFETY: a plain call; the descriptor is new and ours. Of protocol 0 it receives nothing.
         let socket = unsafe {
             let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -54,7 +61,9 @@ impl WholeSender {
         };
         let sender = Self { socket };
         sender.set(libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
-        sender.set(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
+        if !cuts {
+            sender.set(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
+        }
         // The default holds three packets or so. A lesser permission does without.
         let _ = sender.set(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, SEND_BUFFER);
         // SAFETY: all zero is a valid value of this plain C struct.
@@ -116,7 +125,39 @@ impl WholeSender {
                 iov_len: data.len(),
             },
         ];
-        // SAFETY: both parts live through the call, which reads them only.
+        self.write(&parts)
+    }
+
+    /// Sends packets now, as one UDP packet that the interface cuts, or the kernel on the way to it; never waits.
+    pub(super) fn send_units(&self, units: &Units<'_>) -> io::Result<()> {
+        let checksum_start = units.headers.checked_sub(UDP).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut header = VirtioNetHeader {
+            flags: NEEDS_CHECKSUM,
+            gso_type: GSO_UDP,
+            header_length: units.headers,
+            gso_size: units.size,
+            checksum_start,
+            checksum_offset: 6,
+        };
+        let mut parts = [libc::iovec {
+            iov_base: ptr::from_mut(&mut header).cast(),
+            iov_len: size_of_val(&header),
+        }; 1 + Units::PARTS];
+        if units.parts.len() > Units::PARTS {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        for (place, bytes) in parts.iter_mut().skip(1).zip(units.parts) {
+            *place = libc::iovec {
+                iov_base: bytes.as_ptr().cast_mut().cast(),
+                iov_len: bytes.len(),
+            };
+        }
+        self.write(parts.get(..1 + units.parts.len()).unwrap_or_default())
+    }
+
+    /// Gives the socket one packet in parts, which live for as long as the borrows that they were made of.
+    fn write(&self, parts: &[libc::iovec]) -> io::Result<()> {
+        // SAFETY: made by our callers of memory that they have borrowed, which the call only reads.
         let sent = unsafe { libc::writev(self.socket.as_raw_fd(), parts.as_ptr(), parts.len() as libc::c_int) };
         match sent {
             -1 => Err(io::Error::last_os_error()),
