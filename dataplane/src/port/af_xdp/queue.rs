@@ -83,9 +83,11 @@ impl Appetite {
         }
     }
 
-    /// Looks at how many frames the kernel has left. `scarce`: others need them, too.
+    /// Looks at how many frames the kernel has left: of those that are `lent` to it, `waiting` hold what has not been taken yet. `scarce`: others need
+    /// them, too.
     #[inline]
-    fn look(&mut self, left: u32, scarce: impl FnOnce() -> bool) {
+    fn look(&mut self, lent: u32, waiting: u32, scarce: impl FnOnce() -> bool) {
+        let left = lent.saturating_sub(waiting);
         self.left = self.left.min(left);
         self.looks += 1;
         if left < self.now / 2 && self.now < self.most {
@@ -270,8 +272,10 @@ impl Queue for XdpQueue {
         let available = self.socket.rx.look() as usize;
         let mut received = Received::default();
         if available > 0 {
+            let mut taken = 0;
             while received.frames < max {
                 let Some(descriptor) = self.socket.rx.pop() else { break };
+                taken += 1;
                 if let Some(frame) = self.accept(frames, &descriptor) {
                     into.push(frame);
                     received.frames += 1;
@@ -280,7 +284,8 @@ impl Queue for XdpQueue {
             self.socket.rx.release();
             received.more = received.frames == max;
             let pool = frames.pool();
-            self.appetite.look(self.receiving, || pool.is_scarce());
+            let waiting = (available as u32).saturating_sub(taken);
+            self.appetite.look(self.receiving, waiting, || pool.is_scarce());
         }
         let full = self.appetite.now;
         if full.saturating_sub(self.receiving) >= TOP_UP.min(full / 4).max(1) {
@@ -386,23 +391,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_burst_is_seen_before_all_of_it_is_taken() {
+        let mut appetite = Appetite::new(256, 2048);
+        // All were filled, a batch was taken, and as many were lent again.
+        appetite.look(192, 192, || false);
+        assert_eq!(appetite.now, 512);
+        appetite.look(448, 100, || false);
+        assert_eq!(appetite.now, 512, "it had enough");
+    }
+
+    #[test]
     fn who_uses_frames_up_gets_more_and_who_does_not_gives_them_back() {
         let mut appetite = Appetite::new(256, 2048);
-        appetite.look(100, || true);
+        appetite.look(100, 0, || true);
         assert_eq!(appetite.now, 256, "others need them");
         for wanted in [512, 1024, 2048, 2048] {
-            appetite.look(100, || false);
+            appetite.look(100, 0, || false);
             assert_eq!(appetite.now, wanted);
         }
         // Half of it is used, now and then: it stays.
         for _ in 0..3 * REVIEW {
-            appetite.look(1100, || false);
+            appetite.look(1100, 0, || false);
         }
         assert_eq!(appetite.now, 2048);
         // The time that ends now still knew of use.
         for wanted in [1024, 512, 256, 256] {
             for _ in 0..2 * REVIEW {
-                appetite.look(2048, || false);
+                appetite.look(2048, 0, || false);
                 if appetite.now == wanted {
                     break;
                 }
