@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the packages on a fresh Debian, runs what they install, upgrades, purges, and looks at what is left.
+# Installs the packages on a fresh Debian that systemd runs, lets two containers talk, lets the daemons die and hang, upgrades, purges, and looks at
+# what is left. The Debian is in namespaces of its own.
 #
 #   deploy/test-packages.sh DIRECTORY PREFIX
 #   deploy/test-packages.sh --prepare         only makes the fresh system
@@ -15,15 +16,15 @@ fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
 # The fresh system, made once.
 base=target/packages/debian
-if [ ! -d "$base" ]; then
+if [ ! -x "$base/lib/systemd/systemd" ]; then
   (
     flock 9
-    [ -d "$base" ] && exit
+    [ -x "$base/lib/systemd/systemd" ] && exit
     # The mirror that this machine uses.
     mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -oE 'https?://[^ ]*/debian/?( |$)' | head -1 || true)
     say "making a fresh Debian from ${mirror:=http://deb.debian.org/debian}"
-    rm -rf "$base.new"
-    debootstrap --variant=minbase --include=iproute2,iputils-ping,libelf1,zlib1g,systemd-standalone-sysusers bookworm "$base.new" "${mirror// /}" >"$base.log" 2>&1 ||
+    rm -rf "$base" "$base.new"
+    debootstrap --variant=minbase --include=iproute2,iputils-ping,libelf1,zlib1g,systemd,dbus bookworm "$base.new" "${mirror// /}" >"$base.log" 2>&1 ||
       { tail -20 "$base.log" >&2; fail 'debootstrap'; }
     mv "$base.new" "$base"
   ) 9>target/packages/debian.lock
@@ -36,16 +37,23 @@ prefix=$2
 scene=$(mktemp -d "${TMPDIR:-/tmp}/$prefix-packages.XXXXXX")
 root=$scene/root
 node=$prefix-node
-pids=()
+group=$scene/cgroup/$prefix-packages
+manager=
 cleanup() {
   set +e
-  for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null; done
+  # The first process of its namespace: all others go with it.
+  [ -z "$manager" ] || kill -KILL "$manager"
   for namespace in "$node" "$prefix-c1" "$prefix-c2"; do
     for pid in $(ip netns pids "$namespace" 2>/dev/null); do kill -KILL "$pid"; done
     ip netns delete "$namespace" 2>/dev/null
   done
-  umount -R "$root" 2>/dev/null
-  umount "$root" "$scene" 2>/dev/null
+  # Processes take their time to end.
+  for _ in $(seq 50); do
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+    [ -d "$group" ] || break
+    sleep 0.1
+  done
+  umount "$scene/cgroup" "$root" "$scene" 2>/dev/null
   rm -rf --one-file-system "$scene"
 }
 trap cleanup EXIT
@@ -56,14 +64,65 @@ if mount -t tmpfs none "$scene" && mkdir -p "$scene/upper" "$scene/work" "$root"
   mount -t overlay -o "lowerdir=$(realpath "$base"),upperdir=$scene/upper,workdir=$scene/work" none "$root" 2>/dev/null; then :; else
   cp -a "$base/." "$root"
 fi
-mount -t proc none "$root/proc"
-inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
-files() { (cd "$root" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./run/lock \) -prune -o -print | sort); }
+
+say 'start systemd'
+cat >"$scene/boot" <<'BOOT'
+set -e
+cd "$1"
+mount --make-rprivate /
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mount -t bpf bpf sys/fs/bpf
+for directory in run tmp dev; do mount -t tmpfs -o mode=755 tmpfs "$directory"; done
+chmod 1777 tmp
+mkdir dev/pts dev/shm
+for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do
+  IFS=: read -r name major minor <<<"$node"
+  mknod -m 666 "dev/$name" c "$major" "$minor"
+done
+ln -s pts/ptmx dev/ptmx
+mkdir -p .old
+pivot_root . .old
+exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c 'umount -l /.old; rmdir /.old; exec /lib/systemd/systemd --log-target=journal'
+BOOT
+ip netns add "$node"
+ip -n "$node" link set lo up
+mkdir "$scene/cgroup"
+mount -t cgroup2 none "$scene/cgroup"
+mkdir "$group"
+(
+  echo "$BASHPID" >"$group/cgroup.procs"
+  exec ip netns exec "$node" unshare --pid --mount --uts --ipc --cgroup --fork --kill-child bash "$scene/boot" "$root"
+) >"$scene/console.log" 2>&1 &
+outside=$!
+disown "$outside"
+until_true() {
+  local what=$1
+  shift
+  for _ in $(seq 300); do
+    if "$@" >"$scene/out" 2>&1; then return; fi
+    sleep 0.2
+  done
+  { cat "$scene/out" "$scene"/*.log; inside journalctl --no-pager -n 100 || true; } >&2
+  fail "waited in vain for: $what"
+}
+inside() {
+  nsenter -t "$manager" --pid --mount --uts --ipc --net --cgroup \
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"
+}
+vrctl() { inside vrctl "$@"; }
+files() { (cd "$root" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp \) -prune -o -print | sort); }
+booted() {
+  manager=$(pgrep --parent "$outside")
+  [[ $(inside systemctl is-system-running || true) =~ ^(running|degraded)$ ]]
+}
+until_true 'systemd to run' booted
 files >"$scene/before"
+mkdir "$root/debs"
 
 say 'install'
 packages=(vrouter-dataplane vrouter-control vrouter-plugins vrouter-tools)
-mkdir "$root/debs"
 for package in "${packages[@]}"; do
   deb=("$debs/${package}"_*.deb)
   [ -f "${deb[0]}" ] || { say "(no $package)"; continue; }
@@ -84,41 +143,13 @@ done
 say 'configure, as an admin would'
 echo 'node = "here"' >>"$root/etc/vrouter/vrouterd.toml"
 printf '[dataplane]\nhere = "unix:/run/vrouter/vrouterd.sock"\n' >>"$root/etc/vrouter/vrouter-control.toml"
-
-# What the unit says, done without systemd: user, capabilities, directories, command.
-unit_value() { sed -n "s/^$2=//p" "$(find "$root/lib/systemd/system" "$root/usr/lib/systemd/system" -name "$1.service" | head -1)" | tail -1; }
-start() {
-  local unit=$1 capabilities plus directory
-  capabilities=$(unit_value "$unit" CapabilityBoundingSet)
-  plus=$(for one in $capabilities; do printf ',+%s' "${one#CAP_}"; done | tr 'A-Z' 'a-z')
-  for directory in run/$(unit_value "$unit" RuntimeDirectory) var/lib/$(unit_value "$unit" StateDirectory); do
-    mkdir -p "$root/$directory"
-    [ "$directory" = var/lib/ ] || inside chown "$(unit_value "$unit" User):$(unit_value "$unit" Group)" "/$directory"
-  done
-  local command
-  command=$(unit_value "$unit" ExecStart)
-  # shellcheck disable=SC2086
-  ip netns exec "$node" chroot "$root" setpriv --reuid "$(unit_value "$unit" User)" --regid "$(unit_value "$unit" Group)" --init-groups \
-    --inh-caps "-all$plus" --ambient-caps "-all$plus" --bounding-set "-all$plus" --no-new-privs ${command%% \$*} >"$scene/$unit.log" 2>&1 &
-  pids+=($!)
-}
-until_true() {
-  local what=$1
-  shift
-  for _ in $(seq 150); do
-    if "$@" >"$scene/out" 2>&1; then return; fi
-    sleep 0.2
-  done
-  cat "$scene/out" "$scene"/*.log >&2
-  fail "waited in vain for: $what"
-}
+echo 'VROUTER_DOCKER_OPTS="--node here --docker-api none"' >"$root/etc/default/vrouter-docker"
+inside systemctl restart vrouterd vrouter-control
+inside systemctl --quiet enable --now vrouter-docker
+units=(vrouterd vrouter-control vrouter-docker)
+inside systemctl is-active --quiet "${units[@]}" || fail "not running: $(inside systemctl --failed --no-pager --plain)"
 
 say 'run'
-ip netns add "$node"
-ip -n "$node" link set lo up
-start vrouterd
-start vrouter-control
-vrctl() { ip netns exec "$node" chroot "$root" /usr/bin/vrctl "$@"; }
 in_sync() { vrctl status -o json | grep -Eq '"connected": *true'; }
 until_true 'the daemons to serve' in_sync
 vrctl network create blue >/dev/null
@@ -143,18 +174,37 @@ for address in endpoint["addresses"]:
     print(address, file=open(f"{sys.argv[1]}.v{family}", "w"))
 PYTHON
 done
-for family in 4 6; do
-  to=$(cat "$scene/c2.json.v$family")
-  until_true "an answer of $to" ip netns exec "$prefix-c1" ping -q -c 3 -i 0.2 -W 1 "$to"
-  say "two containers talk: $(grep transmitted "$scene/out")"
-done
+talk() {
+  local family to
+  for family in 4 6; do
+    to=$(cat "$scene/c2.json.v$family")
+    until_true "an answer of $to" ip netns exec "$prefix-c1" ping -q -c 3 -i 0.2 -W 1 "$to"
+    say "two containers talk: $(grep transmitted "$scene/out")"
+  done
+}
+talk
 vrctl audit >"$scene/out" || { cat "$scene/out" >&2; fail audit; }
 
-say 'end'
-for pid in "${pids[@]}"; do kill -TERM "$pid"; done
-for pid in "${pids[@]}"; do wait "$pid" || fail "a daemon ended with $? after SIGTERM: $(tail -3 "$scene"/*.log)"; done
-pids=()
-[ ! -e "$root/run/vrouter/vrouterd.sock" ] || fail 'a socket was left behind'
+say 'die, and hang'
+for unit in "${units[@]}"; do
+  inside mkdir -p "/run/systemd/system/$unit.service.d"
+  inside sh -c "printf '[Service]\nWatchdogSec=5s\n' >/run/systemd/system/$unit.service.d/watchdog.conf"
+done
+inside systemctl daemon-reload
+again() { # UNIT BEFORE: it runs, as another process than before
+  local now
+  now=$(inside systemctl show --property MainPID --value "$1")
+  [ "$now" != 0 ] && [ "$now" != "$2" ] && inside systemctl is-active --quiet "$1"
+}
+for signal in KILL STOP; do
+  for unit in "${units[@]}"; do
+    before=$(inside systemctl show --property MainPID --value "$unit")
+    inside systemctl kill --signal "$signal" "$unit"
+    until_true "$unit to run again after $signal" again "$unit" "$before"
+  done
+done
+until_true 'the daemons to serve' in_sync
+talk
 
 say 'upgrade'
 cp "$root/etc/vrouter/vrouterd.toml" "$scene/edited"
@@ -167,7 +217,10 @@ newer() { # PACKAGE VERSION EDIT: the same package, newer
 }
 # The admin's words stay, without a question where the package has nothing new to say...
 newer vrouter-dataplane 9.0.0-1 ''
+before=$(inside systemctl show --property MainPID --value vrouterd)
 inside dpkg -i /debs/newer.deb >"$scene/log" 2>&1 || { cat "$scene/log" >&2; fail 'upgrade'; }
+until_true 'the new vrouterd to run' again vrouterd "$before"
+talk
 cmp -s "$root/etc/vrouter/vrouterd.toml" "$scene/edited" || fail 'the upgrade changed a file that the admin had edited'
 # ... and where it has, too: its words are beside them.
 newer vrouter-dataplane 9.0.1-1 '# Something new.'
@@ -175,18 +228,28 @@ inside dpkg -i --force-confold /debs/newer.deb >"$scene/log" 2>&1 || { cat "$sce
 cmp -s "$root/etc/vrouter/vrouterd.toml" "$scene/edited" || fail 'the second upgrade changed a file that the admin had edited'
 grep -q 'Something new' "$root/etc/vrouter/vrouterd.toml.dpkg-dist" || fail 'the new words are not beside the old ones'
 
+say 'end'
+inside systemctl stop "${units[@]}"
+for unit in "${units[@]}"; do
+  result=$(inside systemctl show --property Result --value "$unit")
+  [ "$result" = success ] || fail "$unit ended with $result: $(inside journalctl --no-pager -n 20 -u "$unit")"
+done
+if inside test -e /run/vrouter/vrouterd.sock; then fail 'a socket was left behind'; fi
+inside systemctl start "${units[@]}"
+
 say 'remove'
 mapfile -t installed < <(inside dpkg-query -W -f '${Package}\n' 'vrouter-*')
 inside dpkg -r "${installed[@]}" >"$scene/log" 2>&1 || { cat "$scene/log" >&2; fail 'dpkg -r'; }
 [ -s "$root/var/lib/vrouter/control.redb" ] || fail 'removing took the store away'
 cmp -s "$root/etc/vrouter/vrouterd.toml" "$scene/edited" || fail 'removing took settings away'
+if inside systemctl is-active "${units[@]}" >"$scene/out"; then fail "removed, and running: $(cat "$scene/out")"; fi
 say 'purge'
 inside dpkg -P "${installed[@]}" >"$scene/log" 2>&1 || { cat "$scene/log" >&2; fail 'dpkg -P'; }
-rm -rf "$root/debs"
+rm -rf "$root/debs" "$root/etc/default/vrouter-docker"
 files >"$scene/after"
 # What may stay: accounts (files of them are kept for ids), caches, logs, dpkg's own books.
-left=$(comm -13 "$scene/before" "$scene/after" | grep -vE '^\./(etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|var/(log|cache|backups)(/|$)|var/lib/dpkg/|etc/\.pwd\.lock$|run/)' || true)
+left=$(comm -13 "$scene/before" "$scene/after" | grep -vE '^\./(etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|var/(log|cache|backups)(/|$)|var/lib/(dpkg|systemd)/|etc/\.pwd\.lock$)' || true)
 [ -z "$left" ] || fail "left behind after purge: $left"
-gone=$(comm -23 "$scene/before" "$scene/after" | grep -vE '^\./(var/lib/dpkg|run)/' || true)
+gone=$(comm -23 "$scene/before" "$scene/after" | grep -vE '^\./var/(log|lib/(dpkg|systemd))/' || true)
 [ -z "$gone" ] || fail "taken away with the packages: $gone"
 say 'nothing is left behind'

@@ -21,7 +21,9 @@ sweep() {
   done
   for directory in "${TMPDIR:-/tmp}/$1"*; do
     [ -d "$directory" ] || continue
-    rm -rf -- "$directory"
+    # What is mounted there goes first, innermost before what it lies in.
+    awk -v place="$directory/" 'index($2 "/", place) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+    rm -rf --one-file-system -- "$directory"
     [ -z "$VERBOSE" ] || echo "swept $directory"
   done
 }
