@@ -231,8 +231,15 @@ impl Frame {
     }
 
     /// Sums what a sender left to be summed.
-    #[inline]
+    #[inline(always)]
     pub fn complete(&mut self) {
+        if self.is_partial() {
+            self.complete_open();
+        }
+    }
+
+    #[inline(never)]
+    fn complete_open(&mut self) {
         if let Some(partial) = self.partial() {
             if let Some(l4) = self.data_mut().get_mut(partial.l4..) {
                 checksum::complete_at(l4, partial.field);

@@ -218,7 +218,13 @@ impl FlowKey {
     pub fn same_as(&self, other: &Self) -> bool {
         let (mine, theirs) = (&self.words, &other.words);
         let differ = |at: usize| mine[at] ^ theirs[at];
-        differ(0) | differ(1) | differ(2) | differ(3) | differ(4) | differ(5) == 0
+        let differs = differ(0) | differ(2) | differ(4) | differ(5);
+        // The upper words of IPv4 addresses are zeros, and the family is the same if the last word is.
+        if self.family() == 4 {
+            differs == 0
+        } else {
+            differs | differ(1) | differ(3) == 0
+        }
     }
 
     /// The key that [`FlowKey::words`] came from. Bits that no key has are ignored.

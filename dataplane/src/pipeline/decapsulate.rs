@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use super::{
     clear,
     context::Context,
-    flow_action::Passage,
     hops::{Inside, Number},
     ingress, local,
     packet::{Brief, Origin, Packet, WayIn, reason},
@@ -107,16 +106,15 @@ pub(super) fn plain_from_uplink(
         let ethertype = if version == 4 { ethertype::IPV4 } else { ethertype::IPV6 };
         (ethertype, inner, skip)
     };
-    let passage = Passage::new(way.way_in, via);
     let len = match ethertype {
         ethertype::IPV4 => {
             let plain = Plain::v4(packet).filter(Plain::is_surely_routable)?;
-            brief.set(before, &plain, vrf, passage, way.seed);
+            brief.set(before, &plain, vrf, via, way.seed);
             plain.len
         }
         ethertype::IPV6 => {
             let plain = Plain::v6(packet).filter(Plain::is_surely_routable)?;
-            brief.set(before, &plain, vrf, passage, way.seed);
+            brief.set(before, &plain, vrf, via, way.seed);
             plain.len
         }
         _ => return None,

@@ -227,12 +227,6 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    /// No packet's.
-    pub(super) const NONE: Self = Self {
-        wanted: u64::MAX,
-        asked: u64::MAX,
-    };
-
     /// By this way in, as [`FlowAction::way_in`] gives it, and with a label that names a next hop or without.
     #[inline(always)]
     pub(super) const fn new(way_in: u16, via: Option<NextHopSlot>) -> Self {
@@ -247,7 +241,7 @@ impl Passage {
     }
 
     /// The next hop that the label named.
-    #[inline]
+    #[cfg(test)]
     pub(super) const fn via(self) -> Option<NextHopSlot> {
         let named = self.asked as u32 & NextHopSlot::MAX.raw() != 0;
         if named {

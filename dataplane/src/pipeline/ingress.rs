@@ -6,7 +6,6 @@ use super::{
     arrival,
     context::Context,
     decapsulate,
-    flow_action::Passage,
     forward::ETHERNET,
     fragments, local,
     packet::{Brief, Origin, Packet, Routed, WayIn, reason},
@@ -15,7 +14,6 @@ use super::{
 use crate::{
     packet::{DropReason, Frame, Partial},
     tables::{
-        flow::FlowHint,
         guard::Guard,
         port::{Port, Role},
         slots::{PortSlot, VrfSlot},
@@ -67,12 +65,10 @@ pub(super) fn classify(context: &mut Context<'_>, port: PortSlot, batch: &mut Ve
     }
 }
 
-/// How many frames ahead the first line of a packet is asked for. (Packets are often a power of two apart, and all in the same few sets of the
-/// nearest cache: those of a whole batch would push each other out of it.)
-const AHEAD: usize = 8;
-
-/// How many packets behind the bucket of a flow should have arrived, and its record is asked for.
-const BEHIND: usize = 8;
+/// So many packets are read in a row, while the first lines of the next so many are under way, and the buckets of their flows: behind each row, the records
+/// of those before it are asked for. (Packets are often a power of two apart, and all in the same few sets of the nearest cache: those of a whole batch
+/// would push each other out of it.)
+const ROW: usize = 8;
 
 /// Reads plain packets, from the first to before the first that is not plain; gives how many. Leaves in each frame its IP packet.
 #[inline]
@@ -84,20 +80,36 @@ fn plain_ones(
     routed: &mut Routed,
 ) -> usize {
     let seed = context.shared.seed;
-    for frame in batch.iter().take(AHEAD) {
-        frame.prefetch();
-    }
     match from.role {
         Role::Routed { vrf } if arrival::is_guarded_only(from) => {
-            let (way, guard) = (WayIn::new(port, Origin::Port, seed), from.guard.as_deref());
-            let passage = Passage::new(way.way_in, None);
-            leading(context, batch, routed, way, |_, frame, before, brief| {
-                plain_from_workload(vrf, passage, seed, guard, frame, before, brief)
-            })
+            routed.way = WayIn::new(port, Origin::Port, seed);
+            let workload = Workload {
+                vrf,
+                seed,
+                guard: from.guard.as_deref(),
+            };
+            // Each family in a loop of its own: what is the same in all packets of one is not carried about.
+            let mut count = 0;
+            loop {
+                let before = count;
+                count = leading(context, batch, count, routed, |_, frame, before, brief| {
+                    workload.plain::<false>(frame, before, brief)
+                });
+                if count == batch.len() {
+                    return count;
+                }
+                count = leading(context, batch, count, routed, |_, frame, before, brief| {
+                    workload.plain::<true>(frame, before, brief)
+                });
+                if count == batch.len() || count == before {
+                    return count;
+                }
+            }
         }
         Role::Uplink if !arrival::concerns(from) => {
             let way = WayIn::new(port, Origin::Tunnel, seed);
-            leading(context, batch, routed, way, |context, frame, before, brief| {
+            routed.way = way;
+            leading(context, batch, 0, routed, |context, frame, before, brief| {
                 decapsulate::plain_from_uplink(context, &way, frame, before, brief)
             })
         }
@@ -115,96 +127,98 @@ pub(super) struct Inside {
     pub open: bool,
 }
 
-/// Reads packets as long as `read` says where each is; gives how many.
+/// Reads packets, from the one at `count` on, as long as `read` says where each is; gives up to where.
 #[inline(always)]
 fn leading(
     context: &mut Context<'_>,
     batch: &mut [Frame],
+    mut count: usize,
     routed: &mut Routed,
-    way: WayIn,
     read: impl Fn(&mut Context<'_>, &Frame, &Brief, &mut Brief) -> Option<Inside>,
 ) -> usize {
     let flows = &context.shared.flows;
     let beside = context.state.needs_siblings;
-    routed.way = way;
-    let first = routed.frames.len();
+    let (mut hinted, mut news) = (routed.hinted, routed.news);
     let briefs = routed.room(batch.len());
-    let (mut count, mut hinted, mut hint) = (0, 0, FlowHint::NONE);
-    while count < batch.len() {
-        if let Some(ahead) = batch.get(count + AHEAD) {
-            ahead.prefetch();
-        }
-        let (done, rest) = briefs.split_at_mut(count);
-        let (Some(brief), Some(frame)) = (rest.first_mut(), batch.get_mut(count)) else {
-            break;
-        };
-        if frame.is_partial() {
-            break;
-        }
-        let Some(inside) = read(context, frame, done.last().unwrap_or(&Brief::NONE), brief) else {
-            break;
-        };
-        if !frame.narrow(inside.in_front, inside.len) {
-            break;
-        }
-        if inside.open
-            && let Some(partial) = Partial::of(brief.key.protocol(), if brief.is_v6() { 40 } else { 20 })
-        {
-            frame.set_partial(partial);
-        }
-        if !brief.is_again() {
-            flows.prefetch(brief.hash);
-        }
-        if let Some(earlier) = done.len().checked_sub(BEHIND).and_then(|place| done.get_mut(place)) {
-            if !earlier.is_again() {
-                hint = flows.prefetch_record(earlier.hash, beside);
+    let mut row = batch.get_mut(count..).unwrap_or_default();
+    row.iter().take(ROW).for_each(Frame::prefetch);
+    let mut all = true;
+    while all && !row.is_empty() {
+        let (frames, next) = row.split_at_mut(row.len().min(ROW));
+        next.iter().take(ROW).for_each(Frame::prefetch);
+        row = next;
+        let (done, rest) = briefs.split_at_mut(count.min(briefs.len()));
+        let mut before: &Brief = done.last().unwrap_or(&Brief::NONE);
+        for (frame, brief) in frames.iter_mut().zip(rest) {
+            let inside = if frame.is_partial() {
+                None
+            } else {
+                read(context, frame, before, brief)
+            };
+            let Some(inside) = inside.filter(|inside| frame.narrow(inside.in_front, inside.len)) else {
+                all = false;
+                break;
+            };
+            if inside.open {
+                leave_open(frame, brief);
             }
-            earlier.hint = hint;
-            hinted += 1;
+            if !brief.is_again() {
+                flows.prefetch(brief.hash);
+            }
+            before = brief;
+            count += 1;
         }
-        count += 1;
+        if let Some(briefs) = briefs.get_mut(hinted..count.saturating_sub(ROW)) {
+            hinted += briefs.len();
+            for brief in briefs {
+                news |= brief.look_ahead(flows, beside);
+            }
+        }
     }
-    routed.hinted = first + hinted;
+    (routed.hinted, routed.news) = (hinted, news);
     count
 }
 
-/// A plain packet from the workload of a routed port. `None`: it must be looked at step by step.
-#[inline(always)]
-fn plain_from_workload(
-    vrf: VrfSlot,
-    passage: Passage,
-    seed: u64,
-    guard: Option<&Guard>,
-    frame: &Frame,
-    before: &Brief,
-    brief: &mut Brief,
-) -> Option<Inside> {
-    let (ethertype, ip) = Plain::behind_ethernet(frame.data(), Mac::GATEWAY)?;
-    if guard.is_some_and(|guard| !arrival::lets_pass_plain(guard, frame)) {
-        return None;
+/// Notes that the checksum of a plain packet is still to be completed.
+#[inline(never)]
+fn leave_open(frame: &mut Frame, brief: &Brief) {
+    if let Some(partial) = Partial::of(brief.key.protocol(), if brief.is_v6() { 40 } else { 20 }) {
+        frame.set_partial(partial);
     }
-    // An open checksum may stay open, if nothing is behind the packet that is not to be summed.
-    let is_good =
-        |plain: &Plain| plain.is_surely_routable() && !(plain.is_partial && ip.len() != usize::from(plain.len));
-    // Each family by itself: what is the same in all packets of one is not carried about.
-    let (len, open) = match ethertype {
-        ethertype::IPV4 => {
-            let plain = Plain::v4(ip).filter(is_good)?;
-            brief.set(before, &plain, vrf, passage, seed);
-            (plain.len, plain.is_partial)
+}
+
+/// What packets of a routed port have in common.
+struct Workload<'a> {
+    vrf: VrfSlot,
+    seed: u64,
+    guard: Option<&'a Guard>,
+}
+
+impl Workload<'_> {
+    /// A plain packet of one family. `None`: it is of the other, or must be looked at step by step.
+    #[inline(always)]
+    fn plain<const V6: bool>(&self, frame: &Frame, before: &Brief, brief: &mut Brief) -> Option<Inside> {
+        let (ethertype, ip) = Plain::behind_ethernet(frame.data(), Mac::GATEWAY)?;
+        let plain = match ethertype {
+            ethertype::IPV4 if !V6 => Plain::v4(ip)?,
+            ethertype::IPV6 if V6 => Plain::v6(ip)?,
+            _ => return None,
+        };
+        if self.guard.is_some_and(|guard| !arrival::lets_pass_plain(guard, frame)) || !plain.is_surely_routable() {
+            return None;
         }
-        ethertype::IPV6 => {
-            let plain = Plain::v6(ip).filter(is_good)?;
-            brief.set(before, &plain, vrf, passage, seed);
-            (plain.len, plain.is_partial)
+        // An open checksum may stay open, if nothing is behind the packet that is not to be summed.
+        let open = plain.is_partial;
+        if open && ip.len() != usize::from(plain.len) {
+            return None;
         }
-        _ => return None,
-    };
-    Some(Inside {
-        in_front: ETHERNET,
-        len,
-        open,
-    })
+        brief.set(before, &plain, self.vrf, None, self.seed);
+        Some(Inside {
+            in_front: ETHERNET,
+            len: plain.len,
+            open,
+        })
+    }
 }
 
 /// A frame from the workload of a routed port: everything it sends is for the router.

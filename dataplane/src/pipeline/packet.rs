@@ -6,7 +6,7 @@ use super::{FlowAction, flow_action::Passage, translate};
 use crate::{
     packet::{DropReason, FlowKey, Frame},
     tables::{
-        flow::FlowHint,
+        flow::{FlowHint, FlowTable},
         slots::{NextHopSlot, PortSlot, VrfSlot},
     },
     wire::{Flags, IpKind, ParseError, Parsed, Plain, addresses, proto, tcp_flags},
@@ -155,12 +155,15 @@ pub(super) struct Brief {
     pub hash: u64,
     /// Where its flow is likely to be.
     pub hint: FlowHint,
-    /// By which its flow's action knows whether it comes in as it should.
-    pub passage: Passage,
+    /// The next hop that its label named, as a number; [`NO_VIA`]: none.
+    via: u32,
     /// The TCP flags byte, 0 if there is none.
     tcp_flags: u8,
     marks: u8,
 }
+
+/// No label named a next hop: no slot has this number.
+const NO_VIA: u32 = u32::MAX;
 
 /// Mark: TCP or UDP, whole, and in no way special: its flow says all, and a [`Brief`] says all of it.
 const PLAIN: u8 = 1;
@@ -173,7 +176,7 @@ impl Brief {
         key: FlowKey::NONE,
         hash: 0,
         hint: FlowHint::NONE,
-        passage: Passage::NONE,
+        via: NO_VIA,
         tcp_flags: 0,
         marks: 0,
     };
@@ -190,20 +193,49 @@ impl Brief {
     /// Becomes that of a plain packet; `before` is that of the one before it. (Written word by word where it is to stand: made elsewhere and copied,
     /// it would be read wide right after it was written narrow, and wait for it.)
     #[inline(always)]
-    pub(super) fn set(&mut self, before: &Self, plain: &Plain, vrf: VrfSlot, passage: Passage, seed: u64) {
+    pub(super) fn set(&mut self, before: &Self, plain: &Plain, vrf: VrfSlot, via: Option<NextHopSlot>, seed: u64) {
+        let via = via.map_or(NO_VIA, NextHopSlot::raw);
         let key = FlowKey::plain(u32::from(vrf.raw()), plain);
-        let again = before.marks & PLAIN != 0 && key.same_as(&before.key) && before.passage == passage;
+        let again = before.marks & PLAIN != 0 && key.same_as(&before.key) && before.via == via;
         self.hash = if again { before.hash } else { key.hash(seed) };
         self.key = key;
-        self.passage = passage;
+        self.via = via;
         self.tcp_flags = plain.tcp_flags;
         self.marks = if again { PLAIN | AGAIN } else { PLAIN };
+    }
+
+    /// The next hop that its label named.
+    #[inline(always)]
+    fn via(&self) -> Option<NextHopSlot> {
+        (self.via != NO_VIA).then(|| NextHopSlot::from_raw(self.via))
+    }
+
+    /// By which its flow's action knows whether it comes in as it should, by this way.
+    #[inline(always)]
+    pub(super) fn passage(&self, way_in: u16) -> Passage {
+        Passage::new(way_in, self.via())
     }
 
     /// Its flow says all.
     #[inline(always)]
     pub(super) fn is_plain(&self) -> bool {
         self.marks & PLAIN != 0
+    }
+
+    /// Asks for the record of its flow, whose bucket should have arrived, and for that of the other direction, if asked to. Gives whether the flow is
+    /// likely to be new. One like the packet before it will go with that.
+    #[inline(always)]
+    pub(super) fn look_ahead(&mut self, flows: &FlowTable, beside: bool) -> bool {
+        if self.is_again() {
+            return false;
+        }
+        self.hint = flows.prefetch_record(self.hash, beside);
+        self.hint.is_none()
+    }
+
+    /// Its flow is likely to be new, and it is the first.
+    pub(super) fn is_news(&self) -> bool {
+        !self.is_again() && self.hint.is_none()
     }
 
     /// Its flow, and how it came in, are those of the plain packet before it.
@@ -244,7 +276,7 @@ impl Brief {
             parsed: self.parsed(len),
             port: way.port,
             vrf: self.vrf(),
-            via: self.passage.via(),
+            via: self.via(),
             origin: way.origin,
             way_in: way.way_in,
             related: false,
@@ -264,6 +296,8 @@ pub(super) struct Routed {
     facts: Vec<Facts>,
     /// So many of the first have a hint already.
     pub hinted: usize,
+    /// Some of these belong to flows that are likely to be new.
+    pub news: bool,
 }
 
 impl Default for Routed {
@@ -281,6 +315,7 @@ impl Routed {
             briefs: vec![Brief::NONE; count],
             facts: vec![Facts::NONE; count],
             hinted: 0,
+            news: false,
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) fn decrement_hop_limit(ip: &mut [u8], v6: bool) {
     }
 }
 
-/// Counts the hop limit down by one, if it is above one, by the first bytes of an IP header. As [`decrement_hop_limit`], in words.
+/// Counts the hop limit down by one, if it is above one, by the first bytes of an IP header. As [`decrement_hop_limit`], in one look.
 #[inline(always)]
 pub(super) fn travel_on(ip: &mut [u8; 20], v6: bool) -> bool {
     if v6 {
@@ -65,16 +65,14 @@ pub(super) fn travel_on(ip: &mut [u8; 20], v6: bool) -> bool {
         }
         return limit > 1;
     }
-    // From its low end: TTL, protocol, checksum.
-    let word = u32::from_le_bytes([ip[8], ip[9], ip[10], ip[11]]);
-    if word as u8 <= 1 {
+    let limit = ip[8];
+    if limit <= 1 {
         return false;
     }
-    // What the sum of words loses of its high byte, which is the low one here, the checksum gains.
-    let (check, carry) = ((word >> 16) as u16).overflowing_add(1);
-    let check = check.wrapping_add(u16::from(carry));
-    let word = (word & 0xffff).wrapping_sub(1) | u32::from(check) << 16;
-    [ip[8], ip[9], ip[10], ip[11]] = word.to_le_bytes();
+    ip[8] = limit - 1;
+    // What the sum of words loses of its high byte the checksum gains, read here as this machine does, with that byte as the low one.
+    let (check, carry) = u16::from_le_bytes([ip[10], ip[11]]).overflowing_add(1);
+    [ip[10], ip[11]] = check.wrapping_add(u16::from(carry)).to_le_bytes();
     true
 }
 

@@ -23,7 +23,7 @@ use crate::{
     packet::{DropReason, Frame},
     tables::{
         Tables,
-        flow::{FlowHint, FlowRef, KnownFlow},
+        flow::{FlowRef, KnownFlow},
         forwarding::Vrf,
         slots::{PortSlot, VrfSlot},
     },
@@ -35,19 +35,11 @@ const AHEAD: usize = 4;
 /// Sends each packet of the batch on its way.
 pub(super) fn run(context: &mut Context<'_>, batch: &mut Routed) {
     let (hinted, way) = (std::mem::take(&mut batch.hinted), batch.way);
+    let mut news = std::mem::take(&mut batch.news);
     let (frames, briefs, facts) = batch.parts();
     let flows = &context.shared.flows;
-    let mut news = false;
-    let mut hint = FlowHint::NONE;
-    for (place, brief) in briefs.iter_mut().enumerate() {
-        if place >= hinted {
-            if !brief.is_again() {
-                hint = flows.prefetch_record(brief.hash, context.state.needs_siblings);
-            }
-            brief.hint = hint;
-        }
-        hint = brief.hint;
-        news |= hint.is_none();
+    for brief in briefs.iter_mut().skip(hinted) {
+        news |= brief.look_ahead(flows, context.state.needs_siblings);
     }
     if news {
         expect(context, briefs);
@@ -58,7 +50,7 @@ pub(super) fn run(context: &mut Context<'_>, batch: &mut Routed) {
 /// Asks for the memory that new flows will be made in.
 #[inline(never)]
 fn expect(context: &Context<'_>, batch: &[Brief]) {
-    let news = || batch.iter().filter(|brief| brief.hint.is_none());
+    let news = || batch.iter().filter(|brief| brief.is_news());
     let slot = context.state.translation;
     if let Some(nat) = slot.and_then(|slot| context.tables.source_nat(slot)) {
         let inside = u32::from(nat.inside.raw());
@@ -110,12 +102,10 @@ impl<'a> Place<'a> {
     /// As [`Tables::is_current`], where this VRF is.
     #[inline(always)]
     fn is_current(&mut self, tables: &Tables, stamp: u64, out: VrfSlot) -> bool {
-        stamp == self.own || self.pair == Some((out, stamp)) || self.is_current_at_all(tables, stamp, out)
-    }
-
-    #[inline(never)]
-    fn is_current_at_all(&mut self, tables: &Tables, stamp: u64, out: VrfSlot) -> bool {
-        let current = self.vrf.is_some_and(|vrf| tables.is_current(stamp, vrf, out));
+        if stamp == self.own || self.pair == Some((out, stamp)) {
+            return true;
+        }
+        let current = is_current(tables, self.vrf, stamp, out);
         if current {
             self.pair = Some((out, stamp));
         }
@@ -130,6 +120,12 @@ impl<'a> Place<'a> {
             counters.bytes.add(self.bytes);
         }
     }
+}
+
+/// As [`Tables::is_current`], where there is such a VRF. (By value: what is handed over by reference is kept in memory from then on.)
+#[inline(never)]
+fn is_current(tables: &Tables, vrf: Option<&Vrf>, stamp: u64, out: VrfSlot) -> bool {
+    vrf.is_some_and(|vrf| tables.is_current(stamp, vrf, out))
 }
 
 /// Packets in a row, at the front of those that have not left, that are ready to be sent by one port.
@@ -155,12 +151,12 @@ struct Known<'a> {
     action: InShort,
 }
 
-/// Why a row ends.
+/// Why sorting stops.
 enum Stop<'a> {
     /// There are no more packets.
     End,
-    /// The next is for another port: so many are for the one before.
-    Turn(Row),
+    /// The next is for another port.
+    Turn,
     /// The next is not plain, or its flow is not known or does not let it pass.
     Unknown,
     /// The next goes the way of all packets to its next hop: there is more to it.
@@ -179,8 +175,10 @@ fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, briefs: &[Brief], fa
         shared: context.shared,
         counters: context.counters,
         now_ms: context.now_ms(),
+        way_in: way.way_in,
         hops: &mut hops,
         place: Place::NOWHERE,
+        ready: None,
         siblings: false,
     };
     loop {
@@ -190,8 +188,10 @@ fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, briefs: &[Brief], fa
             &mut row,
             &mut done,
         );
-        if let Stop::Turn(ready) = stop {
+        if let Some(ready) = sorter.ready.take() {
             context.send_all(ready.port, ready.vrf, &mut leaving, ready.count);
+        }
+        if let Stop::Turn = stop {
             continue;
         }
         context.send_all(row.port, row.vrf, &mut leaving, row.count);
@@ -223,53 +223,78 @@ struct Sorter<'a, 'h> {
     shared: &'a Shared,
     counters: &'a Counters,
     now_ms: u64,
+    /// How plain packets came in, as flows are bound to it.
+    way_in: u16,
     hops: &'h mut Hops,
     place: Place<'a>,
+    /// A row that is to leave before the one at hand.
+    ready: Option<Row>,
     /// Some packet needed the other direction of its flow.
     siblings: bool,
 }
 
+/// What became of packets of one flow that follow each other.
+struct Run<'a> {
+    /// So many were looked at.
+    seen: usize,
+    /// Bytes of these.
+    bytes: u64,
+    /// Where those are ready to be sent that have nothing more to be said about: all, or all but the last.
+    port: PortSlot,
+    /// What more there is to be said about the last.
+    stop: Option<Stop<'a>>,
+}
+
 impl<'a> Sorter<'a, '_> {
-    /// Makes packets ready until one is for another port, or there is more to be said about it; counts in `row` those that are, and in `done` those
-    /// that were looked at, but for one that there is more to be said about: it is `done`'s next.
+    /// Makes packets ready until some are for another port, or there is more to be said about one; counts in `row` those that are, and in `done`
+    /// those that were looked at, but for one that there is more to be said about: it is `done`'s next.
+    #[inline(always)]
     fn sort(&mut self, frames: &mut [Frame], briefs: &[Brief], row: &mut Row, done: &mut usize) -> Stop<'a> {
-        let mut last: Option<Known<'a>> = None;
-        for (place, brief) in briefs.iter().enumerate() {
-            if let Some(ahead) = frames.get(place + AHEAD) {
-                ahead.prefetch();
-            }
-            let Some(frame) = frames.get_mut(place) else { break };
+        let mut place = 0;
+        while let (Some(briefs), Some(frames)) = (briefs.get(place..), frames.get_mut(place..))
+            && let (Some(brief), Some(frame)) = (briefs.first(), frames.first())
+        {
             let vrf = brief.vrf();
             if self.place.slot != Some(vrf) {
                 self.place.count(self.counters);
                 self.place = Place::of(self.tables, vrf);
             }
-            let bytes = frame.len() as u64;
-            self.place.packets += 1;
-            self.place.bytes += bytes;
-            let known = match last {
-                // Found a moment ago, and nothing was decided since.
-                Some(last) if brief.is_again() => last,
-                _ => match self.find(brief) {
-                    Some(known) => known,
-                    None => return Stop::Unknown,
-                },
+            let Some(known) = self.find(brief) else {
+                self.place.packets += 1;
+                self.place.bytes += frame.len() as u64;
+                return Stop::Unknown;
             };
-            last = Some(known);
-            known.flow.touch(self.now_ms, bytes);
-            let port = match self.prepare(frame, brief, known) {
-                Ok(port) => port,
-                Err(stop) => return stop,
+            let run = if known.action.needs_sibling() {
+                self.siblings = true;
+                self.follow::<true>(known, frames, briefs)
+            } else {
+                self.follow::<false>(known, frames, briefs)
             };
-            *done += 1;
-            if (row.port, row.vrf) != (port, vrf) {
-                let ready = std::mem::replace(row, Row { port, vrf, count: 1 });
-                if ready.count > 0 {
-                    return Stop::Turn(ready);
+            known.flow.touch(self.now_ms, run.seen as u32, run.bytes);
+            self.place.packets += run.seen as u64;
+            self.place.bytes += run.bytes;
+            let count = run.seen - usize::from(run.stop.is_some());
+            place += count;
+            *done += count;
+            if count > 0 {
+                if (row.port, row.vrf) == (run.port, vrf) {
+                    row.count += count;
+                } else {
+                    let next = Row {
+                        port: run.port,
+                        vrf,
+                        count,
+                    };
+                    let before = std::mem::replace(row, next);
+                    if before.count > 0 {
+                        self.ready = Some(before);
+                        return run.stop.unwrap_or(Stop::Turn);
+                    }
                 }
-                continue;
             }
-            row.count += 1;
+            if let Some(stop) = run.stop {
+                return stop;
+            }
         }
         Stop::End
     }
@@ -280,49 +305,77 @@ impl<'a> Sorter<'a, '_> {
         if !brief.is_plain() {
             return None;
         }
-        let flow = self.shared.flows.known(&brief.key, brief.hint)?;
+        let flows = &self.shared.flows;
+        // For one like the packet before it nobody has asked yet: it goes with that, but where something stopped between them.
+        let hint = if brief.is_again() {
+            flows.prefetch_record(brief.hash, false)
+        } else {
+            brief.hint
+        };
+        let flow = flows.known(&brief.key, hint)?;
         let action = InShort::new(flow.words);
-        let passes =
-            action.lets_pass(brief.passage) && self.place.is_current(self.tables, flow.epoch, action.vrf_out());
+        let passes = action.lets_pass(brief.passage(self.way_in))
+            && self.place.is_current(self.tables, flow.epoch, action.vrf_out());
         passes.then_some(Known { flow, action })
     }
 
-    /// Makes a plain packet of a flow that lets it pass ready to be sent, where nothing more is to be said about it. Gives the port.
+    /// Makes the first packet, whose flow this is and lets it pass, ready to be sent, and those of the same flow that follow it, as long as nothing more is
+    /// to be said about them: nothing is decided meanwhile. `BESIDE`: they need the other direction, too.
     #[inline(always)]
-    fn prepare(&mut self, frame: &mut Frame, brief: &Brief, known: Known<'a>) -> Result<PortSlot, Stop<'a>> {
-        let Known { flow, action } = known;
-        let needs_sibling = action.needs_sibling();
-        if needs_sibling {
-            self.siblings = true;
-            if action.flags().has(FlowFlags::TRACK)
-                && let Err(reason) =
-                    track::admit_segment(self.shared, frame.data(), &brief.parsed(frame.len()), flow.flow)
-            {
-                return Err(Stop::Drop(reason));
-            }
-        }
-        let v6 = brief.is_v6();
-        let hop = match self.hops.get(self.tables, action.next_hop()) {
-            Some(hop) if !brief.is_tcp_syn() && hop.takes(frame, v6) => hop,
-            _ => return Err(Stop::Forward(known)),
+    fn follow<const BESIDE: bool>(&mut self, known: Known<'a>, frames: &mut [Frame], briefs: &[Brief]) -> Run<'a> {
+        let v6 = briefs.first().is_some_and(Brief::is_v6);
+        let hop = self.hops.get(self.tables, known.action.next_hop());
+        let mut run = Run {
+            seen: 0,
+            bytes: 0,
+            port: hop.map_or(PortSlot::MAX, |hop| hop.port),
+            stop: None,
         };
-        if needs_sibling && action.flags().has(FlowFlags::TRANSLATE) {
-            // `None`: removed in this very moment: what it looks like outside is not known any more.
-            let translated = self.shared.flows.sibling_key(flow.flow).is_some_and(|answers| {
-                let done = if frame.is_partial() {
-                    translate::frame(frame, &brief.parsed(frame.len()), &answers.reversed())
-                } else {
-                    translate::plain(frame.data_mut(), v6, brief.key.protocol(), &answers)
-                };
-                done.is_ok()
-            });
-            if !translated {
-                return Err(Stop::Drop(DropReason::Untranslatable));
+        while let (Some(brief), Some(frame)) = (briefs.get(run.seen), frames.get_mut(run.seen)) {
+            if run.seen > 0 && !brief.is_again() {
+                break;
+            }
+            run.seen += 1;
+            run.bytes += frame.len() as u64;
+            if BESIDE
+                && known.action.flags().has(FlowFlags::TRACK)
+                && let Err(reason) =
+                    track::admit_segment(self.shared, frame.data(), &brief.parsed(frame.len()), known.flow.flow)
+            {
+                run.stop = Some(Stop::Drop(reason));
+                break;
+            }
+            let Some(hop) = hop.filter(|hop| !brief.is_tcp_syn() && hop.takes(frame, v6)) else {
+                run.stop = Some(Stop::Forward(known));
+                break;
+            };
+            if BESIDE && known.action.flags().has(FlowFlags::TRANSLATE) && !translated(self.shared, frame, brief, known)
+            {
+                run.stop = Some(Stop::Drop(DropReason::Untranslatable));
+                break;
+            }
+            hop.wrap(frame, v6, brief.hash);
+            if let Some(ahead) = frames.get(run.seen + AHEAD - 1) {
+                ahead.prefetch();
             }
         }
-        hop.wrap(frame, v6, brief.hash);
-        Ok(hop.port)
+        run
     }
+}
+
+/// Gives a plain packet the addresses and ports that its flow has outside.
+#[inline(always)]
+fn translated(shared: &Shared, frame: &mut Frame, brief: &Brief, known: Known<'_>) -> bool {
+    // `None`: removed in this very moment: what it looks like outside is not known any more.
+    let Some(answers) = shared.flows.sibling_key(known.flow.flow) else {
+        return false;
+    };
+    let done = if frame.is_partial() {
+        translate::frame(frame, &brief.parsed(frame.len()), &answers.reversed())
+    } else {
+        translate::plain(frame.data_mut(), brief.is_v6(), brief.key.protocol(), &answers)
+    };
+    done.is_ok()
 }
 
 /// Forwards a plain packet that its flow, already asked, lets pass.

@@ -421,6 +421,9 @@ pub struct Wide {
     overhead: u8,
     v6: bool,
     mpls: bool,
+    /// The first eight bytes of the IP header, and the UDP header, as words read little end first, without what differs from packet to packet.
+    head: u64,
+    udp: u64,
     bytes: [u8; WIDE],
 }
 
@@ -432,6 +435,8 @@ impl Wide {
         overhead: 0,
         v6: false,
         mpls: false,
+        head: 0,
+        udp: 0,
         bytes: [0; WIDE],
     };
 
@@ -448,7 +453,12 @@ impl Wide {
         let mut bytes = [0; WIDE];
         let at = WIDE.checked_sub(outer.len())?;
         bytes.get_mut(at..)?.copy_from_slice(outer.bytes.get(..outer.len())?);
+        let word = |at: usize| Some(u64::from_le_bytes(*outer.bytes.get(at..)?.first_chunk()?));
+        let ip_header = if outer.v6 { ipv6::HEADER_LEN } else { ipv4::HEADER_LEN };
         Some(Self {
+            head: word(outer.l3())?,
+            // The destination port; there is no checksum.
+            udp: word(outer.l3() + ip_header)? & 0xffff_0000,
             partial: outer.partial,
             len: outer.len,
             overhead: outer.overhead() as u8,
@@ -484,33 +494,32 @@ impl Wide {
         let Some(ip) = front.get_mut(N.wrapping_sub(overhead)..) else {
             return false;
         };
+        let len = (ip_len as u16).to_be();
+        let port = u64::from(packet.entropy_port.to_be());
         if self.v6 {
             const UDP: usize = ipv6::HEADER_LEN;
             let Some(h) = ip.first_chunk_mut::<{ UDP + udp::HEADER_LEN }>() else {
                 return false;
             };
-            let udp_len = ((ip_len - UDP) as u16).to_be_bytes();
-            let first = 6u32 << 28 | u32::from(packet.tos) << 20 | u32::from(packet.entropy_port);
-            h[..4].copy_from_slice(&first.to_be_bytes());
-            h[4..6].copy_from_slice(&udp_len);
-            h[UDP..UDP + 2].copy_from_slice(&packet.entropy_port.to_be_bytes());
-            h[UDP + 4..UDP + 6].copy_from_slice(&udp_len);
+            let udp_len = u64::from(((ip_len - UDP) as u16).to_be());
+            let first = (u32::from(packet.tos) << 20 | u32::from(packet.entropy_port)).to_be();
+            put_word(h, 0, self.head | u64::from(first) | udp_len << 32);
+            put_word(h, UDP, self.udp | port | udp_len << 32);
         } else {
             const UDP: usize = ipv4::HEADER_LEN;
             let Some(h) = ip.first_chunk_mut::<{ UDP + udp::HEADER_LEN }>() else {
                 return false;
             };
+            let udp_len = u64::from(((ip_len - UDP) as u16).to_be());
             let sum = self
                 .partial
                 .add_u16(u16::from(packet.tos))
                 .add_u16(ip_len as u16)
                 .add_u16(packet.ip_id);
-            h[1] = packet.tos;
-            h[2..4].copy_from_slice(&(ip_len as u16).to_be_bytes());
-            h[4..6].copy_from_slice(&packet.ip_id.to_be_bytes());
+            let variable = u64::from(packet.tos) << 8 | u64::from(len) << 16 | u64::from(packet.ip_id.to_be()) << 32;
+            put_word(h, 0, self.head | variable);
             h[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
-            h[UDP..UDP + 2].copy_from_slice(&packet.entropy_port.to_be_bytes());
-            h[UDP + 4..UDP + 6].copy_from_slice(&((ip_len - UDP) as u16).to_be_bytes());
+            put_word(h, UDP, self.udp | port | udp_len << 32);
         }
         let Some([a, b]) = front.last_chunk_mut::<2>() else {
             return false;
@@ -523,6 +532,12 @@ impl Wide {
         }
         true
     }
+}
+
+/// Writes eight bytes that were made in the order in which this machine reads them: all of a header that varies, with what does not, in one store.
+#[inline(always)]
+fn put_word<const N: usize>(header: &mut [u8; N], at: usize, word: u64) {
+    header[at..at + 8].copy_from_slice(&word.to_le_bytes());
 }
 
 #[cold]

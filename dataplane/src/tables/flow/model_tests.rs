@@ -302,7 +302,7 @@ fn counters_carry_beyond_32_bits() {
     let record = pair.direction(1);
     record.set_counted([u64::from(u32::MAX) - 1, 7]);
     for _ in 0..3 {
-        record.touch(0, 1000);
+        record.touch(0, 1, 1000);
     }
     assert_eq!(record.counted(), [1 << 32 | 1, 3007]);
     assert_eq!(pair.direction(0).counted(), [0, 0]);

@@ -314,12 +314,12 @@ impl Record<'_> {
         self.way.words[KEY_WORDS - 1].load(Ordering::Relaxed) >> KEY_END
     }
 
-    /// Counts a packet and notes the time.
+    /// Counts packets, of so many bytes together, and notes the time.
     #[inline(always)]
-    pub(super) fn touch(&self, now_ms: u64, bytes: u64) {
+    pub(super) fn touch(&self, now_ms: u64, packets: u32, bytes: u64) {
         let (both, side) = (self.both, self.side);
         both.last_seen.store(now_ms as u32, Ordering::Relaxed);
-        let (packets, more) = both.packets[side].load(Ordering::Relaxed).overflowing_add(1);
+        let (packets, more) = both.packets[side].load(Ordering::Relaxed).overflowing_add(packets);
         both.packets[side].store(packets, Ordering::Relaxed);
         let before = both.bytes[side].load(Ordering::Relaxed);
         let bytes = before.wrapping_add(bytes << PACKETS_HIGH).wrapping_add(more.into());

@@ -41,10 +41,10 @@ impl std::fmt::Debug for KnownFlow<'_> {
 }
 
 impl KnownFlow<'_> {
-    /// As [`FlowTable::touch`], right after it was found.
+    /// As [`FlowTable::touch`], right after it was found, for so many packets of so many bytes together.
     #[inline(always)]
-    pub fn touch(&self, now_ms: u64, bytes: u64) {
-        self.record.touch(now_ms, bytes);
+    pub fn touch(&self, now_ms: u64, packets: u32, bytes: u64) {
+        self.record.touch(now_ms, packets, bytes);
     }
 }
 
@@ -245,7 +245,7 @@ impl FlowTable {
         if record.generation() != flow.generation {
             return;
         }
-        record.touch(now_ms, bytes);
+        record.touch(now_ms, 1, bytes);
     }
 
     /// Replaces the decision of a flow; counters, age and connection state stay. Any worker may. False if the flow is gone or
