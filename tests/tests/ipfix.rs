@@ -1,6 +1,10 @@
 //! Flows told to a collector as IPFIX, decoded by tshark, who knows nothing of us.
 
-use std::{net::SocketAddr, net::UdpSocket, time::Duration};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::mpsc::RecvTimeoutError,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use vrouter_proto::control::Encapsulation;
@@ -88,7 +92,7 @@ fn collectors_hear_of_carried_denied_translated_and_lasting_flows() -> Result<()
             "--flow-timeout",
             "icmp=1",
         ];
-        let cluster = Cluster::start(
+        let mut cluster = Cluster::start(
             t,
             &Options {
                 nodes: 1,
@@ -163,8 +167,32 @@ fn collectors_hear_of_carried_denied_translated_and_lasting_flows() -> Result<()
         while let Ok(length) = collector.recv(&mut message) {
             ensure!(length <= 1232, "a message of {length} bytes");
         }
-        drop((sinks, sink6));
         let page = http::ok(node, "127.0.0.1:9170".parse()?, "/metrics")?;
+        // Flows that live when the daemon ends.
+        let unended: Vec<_> = Family::BOTH
+            .into_iter()
+            .map(|family| {
+                let any = if family == Family::V4 {
+                    "0.0.0.0:7070"
+                } else {
+                    "[::]:7071"
+                };
+                Ok((bind(&a.netns, any)?, SocketAddr::new(b.ip(family)?, 9999)))
+            })
+            .collect::<Result<_>>()?;
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let sender = std::thread::spawn(move || {
+            while stopped.recv_timeout(Duration::from_millis(50)) == Err(RecvTimeoutError::Timeout) {
+                for (socket, to) in &unended {
+                    let _ = socket.send_to(&[7; 100], to);
+                }
+            }
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        let ended = cluster.computes[0].vrouterd.stop()?;
+        drop(stop);
+        ensure!(sender.join().is_ok() && ended.success(), "{ended}");
+        drop((sinks, sink6));
         let pcap = capture.stop()?;
         let text = pcap.tshark(&["-V", "-O", "cflow"])?;
         ensure!(!text.contains("No template found"), "templates come first");
@@ -218,6 +246,10 @@ fn collectors_hear_of_carried_denied_translated_and_lasting_flows() -> Result<()
                 ],
             )?;
         }
+        for (source, family, port) in [(&a4, Family::V4, 7070), (&a6, Family::V6, 7071)] {
+            let last = [&format!("SrcPort: {port}"), "Flow End Reason: Forced end (4)"];
+            expect(&text, (source, &b.ip(family)?.to_string()), &last)?;
+        }
         // Told of while it lasted, and each packet once.
         let lasting = records(&text, &a4, &to.ip().to_string());
         let lasting: Vec<_> = lasting.iter().filter(|r| r.contains(&"SrcPort: 6666")).collect();
@@ -235,7 +267,8 @@ fn collectors_hear_of_carried_denied_translated_and_lasting_flows() -> Result<()
             .lines()
             .find_map(|line| line.strip_prefix(r#"vrouter_ipfix_records_total{result="sent"} "#))
             .context("counted")?;
-        let data: usize = text.matches("Flow End Reason:").count();
+        // The last flows came after the page.
+        let data: usize = text.matches("Flow End Reason:").count() - text.matches("Port: 707").count();
         ensure!(told.parse::<usize>()? >= data && data >= 8, "{told} told, {data} heard");
         Ok(())
     })

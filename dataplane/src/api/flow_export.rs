@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::pin,
     str::FromStr,
     sync::{
         Arc,
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     program::Dumped,
     telemetry::{
-        self, Ledger,
+        self, Ledger, Which,
         ipfix::{Exporter, ExporterRecord, FlowRecord, NameRecord},
     },
 };
@@ -151,19 +152,29 @@ impl FlowExport {
         })
     }
 
-    /// Runs until the programming thread has ended, or this is dropped.
-    pub async fn run(mut self, handle: Handle, feed: FlowFeed) {
+    /// Runs until the programming thread has ended, or this is dropped; or until `end`, and then tells what is left to tell.
+    pub async fn run(mut self, handle: Handle, feed: FlowFeed, end: impl Future<Output = ()>) {
         let Ok(mut view) = handle.view().await else { return };
         let mut told = feed.subscribe(&view);
         // When the workers' clock was zero.
         let mut since = wall().saturating_sub(view.now / 1_000_000);
         // A flow is told of late by at most a quarter.
         let walk_every = (self.settings.active / 4).max(Duration::from_secs(1));
+        let active = u64::try_from(self.settings.active.as_millis()).unwrap_or(u64::MAX);
         let (mut walk_at, mut refresh_at, mut second) = (time::Instant::now(), time::Instant::now(), 0_u32);
         let mut ticks = time::interval(TICK);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut end = pin!(end);
         loop {
             tokio::select! {
+                () = &mut end => {
+                    // No second after this one: all that it may hold is for the flows that last.
+                    self.budget = self.settings.rate;
+                    if let Ok(fresh) = handle.view().await {
+                        self.walk(&fresh, Which::Rest).await;
+                    }
+                    return self.send().await;
+                }
                 next = told.recv() => match next {
                     Ok(Told::Event(event)) => {
                         let records = telemetry::ended(view.snapshot.tables(), &event, &mut self.ledger, since);
@@ -191,7 +202,7 @@ impl FlowExport {
                     }
                     if now >= walk_at {
                         walk_at = now + walk_every;
-                        self.walk(&view).await;
+                        self.walk(&view, Which::Due(active)).await;
                     }
                     self.send().await;
                 }
@@ -219,9 +230,8 @@ impl FlowExport {
     }
 
     /// Tells of the flows that last.
-    async fn walk(&mut self, view: &View) {
+    async fn walk(&mut self, view: &View, which: Which) {
         let (view, mut ledger) = (view.clone(), std::mem::take(&mut self.ledger));
-        let active = u64::try_from(self.settings.active.as_millis()).unwrap_or(u64::MAX);
         let walked = tokio::task::spawn_blocking(move || {
             let now = view.now / 1_000_000;
             let mut records = Vec::new();
@@ -229,7 +239,7 @@ impl FlowExport {
                 &view.sources.shared.flows,
                 view.snapshot.tables(),
                 &mut ledger,
-                active,
+                which,
                 now,
                 wall().saturating_sub(now),
                 |record| records.push(record),

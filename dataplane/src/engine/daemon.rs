@@ -1,13 +1,15 @@
 //! The daemon as a whole: opens the uplinks, starts the threads, serves the API, and ends when told to.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
     task::JoinSet,
+    time,
 };
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{
@@ -28,6 +30,9 @@ use crate::{
     telemetry::Sources,
     worker::Clock,
 };
+
+/// How long collectors are told of flows that last, once the daemon ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// All that a daemon is started with.
 #[derive(Clone, Debug)]
@@ -229,11 +234,22 @@ async fn serve(
         let metrics = Metrics::new(handle.clone(), calls.clone(), wanted.names, export.clone());
         beside.spawn(server.run(metrics));
     }
+    let (end, ending) = oneshot::channel::<()>();
+    let ending = async move { drop(ending.await) };
+    let mut exporting = None;
     if let Some(wanted) = &settings.ipfix {
         let exporter = FlowExport::open(wanted.clone(), export).await;
         let exporter = exporter.map_err(DaemonError::Ipfix)?;
-        beside.spawn(exporter.run(handle.clone(), flows.clone()));
+        exporting = Some(tokio::spawn(exporter.run(handle.clone(), flows.clone(), ending)));
     }
     let server = Server::new(handle, listeners).counting(calls).hearing(flows);
-    Ok(server.run(told).await?)
+    let served = server.run(told).await;
+    // What flows that last have to tell is told now, or never.
+    drop(end);
+    if let Some(exporting) = exporting
+        && time::timeout(LAST_WORDS, exporting).await.is_err()
+    {
+        warn!("collectors are not told of all flows that lasted: it would have taken too long");
+    }
+    Ok(served?)
 }

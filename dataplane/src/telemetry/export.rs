@@ -109,18 +109,31 @@ pub fn ended(tables: &Tables, event: &FlowEvent, ledger: &mut Ledger, since: u64
     [forward, reverse]
 }
 
-/// Hands out records of flows that last longer than `active_ms` since they began or were last told of, and notes that it did. Goes through the whole
-/// table: for a thread that has time. `now_ms`: of the workers' clock; `since`: as for [`ended`].
+/// Which of the flows that last are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that have lasted for so many milliseconds since they began or were last told of.
+    Due(u64),
+    /// All: nobody will tell of them later.
+    Rest,
+}
+
+/// Hands out records of flows that last, and notes that it did. Goes through the whole table: for a thread that has time. `now_ms`: of the workers' clock;
+/// `since`: as for [`ended`].
 pub fn walk(
     table: &FlowTable,
     tables: &Tables,
     ledger: &mut Ledger,
-    active_ms: u64,
+    which: Which,
     now_ms: u64,
     since: u64,
     mut hand_out: impl FnMut(FlowRecord),
 ) {
     let mut next = HashMap::new();
+    let (active_ms, reason) = match which {
+        Which::Due(active_ms) => (active_ms, EndReason::Active),
+        Which::Rest => (0, EndReason::Forced),
+    };
     for entry in table.entries() {
         let told = ledger.told(&entry.key, entry.created_ms).copied();
         let last = told.map_or(entry.created_ms, |told| told.at_ms);
@@ -137,7 +150,7 @@ pub fn walk(
             bytes: entry.bytes,
         };
         next.insert(entry.key, told);
-        if let Some(record) = living(table, tables, &entry, before, since) {
+        if let Some(record) = living(table, tables, &entry, before, since, reason) {
             hand_out(record);
         }
     }
@@ -145,7 +158,14 @@ pub fn walk(
     ledger.0 = next;
 }
 
-fn living(table: &FlowTable, tables: &Tables, entry: &FlowEntry, before: (u64, u64), since: u64) -> Option<FlowRecord> {
+fn living(
+    table: &FlowTable,
+    tables: &Tables,
+    entry: &FlowEntry,
+    before: (u64, u64),
+    since: u64,
+    reason: EndReason,
+) -> Option<FlowRecord> {
     let forward = !entry.flow.is_reverse();
     let decided = FlowAction::unpack(entry.action);
     // Next hops of another time are others' now.
@@ -159,7 +179,7 @@ fn living(table: &FlowTable, tables: &Tables, entry: &FlowEntry, before: (u64, u
         last_seen_ms: entry.last_seen_ms,
         packets: entry.packets.saturating_sub(before.0),
         bytes: entry.bytes.saturating_sub(before.1),
-        reason: EndReason::Active,
+        reason,
     };
     record(tables, &direction, since)
 }

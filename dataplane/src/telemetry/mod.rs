@@ -15,7 +15,7 @@ mod verdict;
 
 pub use baseline::Baselines;
 pub use capture::{CapturedPacket, captured};
-pub use export::{Ledger, ended, walk};
+pub use export::{Ledger, Which, ended, walk};
 pub use flows::{FlowFilter, FlowRow, Translated, event_row, flows, is_logged};
 pub use statistics::{
     FlowStatistics, FragmentStatistics, FrameStatistics, HistogramSummary, PacketStatistics, PortStatistics,

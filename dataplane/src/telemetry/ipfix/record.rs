@@ -14,6 +14,8 @@ pub enum EndReason {
     Active = 2,
     /// Its connection ended it.
     End = 3,
+    /// It lasts, but the exporter ends.
+    Forced = 4,
     /// It made room for others.
     LackOfResources = 5,
 }
