@@ -7,13 +7,15 @@ use crossbeam::queue::ArrayQueue;
 use super::{
     answers::Answers,
     counters::{Counter, Counters},
+    decide,
+    decision::{Decision, Question},
     events::FlowEvents,
     hops::{Doors, Hops},
+    lately::Lately,
     leaving::Leaving,
     output::{LIST, Outputs},
     packet::{Packet, Routed},
     record::Witness,
-    rulings::Rulings,
     shaper::Shaper,
 };
 use crate::{
@@ -144,8 +146,8 @@ pub struct State {
     pub(super) hops: Hops,
     /// What tunnels' numbers mean, likewise.
     pub(super) doors: Doors,
-    /// What policies said lately.
-    pub(super) rulings: Rulings,
+    /// What the tables said lately.
+    pub(super) lately: Lately,
     /// Hears of every decision. `None` for packets; a trace has one.
     pub witness: Option<Witness>,
     /// Copies packets for captures.
@@ -173,7 +175,7 @@ impl State {
             needs_siblings: false,
             hops: Hops::new(),
             doors: Doors::default(),
-            rulings: Rulings::default(),
+            lately: Lately::default(),
             witness: None,
             taps: Taps::default(),
             cuts_late: false,
@@ -271,7 +273,7 @@ pub struct Context<'a> {
     pub now: u64,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// This is a trace: what outlives the packet and is shared with others (counters of services, remembered clients, tokens of limits,
     /// numbers of copies) stays as it is.
     #[inline]
@@ -395,6 +397,13 @@ impl Context<'_> {
         let _ = self.shared.punts.push(Punt::new(port, frame.data()));
         self.counters.punted.add(1);
         self.state.frames.free(frame);
+    }
+
+    /// Decides about a first packet.
+    #[inline]
+    pub(super) fn decide(&mut self, question: &Question) -> Decision<'a> {
+        let state = &mut *self.state;
+        decide::first(self.tables, question, &mut state.lately, &mut state.witness)
     }
 
     /// Counts on a counter of this worker.

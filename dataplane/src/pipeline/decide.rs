@@ -9,9 +9,9 @@ use std::net::IpAddr;
 
 use super::{
     decision::{Decision, Fate, Kept, Question, Span, Taken},
+    lately::Lately,
     packet::Packet,
     record::Recorder,
-    rulings::Rulings,
 };
 use crate::{
     packet::{DropReason, FlowKey},
@@ -106,14 +106,14 @@ pub(crate) fn workload_at(tables: &Tables, vrf: VrfSlot, destination: IpAddr) ->
 pub(super) fn first<'a>(
     tables: &'a Tables,
     question: &Question,
-    rulings: &mut Rulings,
+    lately: &mut Lately,
     recorder: &mut impl Recorder,
 ) -> Decision<'a> {
     let vrf = VrfSlot::from_raw(question.key.context() as u16);
     let mut walk = Walk {
         tables,
         question,
-        rulings,
+        lately,
         vrf,
         answers_in: vrf,
         decision: Decision {
@@ -144,7 +144,7 @@ type Refusal = (DropReason, Option<IcmpError>);
 struct Walk<'a, 'q> {
     tables: &'a Tables,
     question: &'q Question,
-    rulings: &'q mut Rulings,
+    lately: &'q mut Lately,
     /// Where it is now.
     vrf: VrfSlot,
     /// Where its answers come in, unless a workload of this node sends them.
@@ -263,7 +263,10 @@ impl<'a> Walk<'a, '_> {
         let address = self.decision.out.dst();
         let found = match via {
             Some(via) => Some(member(tables, via, question.hash, question.before)),
-            None => next_hop(tables, tables.vrf(self.vrf)?, address, question.hash, question.before),
+            None => {
+                let slot = self.lately.route(tables, self.vrf, address);
+                slot.map(|slot| member(tables, slot, question.hash, question.before))
+            }
         };
         let vrf = self.vrf;
         recorder.step(
@@ -322,7 +325,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn ask(&mut self, policy: &Policy, side: Side, peer: IpAddr, recorder: &mut impl Recorder) -> Ruling {
-        let groups = self.tables.vrf(self.vrf).map(|vrf| self.tables.groups(vrf, peer));
+        let groups = self.lately.groups(self.tables, self.vrf, peer);
         let traffic = Traffic {
             first_port: match self.question.traffic.protocol {
                 proto::ICMP | proto::ICMPV6 => self.question.traffic.first_port,
@@ -331,8 +334,7 @@ impl<'a> Walk<'a, '_> {
             },
             ..self.question.traffic
         };
-        let groups = groups.unwrap_or_default();
-        let ruling = self.rulings.ask(self.tables, policy, side, groups, &traffic);
+        let ruling = self.lately.rulings.ask(self.tables, policy, side, groups, &traffic);
         recorder.step(
             "policy",
             || {

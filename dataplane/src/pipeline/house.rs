@@ -13,7 +13,7 @@ use crate::{
     tables::{
         Tables,
         conntrack::{self, Phase, Timeouts},
-        flow::{EndReason, EndedFlow, FlowHit, FlowOwner, FlowView, InsertError, NewFlow, Outlook, STALE},
+        flow::{EndReason, Ending, FlowHit, FlowOwner, FlowView, InsertError, NewFlow, Outlook, STALE},
         slots::PortSlot,
     },
     wire::proto,
@@ -23,14 +23,14 @@ use crate::{
 pub fn phase_of(flow: &FlowView<'_>) -> Phase {
     let [forward, reverse] = flow.state();
     let denied = FlowAction::unpack(flow.action()).is_denied();
-    conntrack::phase(flow.key().protocol(), forward, reverse, denied)
+    conntrack::phase(flow.protocol(), forward, reverse, denied)
 }
 
 /// What a flow may expect: how long it may be idle, and whether it may be removed for another one of its port.
 pub fn outlook(timeouts: &Timeouts, flow: &FlowView<'_>) -> Outlook {
     let phase = phase_of(flow);
     Outlook {
-        timeout_ms: timeouts.of(phase, flow.key().protocol()),
+        timeout_ms: timeouts.of(phase, flow.protocol()),
         young: phase.is_evictable(),
     }
 }
@@ -92,17 +92,30 @@ fn first_timeout(timeouts: &Timeouts, protocol: u8, flags: FlowFlags) -> u64 {
 
 /// Makes a flow; a stateful one takes the place of another of its port where there is no other room.
 pub(super) fn insert(context: &mut Context<'_>, flow: &NewFlow) -> Result<FlowHit, InsertError> {
+    insert_as(context, flow, FlowAction::unpack(flow.forward.action).flags, false)
+}
+
+/// As [`insert`], of a flow whose action has these flags. `absent`: its key was just looked for, and nothing was found.
+pub(super) fn insert_as(
+    context: &mut Context<'_>,
+    flow: &NewFlow,
+    flags: FlowFlags,
+    absent: bool,
+) -> Result<FlowHit, InsertError> {
     let now = context.now_ms();
-    let action = FlowAction::unpack(flow.forward.action);
-    let first_look = first_timeout(&context.shared.timeouts, flow.forward.key.protocol(), action.flags);
+    let first_look = first_timeout(&context.shared.timeouts, flow.forward.key.protocol(), flags);
     context.state.flows.set_first_look(first_look);
-    let mut made = context.shared.flows.insert(&mut context.state.flows, flow, now);
+    let (flows, owner) = (&context.shared.flows, &mut context.state.flows);
+    let mut made = match absent {
+        true => flows.insert_absent(owner, flow, now),
+        false => flows.insert(owner, flow, now),
+    };
     let full = matches!(
         made,
         Err(InsertError::TableFull | InsertError::PortShareUsed { .. } | InsertError::VrfShareUsed { .. })
     );
     // What needs no state, or is refused, is not worth anybody's flow.
-    if full && action.flags.has(FlowFlags::STATEFUL) && make_room(context, PortSlot::from_raw(flow.port)) {
+    if full && flags.has(FlowFlags::STATEFUL) && make_room(context, PortSlot::from_raw(flow.port)) {
         made = context.shared.flows.insert(&mut context.state.flows, flow, now);
     }
     if made.is_ok() {
@@ -123,35 +136,37 @@ pub(super) fn forget_denial(context: &Context<'_>, key: &FlowKey) -> bool {
 }
 
 /// A flow is over, and its memory free again: what it held elsewhere comes back.
-fn ended(tables: &Tables, shared: &Shared, counters: &Counters, flow: &EndedFlow, now_ms: u64) {
+fn ended(tables: &Tables, shared: &Shared, counters: &Counters, flow: &Ending<'_>, now_ms: u64) {
     match flow.reason {
         EndReason::Evicted => counters.flows_evicted.add(1),
         EndReason::Idle | EndReason::Removed => counters.flows_expired.add(1),
     }
     give_back_port(tables, flow);
     remember_client(tables, flow, now_ms);
-    shared.events.tell(|| FlowEvent {
-        change: FlowChange::Ended,
-        at: now_ms * 1_000_000,
-        key: flow.key,
-        answers: flow.reverse_key,
-        action: flow.action,
-        state: flow.state,
-        reverse_action: flow.reverse_action,
-        packets: flow.packets,
-        bytes: flow.bytes,
-        lasted_ms: [flow.created_ms, flow.last_seen_ms],
-        end: Some(flow.reason),
-        port: flow.port,
+    shared.events.tell(|| {
+        let flow = flow.flow();
+        FlowEvent {
+            change: FlowChange::Ended,
+            at: now_ms * 1_000_000,
+            key: flow.key,
+            answers: flow.reverse_key,
+            action: flow.action,
+            state: flow.state,
+            reverse_action: flow.reverse_action,
+            packets: flow.packets,
+            bytes: flow.bytes,
+            lasted_ms: [flow.created_ms, flow.last_seen_ms],
+            end: Some(flow.reason),
+            port: flow.port,
+        }
     });
 }
 
 /// Gives back the port of a source translation, to the pool that counts it: the one that a direction's decision names, if it is still there.
 /// (A pool that was replaced took its ports with it, but for those that its successor took on.)
-fn give_back_port(tables: &Tables, flow: &EndedFlow) {
-    let Some(answers) = flow.reverse_key else { return };
+fn give_back_port(tables: &Tables, flow: &Ending<'_>) {
     // A direction that no packet took has zeros.
-    let mut decided = [flow.action, flow.reverse_action]
+    let mut decided = [flow.action(), flow.reverse_action()]
         .into_iter()
         .filter(|words| *words != [0; 3]);
     let pool = decided.find_map(|words| {
@@ -159,19 +174,23 @@ fn give_back_port(tables: &Tables, flow: &EndedFlow) {
         let pool = &tables.source_nat(action.source_nat?)?.pool;
         (pool.tag() == action.pool).then_some(pool)
     });
-    if let Some(pool) = pool {
-        pool.release(flow.key.src(), answers.dst(), answers.dst_port());
+    if let Some(pool) = pool
+        && let Some(answers) = flow.reverse_key()
+    {
+        pool.release(flow.key().src(), answers.dst(), answers.dst_port());
     }
 }
 
 /// Tells the service that chose the flow's destination that the client's flow is over: so long is a client remembered beyond it. The backend is told by its
 /// address: its position may be another one by now.
-fn remember_client(tables: &Tables, flow: &EndedFlow, now_ms: u64) {
-    let Some(answers) = flow.reverse_key else { return };
-    let action = FlowAction::unpack(flow.action);
+fn remember_client(tables: &Tables, flow: &Ending<'_>, now_ms: u64) {
+    let words = flow.action();
+    let action = FlowAction::unpack(words);
     // A direction that no packet took has zeros.
-    let service = action.service.filter(|_| flow.action != [0; 3] && !action.is_denied());
-    if let Some(service) = service.and_then(|slot| tables.service(slot)) {
-        service.ended(flow.key.src(), answers.src(), answers.src_port(), now_ms);
+    let service = action.service.filter(|_| words != [0; 3] && !action.is_denied());
+    if let Some(service) = service.and_then(|slot| tables.service(slot))
+        && let Some(answers) = flow.reverse_key()
+    {
+        service.ended(flow.key().src(), answers.src(), answers.src_port(), now_ms);
     }
 }

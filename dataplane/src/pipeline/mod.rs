@@ -27,6 +27,7 @@ mod fragments;
 mod hops;
 mod house;
 mod ingress;
+mod lately;
 mod leaving;
 mod local;
 mod mirror;

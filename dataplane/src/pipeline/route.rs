@@ -17,7 +17,9 @@ use super::{
     hops::Hops,
     leaving::Leaving,
     packet::{Brief, Facts, Packet, Routed, WayIn},
-    related, settle, track, translate,
+    related,
+    settle::{self, Begun},
+    track, translate,
 };
 use crate::{
     packet::{DropReason, Frame},
@@ -112,6 +114,13 @@ impl<'a> Place<'a> {
         current
     }
 
+    /// One more packet of so many bytes.
+    #[inline(always)]
+    fn add(&mut self, bytes: usize) {
+        self.packets += 1;
+        self.bytes += bytes as u64;
+    }
+
     #[inline]
     fn count(&self, counters: &Counters) {
         if let (Some(slot), true) = (self.slot, self.vrf.is_some()) {
@@ -157,7 +166,7 @@ enum Stop<'a> {
     End,
     /// The next is for another port.
     Turn,
-    /// The next is not plain, or its flow is not known or does not let it pass.
+    /// The next is not plain, or its flow is not known or does not let it pass. It is not counted yet.
     Unknown,
     /// The next goes the way of all packets to its next hop: there is more to it.
     Forward(Known<'a>),
@@ -166,10 +175,12 @@ enum Stop<'a> {
 }
 
 /// Sends the packets.
-fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, briefs: &[Brief], facts: &[Facts], way: &WayIn) {
+fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, briefs: &mut [Brief], facts: &[Facts], way: &WayIn) {
     let mut hops = std::mem::replace(&mut context.state.hops, Hops::nowhere());
     let mut leaving = Leaving::new(frames);
     let (mut row, mut done) = (Row::NONE, 0);
+    // The packet whose flow was last looked for by all means.
+    let mut tried = None;
     let mut sorter = Sorter {
         tables: context.tables,
         shared: context.shared,
@@ -194,6 +205,23 @@ fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, briefs: &[Brief], fa
         if let Stop::Turn = stop {
             continue;
         }
+        let mut decided = None;
+        if let Stop::Unknown = stop
+            && let Some(frame) = leaving.behind(row.count).first()
+            && let Some(brief) = briefs.get_mut(done)
+        {
+            if brief.is_plain() && tried.replace(done) != Some(done) {
+                match settle::begin(context, &brief.facts(way, frame.len()), frame.data()) {
+                    Begun::There(hint) => {
+                        brief.hint = hint;
+                        continue;
+                    }
+                    Begun::Open => {}
+                    Begun::Decided(decision, error) => decided = Some((decision, error)),
+                }
+            }
+            sorter.place.add(frame.len());
+        }
         context.send_all(row.port, row.vrf, &mut leaving, row.count);
         row = Row::NONE;
         let (Some(frame), Some(brief)) = (leaving.take(), briefs.get(done)) else {
@@ -208,7 +236,10 @@ fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, briefs: &[Brief], fa
         match stop {
             Stop::Drop(reason) => context.drop_packet(packet, reason),
             Stop::Forward(Known { flow, action }) => onward(context, packet, flow.flow, action),
-            _ => one(context, packet),
+            _ => match decided {
+                Some((decision, error)) => settle::conclude(context, packet, decision, error),
+                None => one(context, packet),
+            },
         }
     }
     sorter.place.count(sorter.counters);
@@ -252,7 +283,7 @@ impl<'a> Sorter<'a, '_> {
     fn sort(&mut self, frames: &mut [Frame], briefs: &[Brief], row: &mut Row, done: &mut usize) -> Stop<'a> {
         let mut place = 0;
         while let (Some(briefs), Some(frames)) = (briefs.get(place..), frames.get_mut(place..))
-            && let (Some(brief), Some(frame)) = (briefs.first(), frames.first())
+            && let (Some(brief), Some(_)) = (briefs.first(), frames.first())
         {
             let vrf = brief.vrf();
             if self.place.slot != Some(vrf) {
@@ -260,8 +291,6 @@ impl<'a> Sorter<'a, '_> {
                 self.place = Place::of(self.tables, vrf);
             }
             let Some(known) = self.find(brief) else {
-                self.place.packets += 1;
-                self.place.bytes += frame.len() as u64;
                 return Stop::Unknown;
             };
             let run = if known.action.needs_sibling() {

@@ -12,7 +12,7 @@ use super::{
     events::{FlowChange, FlowEvent},
     flow_action::{FlowAction, FlowFlags},
     forward, house, local,
-    packet::{Origin, Packet},
+    packet::{Facts, Origin, Packet},
     related, track,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     tables::{
         Tables,
         conntrack::SEEN,
-        flow::{FlowHit, FlowRef, InsertError, NewDirection, NewFlow, STALE},
+        flow::{FlowHint, FlowHit, FlowRef, InsertError, NewDirection, NewFlow, STALE},
         forwarding::Vrf,
         next_hop::Action,
         slots::{NextHopSlot, PortSlot, VrfSlot},
@@ -77,21 +77,89 @@ pub(super) fn settle(context: &mut Context<'_>, packet: Packet, vrf: &Vrf, hit: 
     if let Some(witness) = &mut context.state.witness {
         witness.key = Some(packet.key);
     }
-    let mut settling = Settling { vrf, hit, attempt: 0 };
-    let mut packet = packet;
-    for _ in 0..ATTEMPTS {
-        let step = match settling.hit {
-            None => settling.begin(context, packet),
-            Some(hit) => settling.again(context, packet, hit),
-        };
-        match step {
-            Step::Done => return,
-            Step::Retry(back) => packet = back,
-        }
+    Settling { vrf, hit, attempt: 0 }.repeat(context, Step::Retry(packet));
+}
+
+/// What came of a new flow whose first packet is plain.
+#[allow(clippy::large_enum_variant)] // On the way of packets no memory is taken, and of these there is never more than one.
+pub(super) enum Begun<'a> {
+    /// It is there; likely here.
+    There(FlowHint),
+    /// There is more to it: the packet is to be [settled](settle).
+    Open,
+    /// This was decided, and there is more to be done than to make a flow, or none could be made. The packet is to be [concluded](conclude).
+    Decided(Decision<'a>, Option<InsertError>),
+}
+
+/// Makes the flow of a plain packet that is still among those of its batch, if there is none yet, so that the packet goes the way of those whose flow is known.
+/// `ip`: the packet.
+#[inline(never)]
+pub(super) fn begin<'a>(context: &mut Context<'a>, facts: &Facts, ip: &[u8]) -> Begun<'a> {
+    let tables = context.tables;
+    let flows = &context.shared.flows;
+    if let Some(hint) = flows.locate(&facts.key, facts.hash) {
+        return Begun::There(hint);
     }
-    // Others were quicker each time, or whatever was tried was taken.
-    context.count(|c| &c.flows_refused);
-    context.drop_packet(packet, DropReason::NatExhausted);
+    let Some(vrf) = tables.vrf(facts.vrf).filter(|_| !context.is_trace()) else {
+        return Begun::Open;
+    };
+    let guard = facts.workload().and_then(|port| tables.port(port)?.guard.as_deref());
+    if guard.is_some_and(|guard| guard.check(&facts.key).is_err()) {
+        return Begun::Open;
+    }
+    let settling = Settling {
+        vrf,
+        hit: None,
+        attempt: 0,
+    };
+    let question = settling.question(context, facts, None, None, None);
+    let decision = context.decide(&question);
+    let Fate::Forward(next_hop) = decision.fate else {
+        return Begun::Decided(decision, None);
+    };
+    let in_the_clear = || {
+        let action = tables.next_hop(next_hop).map(|n| &n.action);
+        matches!(action, Some(Action::Underlay { .. }))
+    };
+    let stateful = decision.is_stateful(&facts.key);
+    let is_tracked = stateful && facts.key.protocol() == proto::TCP;
+    if in_the_clear() || is_tracked && track::opens(ip, &facts.parsed).is_err() {
+        return Begun::Decided(decision, None);
+    }
+    match settling.enter(context, facts, next_hop, &decision, stateful, true) {
+        Ok((flow, _)) => {
+            if stateful && !is_tracked {
+                context.shared.flows.set_state(flow, SEEN);
+            }
+            Begun::There(context.shared.flows.hint(flow, facts.hash))
+        }
+        Err(error) => Begun::Decided(decision, Some(error)),
+    }
+}
+
+/// Goes on with a packet for which [`begin`] made no flow, though it decided.
+#[inline(never)]
+pub(super) fn conclude<'a>(
+    context: &mut Context<'a>,
+    packet: Packet,
+    decision: Decision<'a>,
+    error: Option<InsertError>,
+) {
+    let Some(vrf) = context.tables.vrf(packet.vrf) else {
+        decision.release();
+        context.drop_packet(packet, DropReason::NoRoute);
+        return;
+    };
+    let mut settling = Settling {
+        vrf,
+        hit: None,
+        attempt: 0,
+    };
+    let step = match (error, decision.fate) {
+        (Some(error), Fate::Forward(next_hop)) => settling.not_made(context, packet, next_hop, decision, error),
+        _ => settling.make(context, packet, decision),
+    };
+    settling.repeat(context, step);
 }
 
 /// How far one attempt came.
@@ -110,15 +178,26 @@ pub(super) struct Settling<'a> {
 }
 
 impl Settling<'_> {
+    /// Tries until the packet is gone.
+    fn repeat(&mut self, context: &mut Context<'_>, mut step: Step) {
+        for _ in 0..ATTEMPTS {
+            let Step::Retry(packet) = step else { return };
+            step = match self.hit {
+                None => self.begin(context, packet),
+                Some(hit) => self.again(context, packet, hit),
+            };
+        }
+        if let Step::Retry(packet) = step {
+            // Others were quicker each time, or whatever was tried was taken.
+            context.count(|c| &c.flows_refused);
+            context.drop_packet(packet, DropReason::NatExhausted);
+        }
+    }
+
     /// The packet of a flow that is not there.
     fn begin(&mut self, context: &mut Context<'_>, packet: Packet) -> Step {
-        let question = self.question(context, &packet, None, None);
-        let decision = decide::first(
-            context.tables,
-            &question,
-            &mut context.state.rulings,
-            &mut context.state.witness,
-        );
+        let question = self.question(context, &packet, icmp_of(&packet), None, None);
+        let decision = context.decide(&question);
         self.make(context, packet, decision)
     }
 
@@ -138,13 +217,8 @@ impl Settling<'_> {
         let kept = other
             .filter(|_| !hit.flow.is_reverse())
             .map(|answers| kept(context, &hit, answers));
-        let question = self.question(context, &packet, kept, before(&hit));
-        let decision = decide::first(
-            context.tables,
-            &question,
-            &mut context.state.rulings,
-            &mut context.state.witness,
-        );
+        let question = self.question(context, &packet, icmp_of(&packet), kept, before(&hit));
+        let decision = context.decide(&question);
         let Fate::Forward(next_hop) = decision.fate else {
             return self.refuse(context, packet, hit, decision);
         };
@@ -182,12 +256,7 @@ impl Settling<'_> {
             now_ms: context.now_ms(),
             is_trace: context.is_trace(),
         };
-        let decision = decide::first(
-            tables,
-            &question,
-            &mut context.state.rulings,
-            &mut context.state.witness,
-        );
+        let decision = context.decide(&question);
         if let Fate::Drop(DropReason::PolicyDeniedEgress | DropReason::PolicyDeniedIngress, _) = decision.fate {
             return self.refuse(context, packet, hit, decision);
         }
@@ -249,7 +318,8 @@ impl Settling<'_> {
     fn question(
         &self,
         context: &Context<'_>,
-        packet: &Packet,
+        packet: &Facts,
+        icmp: Option<(u8, u8)>,
         kept: Option<Kept>,
         before: Option<NextHopSlot>,
     ) -> Question {
@@ -258,7 +328,7 @@ impl Settling<'_> {
             hash: packet.hash,
             workload: packet.workload(),
             via: packet.via,
-            traffic: decision::traffic(&packet.key, icmp_of(packet)),
+            traffic: decision::traffic(&packet.key, icmp),
             kept,
             before,
             attempt: self.attempt,
@@ -280,7 +350,7 @@ impl Settling<'_> {
     pub(super) fn new_direction(
         &self,
         context: &Context<'_>,
-        packet: &Packet,
+        packet: &Facts,
         decision: &Decision<'_>,
         action: FlowAction,
     ) -> NewDirection {
@@ -304,12 +374,6 @@ impl Settling<'_> {
             }
             _ => return self.end(context, packet, decision),
         };
-        let back = context.shared.flows.hash(&decision.answers);
-        if let Some(nat) = decision.source_nat {
-            // Where its answers will be looked for was not known before.
-            context.shared.flows.prefetch_hash(back);
-            context.state.translation = Some(nat.slot);
-        }
         let stateful = decision.is_stateful(&packet.key);
         let unwanted = matches!(
             context.tables.next_hop(next_hop).map(|n| &n.action),
@@ -326,9 +390,40 @@ impl Settling<'_> {
             context.drop_packet(packet, reason);
             return Step::Done;
         }
-        let action = action(&packet, next_hop, &decision);
+        match self.enter(context, &packet, next_hop, &decision, stateful, false) {
+            Ok((flow, action)) => {
+                self.note(context, &packet, flow, stateful);
+                run(context, packet, flow, action);
+                Step::Done
+            }
+            Err(error) => self.not_made(context, packet, next_hop, decision, error),
+        }
+    }
+
+    /// Makes a flow by a decision to forward. `absent`: its key was just looked for, and nothing was found.
+    #[inline]
+    fn enter(
+        &self,
+        context: &mut Context<'_>,
+        packet: &Facts,
+        next_hop: NextHopSlot,
+        decision: &Decision<'_>,
+        stateful: bool,
+        absent: bool,
+    ) -> Result<(FlowRef, FlowAction), InsertError> {
+        let back = context.shared.flows.hash(&decision.answers);
+        if let Some(nat) = decision.source_nat {
+            // Where its answers will be looked for was not known before.
+            context.shared.flows.prefetch_hash(back);
+            context.state.translation = Some(nat.slot);
+        }
+        let action = FlowAction {
+            next_hop,
+            in_port: packet.way_in,
+            ..action_of(decision, &packet.key, stateful)
+        };
         let flow = NewFlow {
-            forward: self.new_direction(context, &packet, &decision, action),
+            forward: self.new_direction(context, packet, decision, action),
             // The way back is decided by the first packet that takes it.
             reverse: Some(NewDirection {
                 key: decision.answers,
@@ -336,32 +431,34 @@ impl Settling<'_> {
                 epoch: STALE,
                 action: [0; 3],
             }),
-            port: charged_to(context.tables, &packet, next_hop).raw(),
+            port: charged_to(context.tables, packet, next_hop).raw(),
         };
-        match house::insert(context, &flow) {
-            Ok(made) => {
-                if let Some((service, place)) = decision.service.filter(|_| !context.is_trace()) {
-                    service.count(place);
-                }
-                self.note(context, &packet, made.flow, stateful);
-                tell(
-                    context,
-                    FlowChange::Created,
-                    packet.key,
-                    Some(decision.answers),
-                    action,
-                    flow.port,
-                );
-                run(context, packet, made.flow, action);
-                Step::Done
-            }
-            Err(InsertError::AlreadyThere(_)) if packet.is_signal() => self.pass(context, packet, next_hop, decision),
-            Err(InsertError::AlreadyThere(there)) => {
+        let made = house::insert_as(context, &flow, action.flags, absent)?;
+        if let Some((service, place)) = decision.service.filter(|_| !context.is_trace()) {
+            service.count(place);
+        }
+        let answers = Some(decision.answers);
+        tell(context, FlowChange::Created, packet.key, answers, action, flow.port);
+        Ok((made.flow, action))
+    }
+
+    /// What becomes of a packet whose flow was decided and could not be made.
+    fn not_made(
+        &mut self,
+        context: &mut Context<'_>,
+        packet: Packet,
+        next_hop: NextHopSlot,
+        decision: Decision<'_>,
+        error: InsertError,
+    ) -> Step {
+        match error {
+            InsertError::AlreadyThere(_) if packet.is_signal() => self.pass(context, packet, next_hop, decision),
+            InsertError::AlreadyThere(there) => {
                 decision.release();
                 self.hit = Some(there);
                 self.take_over(context, packet, there)
             }
-            Err(error) => self.without(context, packet, next_hop, decision, error),
+            error => self.without(context, packet, next_hop, decision, error),
         }
     }
 
@@ -473,7 +570,7 @@ pub(super) fn touch(context: &Context<'_>, packet: &Packet, flow: FlowRef) {
 }
 
 /// The port whose share a flow counts on: the workload's, whichever side began.
-fn charged_to(tables: &Tables, packet: &Packet, next_hop: NextHopSlot) -> PortSlot {
+fn charged_to(tables: &Tables, packet: &Facts, next_hop: NextHopSlot) -> PortSlot {
     match decide::port_behind(tables, next_hop) {
         Some(port) if packet.origin != Origin::Port => port,
         _ => packet.port,

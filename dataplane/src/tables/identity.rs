@@ -12,12 +12,22 @@ impl Tables {
     /// The groups of an address in a VRF, ascending. None for addresses without identity.
     #[inline]
     pub fn groups(&self, vrf: &Vrf, address: IpAddr) -> &[u32] {
-        let found = match address {
+        self.identity(vrf, address).map_or(&[], |place| self.group_set(place))
+    }
+
+    /// The identity of an address: the place of its [list of groups](Self::group_set).
+    #[inline]
+    pub fn identity(&self, vrf: &Vrf, address: IpAddr) -> Option<u32> {
+        match address {
             IpAddr::V4(address) => self.routes.lookup(vrf.identities4, address.to_bits()),
             IpAddr::V6(address) => self.routes.lookup(vrf.identities6, address.to_bits()),
-        };
-        let set = found.and_then(|place| self.group_sets.get(place as usize));
-        set.map_or(&[], |groups| groups)
+        }
+    }
+
+    /// The groups of an identity, ascending.
+    #[inline]
+    pub fn group_set(&self, place: u32) -> &[u32] {
+        self.group_sets.get(place as usize).map_or(&[], |groups| groups)
     }
 }
 

@@ -63,13 +63,13 @@ fn outlook(view: &FlowView<'_>) -> Outlook {
 
 fn expire(table: &FlowTable, owner: &mut FlowOwner, now_ms: u64) -> Vec<EndedFlow> {
     let mut told = Vec::new();
-    table.expire(owner, now_ms, 1000, outlook, |ended| told.push(*ended));
+    table.expire(owner, now_ms, 1000, outlook, |ended| told.push(ended.flow()));
     told
 }
 
 fn make_room(table: &FlowTable, owner: &mut FlowOwner, port: u16, now_ms: u64) -> Vec<EndedFlow> {
     let mut told = Vec::new();
-    let room = table.make_room(owner, port, now_ms, outlook, |ended| told.push(*ended));
+    let room = table.make_room(owner, port, now_ms, outlook, |ended| told.push(ended.flow()));
     assert_eq!(room, !told.is_empty());
     told
 }
@@ -308,7 +308,7 @@ fn a_million_flows_from_one_port_cost_only_that_port() {
             others.push(hit.flow);
         }
         if n % 64 == 0 {
-            table.expire(owner, now, 32, outlook, |ended| assert_eq!(ended.port, FLOODER));
+            table.expire(owner, now, 32, outlook, |ended| assert_eq!(ended.flow().port, FLOODER));
         }
     }
     assert_eq!((refused, table.port_flows(FLOODER)), (0, 15_000));

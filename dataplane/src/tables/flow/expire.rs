@@ -5,7 +5,7 @@
 //! flood of one port's own making costs that port its oldest half-open flows.
 
 use super::FlowRef;
-use super::ended::{EndReason, EndedFlow};
+use super::ended::{EndReason, Ending};
 use super::owner::FlowOwner;
 use super::table::FlowTable;
 use super::view::FlowView;
@@ -42,7 +42,7 @@ impl FlowTable {
         now_ms: u64,
         budget: usize,
         outlook: impl Fn(&FlowView<'_>) -> Outlook,
-        ended: impl FnMut(&EndedFlow),
+        ended: impl FnMut(&Ending<'_>),
     ) -> usize {
         self.expire_ahead(owner, now_ms, budget, |_| {}, outlook, ended)
     }
@@ -56,7 +56,7 @@ impl FlowTable {
         budget: usize,
         expect: impl Fn(&FlowView<'_>),
         outlook: impl Fn(&FlowView<'_>) -> Outlook,
-        mut ended: impl FnMut(&EndedFlow),
+        mut ended: impl FnMut(&Ending<'_>),
     ) -> usize {
         self.note_time(now_ms);
         let mut count = self.attend(owner, now_ms, budget, &outlook, &mut ended);
@@ -70,15 +70,17 @@ impl FlowTable {
             }
             let coming = &coming[..found];
             coming.iter().for_each(|pair| self.prefetch_pair(*pair));
-            for pair in coming {
-                self.prefetch_ways(*pair);
+            let mut hashes = [[0; 2]; AHEAD];
+            for (pair, hashes) in coming.iter().zip(&mut hashes) {
+                *hashes = self.prefetch_ways(*pair);
                 expect(&FlowView::new(self.pair(*pair), now_ms));
             }
-            for _ in coming {
+            for (foreseen, hashes) in coming.iter().zip(hashes) {
                 let Some(pair) = owner.due(now_ms) else {
                     break;
                 };
-                count += usize::from(self.look_at(owner, pair, now_ms, &outlook, &mut ended));
+                let hashes = (pair == *foreseen).then_some(hashes);
+                count += usize::from(self.look_at(owner, pair, hashes, now_ms, &outlook, &mut ended));
             }
             left -= found;
         }
@@ -96,7 +98,7 @@ impl FlowTable {
         port: u16,
         now_ms: u64,
         outlook: impl Fn(&FlowView<'_>) -> Outlook,
-        mut ended: impl FnMut(&EndedFlow),
+        mut ended: impl FnMut(&Ending<'_>),
     ) -> bool {
         let reclaimed = self.attend(owner, now_ms, RECLAIM, &outlook, &mut ended);
         owner.pay(self);
@@ -112,7 +114,7 @@ impl FlowTable {
             let reason = if doomed { EndReason::Removed } else { EndReason::Evicted };
             if !doomed && !outlook(&FlowView::new(record, now_ms)).young {
                 owner.set_young(pair, port, false);
-            } else if self.end(owner, pair, now_ms, reason, &mut ended) {
+            } else if self.end(owner, pair, None, now_ms, reason, &mut ended) {
                 owner.pay(self);
                 return true;
             } else {
@@ -140,7 +142,7 @@ impl FlowTable {
         let mut freed = 0;
         for pair in owner.ever_used() {
             if owner.is_armed(pair) {
-                freed += usize::from(self.look_at(owner, pair, now_ms, &outlook, &mut |_| {}));
+                freed += usize::from(self.look_at(owner, pair, None, now_ms, &outlook, &mut |_| {}));
             }
         }
         self.bury_unborn(owner);
@@ -155,7 +157,7 @@ impl FlowTable {
         now_ms: u64,
         budget: usize,
         outlook: &impl Fn(&FlowView<'_>) -> Outlook,
-        ended: &mut impl FnMut(&EndedFlow),
+        ended: &mut impl FnMut(&Ending<'_>),
     ) -> usize {
         let mut count = 0;
         for _ in 0..budget {
@@ -164,30 +166,33 @@ impl FlowTable {
             };
             // If not, it has ended since.
             if owner.is_armed(pair) {
-                count += usize::from(self.look_at(owner, pair, now_ms, outlook, ended));
+                count += usize::from(self.look_at(owner, pair, None, now_ms, outlook, ended));
             }
         }
         count
     }
 
-    /// Ends the flow if it was removed or is idle; else has it looked at when it may be. Gives whether it ended.
+    /// Ends the flow if it was removed or is idle; else has it looked at when it may be. Gives whether it ended. `hashes`: those of its keys, if
+    /// they are known.
+    #[inline]
     fn look_at(
         &self,
         owner: &mut FlowOwner,
         pair: u32,
+        hashes: Option<[u64; 2]>,
         now_ms: u64,
         outlook: &impl Fn(&FlowView<'_>) -> Outlook,
-        ended: &mut impl FnMut(&EndedFlow),
+        ended: &mut impl FnMut(&Ending<'_>),
     ) -> bool {
         let record = self.pair(pair);
         if record.doomed() {
-            return self.end(owner, pair, now_ms, EndReason::Removed, ended);
+            return self.end(owner, pair, hashes, now_ms, EndReason::Removed, ended);
         }
         let view = FlowView::new(record, now_ms);
         let Outlook { timeout_ms, young } = outlook(&view);
         let due = view.last_seen_ms().saturating_add(timeout_ms);
         if due <= now_ms {
-            return self.end(owner, pair, now_ms, EndReason::Idle, ended);
+            return self.end(owner, pair, hashes, now_ms, EndReason::Idle, ended);
         }
         owner.set_young(pair, view.port(), young);
         owner.arm(pair, due, now_ms);
@@ -199,12 +204,13 @@ impl FlowTable {
         &self,
         owner: &mut FlowOwner,
         pair: u32,
+        hashes: Option<[u64; 2]>,
         now_ms: u64,
         reason: EndReason,
-        ended: &mut impl FnMut(&EndedFlow),
+        ended: &mut impl FnMut(&Ending<'_>),
     ) -> bool {
-        let flow = EndedFlow::of(self.pair(pair), reason, now_ms);
-        if self.retire(owner, pair) {
+        let flow = Ending::of(self.pair(pair), reason, now_ms);
+        if self.retire(owner, pair, hashes) {
             ended(&flow);
             return true;
         }
@@ -215,7 +221,7 @@ impl FlowTable {
     /// Frees pairs whose insertion failed while another worker was deciding half of them already.
     fn bury_unborn(&self, owner: &mut FlowOwner) {
         while let Some(pair) = owner.unborn() {
-            if !self.retire(owner, pair) {
+            if !self.retire(owner, pair, None) {
                 break;
             }
         }

@@ -53,6 +53,12 @@ impl Entry {
         self.0 == 0
     }
 
+    /// The entry that a direction is findable by, with this generation of its record, once it is.
+    #[inline(always)]
+    pub(super) fn member(hash: u64, direction: u32, generation: u32) -> Self {
+        Self::new(hash, MEMBER, direction, generation)
+    }
+
     fn new(hash: u64, state: u64, direction: u32, generation: u32) -> Self {
         let generation = u64::from(generation) & ((1 << GENERATION_BITS) - 1);
         Self(tag(hash) << TAG_SHIFT | state << STATE_SHIFT | generation << DIRECTION_BITS | u64::from(direction))
@@ -86,17 +92,13 @@ fn wanted(hash: u64) -> u64 {
     tag(hash) << 2 | MEMBER
 }
 
-/// Which of the words look so, as bits. All eight at once: what tells them is in their upper halves.
+/// The upper halves of all eight words, which tell what they are.
 #[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
 #[inline(always)]
-fn matching(words: &[AtomicU64; SLOTS], hash: u64) -> u32 {
-    use std::arch::x86_64::{
-        __m128i, _mm_and_si128, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi32, _mm_movemask_epi8,
-        _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi32, _mm_setzero_si128, _mm_shuffle_ps,
-    };
+fn upper_halves(words: &[AtomicU64; SLOTS]) -> [std::arch::x86_64::__m128i; 2] {
+    use std::arch::x86_64::{__m128i, _mm_castps_si128, _mm_castsi128_ps, _mm_shuffle_ps};
     /// The upper halves of four words.
     const UPPER: i32 = 0b11_01_11_01;
-    const HALF: u32 = STATE_SHIFT - 32;
     let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
     // SAFETY: reads the 64 bytes that the reference is to. Others may write them meanwhile, a word at a time: each half of a load is such a word
     // as it was at some moment, as a relaxed load of it would give (which has no wide form in the language).
@@ -117,14 +119,52 @@ fn matching(words: &[AtomicU64; SLOTS], hash: u64) -> u32 {
     // SAFETY: SSE2 is part of x86_64; nothing but values.
     unsafe {
         let upper = |a, b| _mm_castps_si128(_mm_shuffle_ps::<UPPER>(_mm_castsi128_ps(a), _mm_castsi128_ps(b)));
-        let (mask, wanted) = (
-            _mm_set1_epi32((u32::MAX << HALF) as i32),
-            _mm_set1_epi32((wanted(hash) << HALF) as i32),
-        );
-        let low = _mm_cmpeq_epi32(_mm_and_si128(upper(a, b), mask), wanted);
-        let high = _mm_cmpeq_epi32(_mm_and_si128(upper(c, d), mask), wanted);
-        _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128())) as u32
+        [upper(a, b), upper(c, d)]
     }
+}
+
+/// Which of the words have these bits in their upper halves, of those that the mask names, as bits.
+#[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
+#[inline(always)]
+fn with_upper([low, high]: [std::arch::x86_64::__m128i; 2], mask: u32, bits: u32) -> u32 {
+    use std::arch::x86_64::{
+        _mm_and_si128, _mm_cmpeq_epi32, _mm_movemask_epi8, _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi32,
+        _mm_setzero_si128,
+    };
+    // SAFETY: SSE2 is part of x86_64; nothing but values.
+    unsafe {
+        let (mask, bits) = (_mm_set1_epi32(mask as i32), _mm_set1_epi32(bits as i32));
+        let same = |halves| _mm_cmpeq_epi32(_mm_and_si128(halves, mask), bits);
+        let all = _mm_packs_epi32(same(low), same(high));
+        _mm_movemask_epi8(_mm_packs_epi16(all, _mm_setzero_si128())) as u32
+    }
+}
+
+/// Bits of a word's upper half that are below its state.
+#[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
+const HALF: u32 = STATE_SHIFT - 32;
+
+/// Which of the words look so, as bits. All eight at once.
+#[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
+#[inline(always)]
+fn matching(words: &[AtomicU64; SLOTS], hash: u64) -> u32 {
+    with_upper(upper_halves(words), u32::MAX << HALF, (wanted(hash) << HALF) as u32)
+}
+
+/// Which of the words look so, and which are empty, as bits. What is not empty has a state.
+#[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
+#[inline(always)]
+fn survey(words: &[AtomicU64; SLOTS], hash: u64) -> (u32, u32) {
+    let halves = upper_halves(words);
+    let matching = with_upper(halves, u32::MAX << HALF, (wanted(hash) << HALF) as u32);
+    (matching, with_upper(halves, 3 << HALF, 0))
+}
+
+/// Which of the words look so, and which are empty, as bits.
+#[cfg(not(all(target_arch = "x86_64", not(miri), not(vrouter_loom))))]
+#[inline]
+fn survey(words: &[AtomicU64; SLOTS], hash: u64) -> (u32, u32) {
+    (matching(words, hash), free(words))
 }
 
 /// Which of the words look so, as bits. Without branches: where in its bucket an entry stands cannot be predicted.
@@ -335,15 +375,33 @@ impl Index {
     }
 
     /// As [`claim`](Self::claim), for one who is the only one ever to insert: nobody's way need be crossed, and nothing exchanged.
+    #[inline]
     pub(super) fn place(&self, hash: u64, direction: u32, generation: u32, same: impl Fn(Entry) -> bool) -> Claim {
-        if let Some(there) = self.find(hash, |entry| same(entry).then_some(entry)) {
+        let places = self.places(hash);
+        let (like_first, near) = survey(&self.buckets[places[0]].0, hash);
+        let (like_second, far) = survey(&self.buckets[places[1]].0, hash);
+        if like_first | like_second != 0
+            && let Some(there) = self.find(hash, |entry| same(entry).then_some(entry))
+        {
             return Claim::Exists(there);
         }
-        let Some(slot) = self.free_slot(self.places(hash)) else {
-            return Claim::Full;
-        };
-        // A free slot stays free until somebody inserts.
-        let entry = Entry::new(hash, MEMBER, direction, generation);
+        self.put(choose(places, near, || far), hash, direction, generation)
+    }
+
+    /// As [`place`](Self::place), of a key that is not there: the one who inserts has looked, and inserted nothing since.
+    #[inline]
+    pub(super) fn place_absent(&self, hash: u64, direction: u32, generation: u32) -> Claim {
+        let places = self.places(hash);
+        let free = |place: usize| survey(&self.buckets[place].0, hash).1;
+        let slot = choose(places, free(places[0]), || free(places[1]));
+        self.put(slot, hash, direction, generation)
+    }
+
+    /// Fills a slot. A free one stays free until somebody inserts.
+    #[inline(always)]
+    fn put(&self, slot: Option<(usize, usize)>, hash: u64, direction: u32, generation: u32) -> Claim {
+        let Some(slot) = slot else { return Claim::Full };
+        let entry = Entry::member(hash, direction, generation);
         self.slot(slot).store(entry.0, Ordering::Release);
         Claim::Placed
     }
@@ -370,7 +428,7 @@ impl Index {
 
     /// Makes the direction unfindable. False if it was so before.
     pub(super) fn unlink(&self, hash: u64, direction: u32, generation: u32) -> bool {
-        let member = Entry::new(hash, MEMBER, direction, generation);
+        let member = Entry::member(hash, direction, generation);
         self.words(hash, member).any(|word| {
             word.compare_exchange(member.0, 0, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
@@ -378,24 +436,28 @@ impl Index {
     }
 
     /// As [`unlink`](Self::unlink), for a direction that nobody else may take out any more: a word that is a member's changes no more then.
+    #[inline]
     pub(super) fn take_out(&self, hash: u64, direction: u32, generation: u32) {
-        let member = Entry::new(hash, MEMBER, direction, generation);
+        let member = Entry::member(hash, direction, generation);
         if let Some(word) = self.words(hash, member).next() {
             word.store(0, Ordering::Release);
         }
     }
 
-    /// Where this entry stands: the first such word of each of its buckets. All words of a bucket are compared at once.
+    /// Where this member stands: the first such word of each of its buckets. The tags of all words of a bucket are compared at once.
     #[inline(always)]
-    fn words(&self, hash: u64, entry: Entry) -> impl Iterator<Item = &AtomicU64> {
+    fn words(&self, hash: u64, member: Entry) -> impl Iterator<Item = &AtomicU64> {
         self.places(hash).into_iter().filter_map(move |place| {
             let words = &self.buckets[place].0;
-            let bits = words
-                .iter()
-                .rev()
-                .map(|word| word.load(Ordering::Relaxed) ^ entry.0 < 1);
-            let there = bits.fold(0, |there, this| there + there + u32::from(this));
-            (there != 0).then(|| &words[there.trailing_zeros() as usize % SLOTS])
+            let mut alike = matching(words, hash);
+            while alike != 0 {
+                let word = &words[alike.trailing_zeros() as usize % SLOTS];
+                if word.load(Ordering::Relaxed) == member.0 {
+                    return Some(word);
+                }
+                alike &= alike - 1;
+            }
+            None
         })
     }
 
@@ -409,20 +471,11 @@ impl Index {
         }
     }
 
-    /// A free slot in the first bucket while it has room to spare, else in the emptier one.
+    /// A free slot for a hash.
     #[inline(always)]
-    fn free_slot(&self, [first, second]: [usize; 2]) -> Option<(usize, usize)> {
-        let near = free(&self.buckets[first].0);
-        let slot = |free: u32| free.trailing_zeros() as usize % SLOTS;
-        if without_lowest(near, SLOTS - CROWDED) != 0 {
-            return Some((first, slot(near)));
-        }
-        let far = free(&self.buckets[second].0);
-        if near.count_ones() >= far.count_ones() {
-            (near != 0).then(|| (first, slot(near)))
-        } else {
-            Some((second, slot(far)))
-        }
+    fn free_slot(&self, places: [usize; 2]) -> Option<(usize, usize)> {
+        let free = |place: usize| free(&self.buckets[place].0);
+        choose(places, free(places[0]), || free(places[1]))
     }
 
     fn slot(&self, (bucket, slot): (usize, usize)) -> &AtomicU64 {
@@ -434,6 +487,21 @@ impl Index {
     pub(super) fn occupied(&self) -> usize {
         let words = self.buckets.iter().flat_map(|bucket| &bucket.0);
         words.filter(|word| word.load(Ordering::Relaxed) != 0).count()
+    }
+}
+
+/// A free slot in the first bucket while it has room to spare, else in the emptier one, by what is free in each.
+#[inline(always)]
+fn choose([first, second]: [usize; 2], near: u32, far: impl FnOnce() -> u32) -> Option<(usize, usize)> {
+    let slot = |free: u32| free.trailing_zeros() as usize % SLOTS;
+    if without_lowest(near, SLOTS - CROWDED) != 0 {
+        return Some((first, slot(near)));
+    }
+    let far = far();
+    if near.count_ones() >= far.count_ones() {
+        (near != 0).then(|| (first, slot(near)))
+    } else {
+        Some((second, slot(far)))
     }
 }
 
@@ -456,6 +524,40 @@ mod tests {
         assert_eq!(entry.0 >> TAG_SHIFT, 0xabcd);
         assert_eq!(entry.with_state(COLLIDED).state(), COLLIDED);
         assert_eq!(entry.with_state(COLLIDED).with_state(MEMBER), entry);
+    }
+
+    #[test]
+    fn a_bucket_is_looked_at_as_if_word_by_word() {
+        let mut random = 1_u64;
+        let mut next = || {
+            random = random
+                .wrapping_mul(0x5851_f42d_4c95_7f2d)
+                .wrapping_add(0x1405_7b7e_f767_814f);
+            random >> 24
+        };
+        for _ in 0..10_000 {
+            let hash = next() << 30;
+            let words: [AtomicU64; SLOTS] = std::array::from_fn(|_| {
+                let tagged = if next() % 2 == 0 { hash } else { next() << 30 };
+                let state = next() % 4;
+                // What has no state is empty.
+                let word = Entry::new(tagged, state, next() as u32 % 1000, next() as u32).0;
+                AtomicU64::new(if state == 0 { 0 } else { word })
+            });
+            let bits = |is: &dyn Fn(u64) -> bool| {
+                let set = words
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, word)| is(word.load(Ordering::Relaxed)));
+                set.fold(0, |bits, (place, _)| bits | 1 << place)
+            };
+            let (like, empty) = (
+                bits(&|word| word >> STATE_SHIFT == wanted(hash)),
+                bits(&|word| word == 0),
+            );
+            assert_eq!(survey(&words, hash), (like, empty));
+            assert_eq!((matching(&words, hash), free(&words)), (like, empty));
+        }
     }
 
     #[test]

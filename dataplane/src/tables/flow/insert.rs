@@ -54,6 +54,27 @@ impl FlowTable {
     /// # Errors
     /// See [`InsertError`].
     pub fn insert(&self, owner: &mut FlowOwner, flow: &NewFlow, now_ms: u64) -> Result<FlowHit, InsertError> {
+        self.insert_if(owner, flow, now_ms, false)
+    }
+
+    /// As [`insert`](Self::insert). The owner has just looked for the forward key, found nothing, and made no flow since: where there is nobody
+    /// else to make one, it is not looked for again.
+    ///
+    /// # Errors
+    /// See [`InsertError`].
+    pub fn insert_absent(&self, owner: &mut FlowOwner, flow: &NewFlow, now_ms: u64) -> Result<FlowHit, InsertError> {
+        self.insert_if(owner, flow, now_ms, true)
+    }
+
+    /// `absent`: of the forward key this is known, unless others make flows, too.
+    #[inline]
+    fn insert_if(
+        &self,
+        owner: &mut FlowOwner,
+        flow: &NewFlow,
+        now_ms: u64,
+        absent: bool,
+    ) -> Result<FlowHit, InsertError> {
         debug_assert_eq!(
             flow.forward.hash,
             self.hash(&flow.forward.key),
@@ -84,7 +105,11 @@ impl FlowTable {
                 words: new.key.as_words(),
             }
         });
-        match self.link(&forward, reverse.as_ref()) {
+        let linked = match self.has_one_owner() {
+            true => self.link_alone(&forward, reverse.as_ref(), absent),
+            false => self.link(&forward, reverse.as_ref()),
+        };
+        match linked {
             Ok(()) => {
                 owner.born(pair, flow.port, now_ms);
                 Ok(FlowHit {
@@ -94,13 +119,35 @@ impl FlowTable {
                 })
             }
             Err(error) => {
-                if !self.retire(owner, pair) {
+                if !self.retire(owner, pair, None) {
                     owner.stillborn(pair);
                 }
                 owner.pay(self);
                 Err(error)
             }
         }
+    }
+
+    /// Makes both directions findable, where there is nobody to race with: the order means nothing.
+    #[inline]
+    fn link_alone(&self, forward: &Side<'_>, reverse: Option<&Side<'_>>, absent: bool) -> Result<(), InsertError> {
+        if absent {
+            let generation = index_generation(forward.generation);
+            match self.index.place_absent(forward.hash, forward.direction, generation) {
+                Claim::Placed => {}
+                _ => return Err(InsertError::TableFull),
+            }
+        } else {
+            self.link_side(forward, forward)?;
+        }
+        reverse.map_or(Ok(()), |reverse| {
+            let same = |entry: Entry| self.record(entry.direction()).is_same(reverse.words, entry);
+            let generation = index_generation(reverse.generation);
+            match self.index.place(reverse.hash, reverse.direction, generation, same) {
+                Claim::Placed => Ok(()),
+                _ => self.link_side(reverse, forward),
+            }
+        })
     }
 
     /// Makes both directions findable, the lesser key first.
@@ -118,6 +165,7 @@ impl FlowTable {
         }
     }
 
+    #[inline(never)]
     fn link_side(&self, side: &Side<'_>, forward: &Side<'_>) -> Result<(), InsertError> {
         for _ in 0..TRIES {
             let same = |entry: Entry| self.record(entry.direction()).is_same(side.words, entry);

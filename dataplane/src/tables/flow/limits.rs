@@ -1,7 +1,7 @@
 //! Who pays for a flow: its port and its VRF, as far as they may.
 
 use super::InsertError;
-use super::share::Refused;
+use super::share::{Refused, Shares};
 use super::table::FlowTable;
 use crate::packet::key::FlowKey;
 
@@ -12,13 +12,18 @@ impl FlowTable {
         (usize::from(vrf) < self.vrfs.len()).then_some(vrf)
     }
 
+    #[inline]
     pub(super) fn take_shares(&self, port: u16, vrf: Option<u16>) -> Result<(), InsertError> {
-        self.ports.take(port.into()).map_err(|refused| match refused {
+        let take = |shares: &Shares, slot: u16| match self.has_one_owner() {
+            true => shares.take_alone(slot.into()),
+            false => shares.take(slot.into()),
+        };
+        take(&self.ports, port).map_err(|refused| match refused {
             Refused::Unknown => self.no_such_port(port),
             Refused::UsedUp { limit } => InsertError::PortShareUsed { port, limit },
         })?;
         if let Some(vrf) = vrf
-            && let Err(Refused::UsedUp { limit }) = self.vrfs.take(vrf.into())
+            && let Err(Refused::UsedUp { limit }) = take(&self.vrfs, vrf)
         {
             self.ports.give_back(port.into(), 1);
             return Err(InsertError::VrfShareUsed { vrf, limit });

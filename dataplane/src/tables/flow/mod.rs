@@ -39,7 +39,7 @@ mod model_tests;
 mod stress_tests;
 
 pub use super::memory::TableError;
-pub use ended::{EndReason, EndedFlow};
+pub use ended::{EndReason, EndedFlow, Ending};
 pub use expire::Outlook;
 pub use insert::{NewDirection, NewFlow};
 pub use owner::FlowOwner;

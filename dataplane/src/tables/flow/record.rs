@@ -458,6 +458,12 @@ impl Record<'_> {
         key
     }
 
+    /// The protocol of the key as it stands. For the owner.
+    #[inline]
+    pub(super) fn protocol(&self) -> u8 {
+        self.way.words[KEY_WORDS - 1].load(Ordering::Relaxed) as u8
+    }
+
     /// The action as it stands, perhaps half rewritten.
     #[inline(always)]
     pub(super) fn peek_action(&self) -> [u64; ACTION_WORDS] {

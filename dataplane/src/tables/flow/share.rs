@@ -78,6 +78,18 @@ impl Shares {
         }
     }
 
+    /// As [`take`](Self::take), for one who is the only one ever to take or give back: nothing is exchanged.
+    #[inline]
+    pub(super) fn take_alone(&self, slot: usize) -> Result<(), Refused> {
+        let share = self.get(slot).ok_or(Refused::Unknown)?;
+        let (used, limit) = (share.used.load(Ordering::Relaxed), share.limit.load(Ordering::Relaxed));
+        if used >= limit {
+            return Err(Refused::UsedUp { limit });
+        }
+        share.used.store(used + 1, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Gives so many flows back.
     pub(super) fn give_back(&self, slot: usize, count: u32) {
         if let Some(share) = self.get(slot) {

@@ -154,7 +154,7 @@ fn a_storm_leaves_nothing_torn_and_nothing_behind() {
                             }
                         };
                         table.expire(&mut owner, step, 2, outlook, |ended| {
-                            assert_eq!(ended.reverse_key, Some(ended.key.reversed()));
+                            assert_eq!(ended.reverse_key(), Some(ended.key().reversed()));
                         });
                         if random.below(64) == 0 {
                             table.make_room(&mut owner, 0, step, outlook, |_| {});

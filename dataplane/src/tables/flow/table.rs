@@ -177,13 +177,15 @@ impl FlowTable {
         self.pair(pair).prefetch();
     }
 
-    /// Asks for the buckets that a pair's directions are in; reads the keys, which should have arrived.
+    /// Asks for the buckets that a pair's directions are in; reads the keys, which should have arrived, and gives their hashes.
     #[inline]
-    pub(super) fn prefetch_ways(&self, pair: u32) {
-        for side in 0..2 {
+    pub(super) fn prefetch_ways(&self, pair: u32) -> [u64; 2] {
+        [0, 1].map(|side| {
             let key = self.pair(pair).direction(side).peek_key();
-            self.index.prefetch(hash_words(&key, self.seed));
-        }
+            let hash = hash_words(&key, self.seed);
+            self.index.prefetch(hash);
+            hash
+        })
     }
 
     /// Asks for the record that the lookup will likely find, and says which that is; reads the bucket, which should have arrived. `beside`: asks
@@ -252,6 +254,23 @@ impl FlowTable {
     /// another worker is deciding it at this moment: this packet can then run the decision at hand all the same.
     pub fn revalidate(&self, flow: FlowRef, epoch: u64, action: &[u64; ACTION_WORDS]) -> bool {
         self.record(flow.direction).rewrite(flow.generation, epoch, action)
+    }
+
+    /// Where the direction with this key is, if there is one, as a hint.
+    #[inline]
+    #[must_use]
+    pub fn locate(&self, key: &FlowKey, hash: u64) -> Option<FlowHint> {
+        self.index.find(hash, |entry| {
+            let record = self.record(entry.direction());
+            record.is_same(key.as_words(), entry).then_some(FlowHint(entry))
+        })
+    }
+
+    /// Where a direction with this hash that was just found or made is, as a hint.
+    #[inline]
+    #[must_use]
+    pub fn hint(&self, flow: FlowRef, hash: u64) -> FlowHint {
+        FlowHint(Entry::member(hash, flow.direction, index_generation(flow.generation)))
     }
 
     /// The flow as it is now, if it still lives.
@@ -327,15 +346,20 @@ impl FlowTable {
 
     /// Removes the flow and frees its memory. Only the owner may. False if another worker is in the midst of deciding it anew: it is
     /// doomed then, and must be retired later.
-    pub(super) fn retire(&self, owner: &mut FlowOwner, pair: u32) -> bool {
+    /// `hashes`: those of its keys, if they are known.
+    pub(super) fn retire(&self, owner: &mut FlowOwner, pair: u32, hashes: Option<[u64; 2]>) -> bool {
         let record = self.pair(pair);
         // The first direction is always filled.
         let (port, key) = (record.port(), FlowKey::from_words(record.direction(0).peek_key()));
         if let Some((generation, answered)) = record.end() {
             // Whoever would have removed it now does not find it any more: nobody else touches its entries.
-            for side in 0..1 + u32::from(answered) {
-                let hash = hash_words(&record.direction(side as usize).peek_key(), self.seed);
-                self.index.take_out(hash, pair * 2 + side, index_generation(generation));
+            for side in 0..1 + usize::from(answered) {
+                let hash = match hashes {
+                    Some(hashes) => hashes[side],
+                    None => hash_words(&record.direction(side).peek_key(), self.seed),
+                };
+                let direction = pair * 2 + side as u32;
+                self.index.take_out(hash, direction, index_generation(generation));
             }
             owner.owe(self, port, self.vrf_of(&key));
             owner.release(self, pair);

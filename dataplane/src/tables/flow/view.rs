@@ -38,6 +38,13 @@ impl<'a> FlowView<'a> {
             .map_or_else(FlowKey::default, |(words, _)| FlowKey::from_words(words))
     }
 
+    /// The IP protocol.
+    #[inline]
+    #[must_use]
+    pub fn protocol(&self) -> u8 {
+        self.forward().protocol()
+    }
+
     /// The key of the answers, if the flow has two directions.
     #[must_use]
     pub fn reverse_key(&self) -> Option<FlowKey> {

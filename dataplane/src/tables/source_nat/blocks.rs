@@ -3,6 +3,7 @@
 //! Everything is words of atomics in memory taken at start. A block's state says its owner (an entry of [`Sources`]) and how many hold it: the
 //! flows on its ports, and workers that are looking at it. So nobody's block goes while it is looked at, and the block is free with
 //! the last flow. A port's word says which port of the source it stands for, and how many flows are on it.
+#![allow(unsafe_code)]
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -19,7 +20,7 @@ use super::{
     sources::{Source, Sources},
 };
 
-/// Ports of a block among which a port of a source is looked for, from the one with its low bits on: two cache lines.
+/// Ports of a block among which a port of a source is looked for: two cache lines, from that of the one with its low bits on.
 const WINDOW: usize = 32;
 
 /// Ports whose words are in one cache line.
@@ -91,6 +92,77 @@ struct Survey {
     mine: u32,
     /// Those that nobody has.
     free: u32,
+}
+
+impl Survey {
+    /// Of a line of words: bit by bit in their order.
+    #[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
+    #[inline(always)]
+    fn of(words: &[AtomicU32], port: u16) -> Self {
+        use std::arch::x86_64::{
+            __m128i, _mm_andnot_si128, _mm_cmpeq_epi32, _mm_movemask_epi8, _mm_packs_epi16, _mm_packs_epi32,
+            _mm_set1_epi32, _mm_setzero_si128, _mm_srli_epi32, _mm_xor_si128,
+        };
+        let Some(line) = words.first_chunk::<LINE>() else {
+            return Self::one_by_one(words, port);
+        };
+        let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
+        // SAFETY: reads the 64 bytes that the reference is to. Others may write them meanwhile, a word at a time: each quarter of a load is such a
+        // word as it was at some moment, as a relaxed load of it would give (which has no wide form in the language).
+        unsafe {
+            std::arch::asm!(
+                "movdqu {a}, [{words}]",
+                "movdqu {b}, [{words} + 16]",
+                "movdqu {c}, [{words} + 32]",
+                "movdqu {d}, [{words} + 48]",
+                words = in(reg) line.as_ptr(),
+                a = out(xmm_reg) a,
+                b = out(xmm_reg) b,
+                c = out(xmm_reg) c,
+                d = out(xmm_reg) d,
+                options(readonly, nostack, preserves_flags)
+            );
+        }
+        // SAFETY: SSE2 is part of x86_64; nothing but values.
+        unsafe {
+            let (none, tag) = (_mm_setzero_si128(), _mm_set1_epi32((u32::from(port) << 16) as i32));
+            let bits = |of: &dyn Fn(__m128i) -> __m128i| {
+                let (low, high) = (_mm_packs_epi32(of(a), of(b)), _mm_packs_epi32(of(c), of(d)));
+                _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32
+            };
+            // Of this port, with at least one flow.
+            let mine = |words| {
+                let rest = _mm_xor_si128(words, tag);
+                let of_port = _mm_cmpeq_epi32(_mm_srli_epi32::<16>(rest), none);
+                _mm_andnot_si128(_mm_cmpeq_epi32(rest, none), of_port)
+            };
+            Self {
+                mine: bits(&mine),
+                free: bits(&|words| _mm_cmpeq_epi32(words, none)),
+            }
+        }
+    }
+
+    /// Of a line of words: bit by bit in their order.
+    #[cfg(not(all(target_arch = "x86_64", not(miri), not(vrouter_loom))))]
+    fn of(words: &[AtomicU32], port: u16) -> Self {
+        Self::one_by_one(words, port)
+    }
+
+    /// As [`of`](Self::of).
+    fn one_by_one(words: &[AtomicU32], port: u16) -> Self {
+        let tag = u32::from(port) << 16;
+        let none = Self { mine: 0, free: 0 };
+        words.iter().rev().fold(none, |seen, word| {
+            let word = word.load(Ordering::Relaxed);
+            // Of this port, with at least one flow.
+            let is_mine = (word ^ tag).wrapping_sub(1) < MOST;
+            Self {
+                mine: seen.mine + seen.mine + u32::from(is_mine),
+                free: seen.free + seen.free + u32::from(word < 1),
+            }
+        })
+    }
 }
 
 impl Blocks {
@@ -190,7 +262,7 @@ impl Blocks {
         for block in self.owned(wanted.entry) {
             let Survey { mut mine, mut free } = self.survey(block, wanted.port);
             while mine != 0 && wanted.attempt == 0 {
-                let port = self.at(block, wanted.port, mine.trailing_zeros() as usize);
+                let port = self.choice(block, wanted.port, mine.trailing_zeros() as usize);
                 if let Some(port) = self.take(block, port, wanted.entry, one_more) {
                     return Look::Taken(port);
                 }
@@ -198,7 +270,7 @@ impl Blocks {
             }
             while free != 0 && matches!(found, Look::Nothing) {
                 if skip == 0 {
-                    let port = self.at(block, wanted.port, free.trailing_zeros() as usize);
+                    let port = self.choice(block, wanted.port, free.trailing_zeros() as usize);
                     found = Look::Free { block, port };
                 }
                 skip = skip.saturating_sub(1);
@@ -228,7 +300,7 @@ impl Blocks {
             let Survey { mine, free } = self.survey(block, port);
             let best = if mine != 0 { mine } else { free };
             if best != 0 && (mine != 0 || likely.is_none()) {
-                likely = Some(self.at(block, port, best.trailing_zeros() as usize));
+                likely = Some(self.choice(block, port, best.trailing_zeros() as usize));
             }
             if mine != 0 {
                 break;
@@ -259,25 +331,36 @@ impl Blocks {
         }
     }
 
-    /// Looks at the ports of a block that a port of a source may have. From the last on, so that each bit costs a comparison and an addition
-    /// with carry.
+    /// Looks at the ports of a block that a port of a source may have, best first.
+    #[inline]
     fn survey(&self, block: usize, port: u16) -> Survey {
-        let ports = &self.ports[block * self.size..(block + 1) * self.size];
-        let (before, from) = ports.split_at(self.home(port));
-        let from = &from[..from.len().min(WINDOW)];
-        let before = &before[..before.len().min(WINDOW - from.len())];
-        let tag = u32::from(port) << 16;
-        let one = |seen: Survey, word: &AtomicU32| {
-            let word = word.load(Ordering::Relaxed);
-            // Of this port, with at least one flow.
-            let is_mine = (word ^ tag).wrapping_sub(1) < MOST;
-            Survey {
-                mine: seen.mine + seen.mine + u32::from(is_mine),
-                free: seen.free + seen.free + u32::from(word < 1),
-            }
-        };
-        let seen = before.iter().rev().fold(Survey { mine: 0, free: 0 }, one);
-        from.iter().rev().fold(seen, one)
+        let (ring, before) = (self.ring(), self.home(port) % LINE.min(self.size));
+        let all = u32::MAX >> (WINDOW - ring);
+        let mut found = Survey { mine: 0, free: 0 };
+        // Its lines, from the one on that the best port is in.
+        for line in (0..ring).step_by(LINE).rev() {
+            let first = self.at(block, port, line.wrapping_sub(before));
+            let words = &self.ports[first..first + LINE.min(self.size)];
+            let seen = Survey::of(words, port);
+            found = Survey {
+                mine: found.mine << LINE | seen.mine,
+                free: found.free << LINE | seen.free,
+            };
+        }
+        let from_best = |bits: u32| (bits >> before | bits << ((ring - before) % WINDOW)) & all;
+        let is_best_first = before == 0;
+        Survey {
+            mine: if is_best_first {
+                found.mine
+            } else {
+                from_best(found.mine)
+            },
+            free: if is_best_first {
+                found.free
+            } else {
+                from_best(found.free)
+            },
+        }
     }
 
     /// The blocks of a source.
@@ -304,14 +387,18 @@ impl Blocks {
 
     /// The port of a block so many steps behind the best.
     fn at(&self, block: usize, port: u16, steps: usize) -> usize {
-        block * self.size + ((self.home(port) + steps) & (self.size - 1))
+        block * self.size + (self.home(port).wrapping_add(steps) & (self.size - 1))
     }
 
-    /// The words of the ports of a block that a port of a source may have, best first.
-    fn window(&self, block: usize, port: u16) -> impl Iterator<Item = &AtomicU32> {
-        let ports = &self.ports[block * self.size..(block + 1) * self.size];
-        let (before, from) = ports.split_at(self.home(port));
-        from.iter().chain(before).take(WINDOW)
+    /// How many ports of a block a port of a source may have: those of two lines, from the line of the best one on.
+    fn ring(&self) -> usize {
+        WINDOW.min(self.size)
+    }
+
+    /// The port of a block that comes after so many better ones: behind the best, and at last what is before it in its line.
+    fn choice(&self, block: usize, port: u16, step: usize) -> usize {
+        let before = self.home(port) % LINE.min(self.size);
+        self.at(block, port, ((before + step) & (self.ring() - 1)).wrapping_sub(before))
     }
 
     /// A port that others of the source use, another one with each attempt.
@@ -390,7 +477,7 @@ impl Blocks {
             return Err(Exhausted::Source);
         }
         // Held once, for the port that is taken now. Other workers that found it in the list may take ports, too.
-        let mut ports = (0..self.size).map(|step| self.at(block, wanted.port, step + wanted.attempt as usize));
+        let mut ports = (0..self.ring()).map(|step| self.choice(block, wanted.port, step + wanted.attempt as usize));
         let taken = ports.find(|port| {
             let word = &self.ports[*port];
             let new = first(wanted.port);
@@ -448,8 +535,8 @@ impl Blocks {
         let at_address = |block: &usize| self.addresses.get(block / self.per_address) == Some(&outside);
         let is_used = |word: &AtomicU32| matches!(word.load(Ordering::Acquire), 1..=MOST);
         let mut used = self.owned(entry).filter(at_address).filter_map(|block| {
-            let step = self.window(block, 0).position(is_used)?;
-            Some((block, self.at(block, 0, step)))
+            let mut ports = (0..self.ring()).map(|step| self.choice(block, 0, step));
+            Some((block, ports.find(|port| is_used(&self.ports[*port]))?))
         });
         if let Some((block, port)) = used.next() {
             self.give_up(block, port);
@@ -561,4 +648,47 @@ fn first(port: u16) -> u32 {
 /// Who owns a block in this state.
 fn owner(state: u64) -> Option<u32> {
     ((state >> 32) as u32).checked_sub(1)
+}
+
+#[cfg(test)]
+#[cfg(not(vrouter_loom))]
+mod tests {
+    use super::*;
+
+    /// All lines together, and each word by itself, whatever the size of blocks and wherever in them the best port is.
+    #[test]
+    fn a_survey_tells_of_each_choice_in_its_order() {
+        for block_size in [8, 16, 32, 64, 256] {
+            let addresses = [IpAddr::from([192, 0, 2, 1])].into();
+            let spec = PoolSpec {
+                block_size,
+                ..PoolSpec::blocks(addresses)
+            };
+            let blocks = Blocks::new(&spec).unwrap();
+            let wanted = |step: usize| 5000 + step as u16;
+            for (n, word) in blocks.ports.iter().enumerate().take(4 * usize::from(block_size)) {
+                let word_of = [0, first(wanted(n % 7)), first(wanted(3)) + 1, first(wanted(3)) - 1, 0];
+                word.store(word_of[n * n % 11 % 5], Ordering::Relaxed);
+            }
+            for (block, port) in (0..4).flat_map(|block| (5000..5300).map(move |port| (block, port))) {
+                let seen = blocks.survey(block, port);
+                let ring = blocks.ring();
+                let mut places: Vec<_> = (0..ring).map(|step| blocks.choice(block, port, step)).collect();
+                for (step, place) in places.iter().enumerate() {
+                    let word = blocks.ports[*place].load(Ordering::Relaxed);
+                    let is_mine = word >> 16 == u32::from(port) && word & MOST > 0;
+                    assert_eq!(
+                        (seen.mine >> step & 1 == 1, seen.free >> step & 1 == 1),
+                        (is_mine, word == 0)
+                    );
+                }
+                assert!(ring == WINDOW || (seen.mine | seen.free) >> ring == 0);
+                assert_eq!(places[0], blocks.at(block, port, 0), "the best first");
+                assert!(places.iter().all(|place| place / usize::from(block_size) == block));
+                places.sort_unstable();
+                places.dedup();
+                assert_eq!(places.len(), ring, "each once");
+            }
+        }
+    }
 }
