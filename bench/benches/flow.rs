@@ -92,7 +92,7 @@ fn batch(table: &FlowTable, keys: &[FlowKey], now_ms: u64) -> usize {
     let mut hits = 0;
     for ((hash, key), hint) in hashes.iter().zip(keys).zip(hints) {
         if let Some(known) = table.known(key, hint) {
-            known.touch(now_ms, 64);
+            known.touch(now_ms, 1, 64);
             hits += usize::from(black_box(known.epoch) == 1);
         } else if let Some(hit) = table.lookup(key, *hash) {
             table.touch(hit.flow, now_ms, 64);
