@@ -101,6 +101,21 @@ mod imp {
                 len,
             })
         }
+
+        /// Has the kernel give all of the memory now, not page by page as it is first touched: each page costs a worker milliseconds where the kernel
+        /// has to make room for a huge one. Before Linux 5.14, and where memory is short, nothing changes.
+        #[cfg(target_os = "linux")]
+        pub(in crate::tables) fn populate(&self) {
+            let bytes = self.len * size_of::<T>();
+            if bytes >= HUGE {
+                // SAFETY: the range is our own allocation's, from a page's beginning on (it is aligned to a huge one); what is there already keeps its
+                // contents, the rest becomes the zeros that it is.
+                unsafe { libc::madvise(self.first.as_ptr().cast(), bytes, libc::MADV_POPULATE_WRITE) };
+            }
+        }
+
+        #[cfg(not(target_os = "linux"))]
+        pub(in crate::tables) fn populate(&self) {}
     }
 
     #[cfg(target_os = "linux")]
@@ -145,6 +160,8 @@ mod imp {
         pub(in crate::tables) fn new(len: usize) -> Result<Self, TableError> {
             Ok(Self((0..len).map(|_| T::zero()).collect()))
         }
+
+        pub(in crate::tables) fn populate(&self) {}
     }
 
     impl<T> Deref for Slab<T> {

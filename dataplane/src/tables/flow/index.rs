@@ -234,6 +234,8 @@ impl Index {
     /// An index for so many directions, half full when all are in use.
     pub(super) fn new(directions: usize) -> Result<Self, TableError> {
         let buckets = Slab::new((directions * 2).div_ceil(SLOTS).max(2))?;
+        // Records are taken one after the other; buckets are anywhere, from the first flows on.
+        buckets.populate();
         Ok(Self { buckets })
     }
 
