@@ -173,6 +173,33 @@ mod imp {
     }
 }
 
+/// The 64 bytes of a line of atomic words, in four parts. Others may write the words meanwhile: each is as it was at some moment, as a relaxed load of it
+/// would give.
+#[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
+#[inline(always)]
+pub(super) fn load_line<T: Zeroable, const N: usize>(words: &[T; N]) -> [std::arch::x86_64::__m128i; 4] {
+    use std::arch::x86_64::__m128i;
+    const { assert!(size_of::<[T; N]>() == 64) };
+    let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
+    // SAFETY: reads the 64 bytes that the reference is to, and nothing else. A relaxed load of more than one atomic has no form in the language; the
+    // processor writes aligned words whole, and reads them so.
+    unsafe {
+        std::arch::asm!(
+            "movdqu {a}, [{words}]",
+            "movdqu {b}, [{words} + 16]",
+            "movdqu {c}, [{words} + 32]",
+            "movdqu {d}, [{words} + 48]",
+            words = in(reg) words.as_ptr(),
+            a = out(xmm_reg) a,
+            b = out(xmm_reg) b,
+            c = out(xmm_reg) c,
+            d = out(xmm_reg) d,
+            options(readonly, nostack, preserves_flags)
+        );
+    }
+    [a, b, c, d]
+}
+
 /// Asks the processor for the cache line of `value`, to be read soon. A hint: it changes nothing.
 #[inline(always)]
 pub(super) fn prefetch<T>(value: &T) {

@@ -17,6 +17,8 @@
 //! Knows words only: whether a record bears the key is asked of the caller.
 #![allow(unsafe_code)]
 
+#[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
+use super::super::memory::load_line;
 use super::super::memory::{Slab, TableError, Zeroable, prefetch};
 use super::super::sync::{AtomicU64, Ordering};
 
@@ -96,26 +98,10 @@ fn wanted(hash: u64) -> u64 {
 #[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
 #[inline(always)]
 fn upper_halves(words: &[AtomicU64; SLOTS]) -> [std::arch::x86_64::__m128i; 2] {
-    use std::arch::x86_64::{__m128i, _mm_castps_si128, _mm_castsi128_ps, _mm_shuffle_ps};
+    use std::arch::x86_64::{_mm_castps_si128, _mm_castsi128_ps, _mm_shuffle_ps};
     /// The upper halves of four words.
     const UPPER: i32 = 0b11_01_11_01;
-    let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
-    // SAFETY: reads the 64 bytes that the reference is to. Others may write them meanwhile, a word at a time: each half of a load is such a word
-    // as it was at some moment, as a relaxed load of it would give (which has no wide form in the language).
-    unsafe {
-        std::arch::asm!(
-            "movdqa {a}, [{words}]",
-            "movdqa {b}, [{words} + 16]",
-            "movdqa {c}, [{words} + 32]",
-            "movdqa {d}, [{words} + 48]",
-            words = in(reg) words.as_ptr(),
-            a = out(xmm_reg) a,
-            b = out(xmm_reg) b,
-            c = out(xmm_reg) c,
-            d = out(xmm_reg) d,
-            options(readonly, nostack, preserves_flags)
-        );
-    }
+    let [a, b, c, d] = load_line(words);
     // SAFETY: SSE2 is part of x86_64; nothing but values.
     unsafe {
         let upper = |a, b| _mm_castps_si128(_mm_shuffle_ps::<UPPER>(_mm_castsi128_ps(a), _mm_castsi128_ps(b)));

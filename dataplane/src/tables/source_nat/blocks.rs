@@ -99,6 +99,7 @@ impl Survey {
     #[cfg(all(target_arch = "x86_64", not(miri), not(vrouter_loom)))]
     #[inline(always)]
     fn of(words: &[AtomicU32], port: u16) -> Self {
+        use crate::tables::memory::load_line;
         use std::arch::x86_64::{
             __m128i, _mm_andnot_si128, _mm_cmpeq_epi32, _mm_movemask_epi8, _mm_packs_epi16, _mm_packs_epi32,
             _mm_set1_epi32, _mm_setzero_si128, _mm_srli_epi32, _mm_xor_si128,
@@ -106,23 +107,7 @@ impl Survey {
         let Some(line) = words.first_chunk::<LINE>() else {
             return Self::one_by_one(words, port);
         };
-        let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
-        // SAFETY: reads the 64 bytes that the reference is to. Others may write them meanwhile, a word at a time: each quarter of a load is such a
-        // word as it was at some moment, as a relaxed load of it would give (which has no wide form in the language).
-        unsafe {
-            std::arch::asm!(
-                "movdqu {a}, [{words}]",
-                "movdqu {b}, [{words} + 16]",
-                "movdqu {c}, [{words} + 32]",
-                "movdqu {d}, [{words} + 48]",
-                words = in(reg) line.as_ptr(),
-                a = out(xmm_reg) a,
-                b = out(xmm_reg) b,
-                c = out(xmm_reg) c,
-                d = out(xmm_reg) d,
-                options(readonly, nostack, preserves_flags)
-            );
-        }
+        let [a, b, c, d] = load_line(line);
         // SAFETY: SSE2 is part of x86_64; nothing but values.
         unsafe {
             let (none, tag) = (_mm_setzero_si128(), _mm_set1_epi32((u32::from(port) << 16) as i32));
