@@ -158,6 +158,8 @@ fn running_daemons_are_asked_and_found_well() -> Result<()> {
     require!(Root, Daemons);
     Topology::run("doctor well", |t| {
         let cluster = Cluster::start(t, &Options::default())?;
+        // Control answers before it has met every dataplane, and doctor tells what it finds.
+        cluster.settle()?;
         let node = cluster.compute(0)?;
         let doctor = |arguments: &[&str]| {
             run::output(
