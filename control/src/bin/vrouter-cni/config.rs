@@ -45,6 +45,8 @@ const CAPABILITIES: [&str; 5] = ["portMappings", "bandwidth", "ips", "mac", "dns
 
 /// How long an ADD may take unless the configuration says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long DEL waits for control where the configuration does not say: engines try again, and hold up others meanwhile.
+const DELETE_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// A network configuration.
 #[derive(Debug, Deserialize)]
@@ -73,7 +75,7 @@ pub(crate) struct Config {
     /// The network is made when it is absent, with these subnets.
     #[serde(default)]
     pub(crate) create: Create,
-    /// Seconds that a command may take.
+    /// Seconds that a command may take; absent: 10, and 1.5 for DEL.
     #[serde(default)]
     timeout: Option<f64>,
     /// A file that a line is appended to for every command.
@@ -264,6 +266,11 @@ impl Config {
     /// How long a command may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout.map_or(TIMEOUT, Duration::from_secs_f64)
+    }
+
+    /// How long DEL waits for control.
+    pub(crate) fn delete_patience(&self) -> Duration {
+        self.timeout.map_or(DELETE_PATIENCE, Duration::from_secs_f64)
     }
 
     /// Ports to be published.

@@ -1,7 +1,5 @@
 //! DEL: the link, and the endpoint with all that hangs off it. What is gone already is as good as deleted.
 
-use std::time::Duration;
-
 use vrouter_control::attach::{self, Client, links};
 
 use super::{
@@ -11,12 +9,9 @@ use super::{
     failure::Failure,
 };
 
-/// How long control is waited for: engines try again, and hold up others meanwhile.
-const PATIENCE: Duration = Duration::from_millis(1500);
-
 pub(crate) async fn del(config: &Config, environment: &Environment) -> Result<(), Failure> {
     let names = Names::of(config, environment);
-    let client = attachment::client(config)?.with_patience(PATIENCE.min(config.timeout()));
+    let client = attachment::client(config)?.with_patience(config.delete_patience());
     // The link goes whatever control says: nothing is heard of a container that is gone. And it goes first: as long as there is an endpoint, GC
     // finds the link by it, also when this is killed in between.
     links::remove_link(&names.host).await?;
