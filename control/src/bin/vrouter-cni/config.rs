@@ -315,3 +315,26 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first field of [`KNOWN`] that is ours.
+    const FIRST_OF_OURS: &str = "network";
+
+    #[test]
+    fn the_manual_tells_of_every_field() {
+        let page = include_str!("../../../../deploy/man/vrouter-cni.8");
+        let mut ours = KNOWN.iter().skip_while(|field| **field != FIRST_OF_OURS).peekable();
+        assert!(ours.peek().is_some());
+        for field in ours {
+            assert!(page.contains(&format!("\n.TP\n.B {field}\n")), "{field}");
+        }
+        let (all, deletion) = (TIMEOUT.as_secs_f64(), DELETE_PATIENCE.as_secs_f64());
+        assert!(
+            page.contains(&format!("Default: {all}, and {deletion} for DEL")),
+            "{page}"
+        );
+    }
+}

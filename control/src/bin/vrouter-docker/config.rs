@@ -8,6 +8,15 @@ use vrouter_control::{
     transport::Address,
 };
 
+/// What networks can be told. `networks::Wish` reads it.
+pub(crate) const NETWORK_OPTIONS: &str = "\
+Options of `docker network create -d vrouter -o KEY=VALUE`:
+  network=NAME         the network in vrouter-control: joined if it is there, else made [default: docker- and the id of Docker's]
+  encapsulation=KIND   vxlan or mpls [default: vxlan]
+  bridged=BOOL         one segment instead of routed subnets [default: false]
+  vni=N                VXLAN network identifier, 1 to 16777215 [default: control chooses]
+  mtu=BYTES            for a smaller one than the underlay lets pass";
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -22,7 +31,8 @@ pub(crate) enum LogFormat {
 #[command(
     name = "vrouter-docker",
     version,
-    about = "Docker's networks on vrouter: a network driver and an IPAM driver for dockerd"
+    about = "Docker's networks on vrouter: a network driver and an IPAM driver for dockerd",
+    after_long_help = NETWORK_OPTIONS
 )]
 pub(crate) struct Config {
     /// The node that dockerd runs on, as vrouter-control knows it [default: the host's name]

@@ -500,6 +500,12 @@ mod tests {
         assert_eq!((read.vni, read.mtu, read.internal), (Some(7), Some(1400), true));
         assert!(wish(json!(null)).unwrap().name.is_none());
         assert!(wish(json!({"com.docker.network.bridge.name": "br0"})).is_ok());
+        // What --help tells of is understood.
+        for line in crate::config::NETWORK_OPTIONS.lines().skip(1) {
+            let (key, _) = line.trim().split_once('=').unwrap();
+            let error = wish(json!({ key: "x y" })).unwrap_err().to_string();
+            assert!(!error.contains("not known"), "{error}");
+        }
         for (bad, words) in [
             (json!({"netwrok": "x"}), "-o netwrok is not known"),
             (json!({"network": "Blue"}), "network:"),
