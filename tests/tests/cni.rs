@@ -634,6 +634,25 @@ fn a_network_is_made_where_the_configuration_asks_for_it() -> Result<()> {
                 .find(|a| Family::of(*a) == family);
             traffic::ping(&boxes[0], to.context("no address")?, 1)?;
         }
+        // Another run has come half-way: the container waits for nobody, and lacks nothing.
+        cluster.api.network(control::Network {
+            name: "half".into(),
+            ..Default::default()
+        })?;
+        cluster.api.subnet("half", "v4-0", "10.7.0.0/24")?;
+        let half = plugin
+            .with(&json!({"name": "half", "network": "half", "create": {"subnets": ["10.7.0.0/24", "fd00:7::/64"]}}));
+        let box4 = topology.netns("box4")?;
+        let netns = file(&box4);
+        let target = Target {
+            id: "c4",
+            netns: Some(&netns),
+            interface: "eth0",
+        };
+        half.add(target)?;
+        let families: Vec<_> = box4.addresses("eth0")?.into_iter().map(Family::of).collect();
+        ensure!(Family::BOTH.iter().all(|f| families.contains(f)), "{families:?}");
+        half.del(target)?;
         let bridged = plugin
             .with(&json!({"name": "red", "network": "red", "create": {"subnets": ["10.8.0.0/24"], "bridged": true}}));
         let box3 = topology.netns("box3")?;

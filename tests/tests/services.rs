@@ -380,6 +380,19 @@ fn containers_meet_the_underlay_by_floating_addresses_forwarded_ports_and_transl
                 }
             }
         }
+        // What nobody has inside is not looked for outside, and whoever asks is told so.
+        for nobody in ["10.1.0.200", "fd00:1::200"] {
+            let pings = traffic::pings(&inner.netns, nobody.parse()?, 1, &[])?;
+            ensure!(
+                pings.received == 0 && pings.text.contains("nreachable"),
+                "{}",
+                pings.text
+            );
+        }
+        ensure!(
+            cluster.compute(0)?.dataplane()?.drops("address_unreachable")? == 2,
+            "not counted"
+        );
         // A forwarded port, and nothing but it.
         Connection::open_to(&host.netns, SocketAddr::new(edge, 8007), PATIENCE)?.exchange(1000)?;
         ensure!(

@@ -4,6 +4,7 @@
 //! | identifier | next hop |
 //! |---|---|
 //! | 1 | the router itself |
+//! | 2 | nobody: addresses of a network's subnets that no endpoint has |
 //! | 1,000,000,000 + E | port of endpoint E |
 //! | 2,000,000,000 + E | endpoint E, elsewhere |
 //! | 3,000,000,000 + N | flood of network N |
@@ -45,6 +46,8 @@ const LABEL_END: u32 = 1 << 20;
 
 /// The router itself.
 pub(super) const LOCAL: u64 = 1;
+/// Nobody.
+pub(super) const NOBODY: u64 = 2;
 
 /// The port of an endpoint.
 pub(super) fn port(endpoint: u32) -> u64 {
@@ -105,7 +108,9 @@ pub fn shared_tunnel(network: u32, node: u32) -> u64 {
 /// Whether a next hop's identifier is one that is given here.
 #[must_use]
 pub fn is_ours(next_hop: u64) -> bool {
-    next_hop == LOCAL || (ENDPOINT_PORT..COLLECTOR_END).contains(&next_hop) || (TUNNEL..TUNNEL_END).contains(&next_hop)
+    matches!(next_hop, LOCAL | NOBODY)
+        || (ENDPOINT_PORT..COLLECTOR_END).contains(&next_hop)
+        || (TUNNEL..TUNNEL_END).contains(&next_hop)
 }
 
 /// The label that every node hosting a network binds to its VRF.
@@ -126,7 +131,7 @@ mod tests {
     fn ranges_do_not_meet() {
         let (most, networks) = (0xff_ffff, 131_055);
         let ends = [
-            (LOCAL, LOCAL),
+            (LOCAL, NOBODY),
             (port(1), port(most)),
             (elsewhere(1), elsewhere(most)),
             (flood(1), flood(networks)),
@@ -139,7 +144,7 @@ mod tests {
         assert!(ends.windows(2).all(|w| w[0].1 < w[1].0));
         assert!(ends.iter().all(|(a, b)| is_ours(*a) && is_ours(*b)));
         assert!(shared_tunnel(1, most) < shared_tunnel(2, 1));
-        assert!(!is_ours(2) && !is_ours(8_000_000_000) && !is_ours(u64::MAX));
+        assert!(!is_ours(3) && !is_ours(8_000_000_000) && !is_ours(u64::MAX));
         assert!(router(1, Family::V4) < router(1, Family::V6) && router(1, Family::V6) < router(2, Family::V4));
         assert!(PREFIX_GROUPS > most && PREFIX_GROUPS + PREFIX_GROUP_COUNT <= network_group(1));
         assert!(network_label(1) >= 16 && network_label(networks) < ENDPOINT_LABELS);

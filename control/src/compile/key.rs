@@ -158,7 +158,10 @@ pub fn references(object: &pb::Object) -> Vec<ObjectKey> {
             Some(Action::Flood(f)) => f.next_hops.iter().map(|id| ObjectKey::NextHop(*id)).collect(),
             Some(Action::Group(g)) => g.members.iter().map(|m| ObjectKey::NextHop(m.next_hop)).collect(),
             Some(Action::Vrf(v)) => vec![ObjectKey::Vrf(v.vrf)],
-            Some(Action::Local(_) | Action::Drop(_) | Action::Tunnel(_) | Action::Underlay(_)) | None => Vec::new(),
+            Some(
+                Action::Local(_) | Action::Drop(_) | Action::Unreachable(_) | Action::Tunnel(_) | Action::Underlay(_),
+            )
+            | None => Vec::new(),
         },
         Some(object::Object::Route(o)) => vec![ObjectKey::Vrf(o.vrf), ObjectKey::NextHop(o.next_hop)],
         Some(object::Object::Mac(o)) => vec![ObjectKey::Bridge(o.bridge), ObjectKey::NextHop(o.next_hop)],

@@ -192,7 +192,7 @@ impl Compiler {
     fn update_others(&mut self, state: &State, health: &Health, view: &View, shift: &mut Shift) {
         let mut all: BTreeMap<Owner, Made> = BTreeMap::new();
         if !self.networks.is_empty() {
-            all.insert(Owner::Node, [objects::local()].into_iter().collect());
+            all.insert(Owner::Node, [objects::local(), objects::nobody()].into_iter().collect());
         }
         all.extend(locals::compile(state, &self.node, &view.mirrors));
         all.extend(self.prefixes(state, view));

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | network, routed | VRF; VNI and MPLS label, both bound to the VRF whatever the encapsulation, so that it can change under traffic |
 //! | network, bridged | VRF and bridge; VNI bound to the bridge; flood next hop to every node that hosts the network or is external |
-//! | subnet | local route to the gateway; gateway address of ports (routed) or of the bridge (bridged) |
+//! | subnet | local route to the gateway; gateway address of ports (routed) or of the bridge (bridged); route of the rest to nobody, in every VRF that reaches all of it |
 //! | endpoint here | port, next hop to it, host routes; routed: MPLS label bound to the next hop; bridged: MAC and neighbours |
 //! | endpoint elsewhere | host routes; bridged: MAC and neighbours |
 //! | another node hosting the network | one tunnel next hop per network, shared by its endpoints |

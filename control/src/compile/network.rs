@@ -85,6 +85,11 @@ pub(super) fn compile(frame: &Frame, peers: &Peers) -> Made {
             let strength = Strength::Network.joined(target.joined);
             made.add(strength, objects::host_route(target.vrf, gateway, ids::LOCAL));
         }
+        // What is not given must not go where a default route leads: that is somebody else's.
+        let subnets = frame.subnets.iter().map(|s| s.cidr);
+        for subnet in subnets.filter(|s| target.filter.admits(*s)) {
+            made.add(Strength::Nobody, objects::route(target.vrf, subnet, ids::NOBODY));
+        }
     }
     made
 }

@@ -37,6 +37,12 @@ pub(super) fn local() -> pb::Object {
     next_hop(ids::LOCAL, "local".to_owned(), Action::Local(pb::next_hop::Local {}))
 }
 
+/// Where addresses lead that nobody has.
+pub(super) fn nobody() -> pb::Object {
+    let unreachable = Action::Unreachable(pb::next_hop::Unreachable {});
+    next_hop(ids::NOBODY, "nobody".to_owned(), unreachable)
+}
+
 pub(super) fn vrf(network: &Network) -> pb::Object {
     object(Object::Vrf(pb::Vrf {
         id: network.number,

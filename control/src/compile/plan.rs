@@ -56,6 +56,8 @@ pub enum Strength {
     JoinedAllowed,
     /// What is said of a whole prefix, where nobody says more of it.
     Prefix,
+    /// That a subnet's addresses are nobody's, but for those that are given.
+    Nobody,
 }
 
 impl Strength {

@@ -230,7 +230,14 @@ fn rank(object: &pb::Object) -> u8 {
             Some(Action::Flood(_)) => 4,
             Some(Action::Port(_)) => 7,
             Some(Action::Group(_)) => 8,
-            Some(Action::Tunnel(_) | Action::Local(_) | Action::Drop(_) | Action::Vrf(_) | Action::Underlay(_))
+            Some(
+                Action::Tunnel(_)
+                | Action::Local(_)
+                | Action::Drop(_)
+                | Action::Unreachable(_)
+                | Action::Vrf(_)
+                | Action::Underlay(_),
+            )
             | None => 3,
         },
         Some(Object::Bridge(_)) => 5,

@@ -67,7 +67,7 @@ async fn many_endpoints_are_programmed_in_few_operations() {
     while tasks.join_next().await.transpose().unwrap().is_some() {}
     house.converged(&fake, "node-a").await;
     let held = fake.held().len();
-    assert_eq!(held, 1 + 1 + 1 + 1 + 2 + 20 + 200 * 5 + 2000 * 2);
+    assert_eq!(held, 1 + 1 + 1 + 2 + 2 * 2 + 20 + 200 * 5 + 2000 * 2);
 
     // One more endpoint costs its own objects and nothing else.
     fake.tables().applied.clear();

@@ -93,6 +93,8 @@ drop_reasons! {
     NoRoute = "no_route",
     /// The route's next hop is to drop.
     NextHopDrop = "next_hop_drop",
+    /// Nobody has the address in a prefix whose addresses are given out one by one (answered with ICMP unreachable).
+    AddressUnreachable = "address_unreachable",
     /// The TTL or hop limit reached zero (answered with ICMP time exceeded).
     HopLimitExceeded = "hop_limit_exceeded",
     /// Larger than the path carries and not to be fragmented (answered with ICMP too big).

@@ -175,6 +175,9 @@ impl<'a> Walk<'a, '_> {
                     return Ok(Fate::Forward(slot));
                 }
                 Some(Action::Tunnel(_) | Action::Underlay { .. }) => return Ok(Fate::Forward(slot)),
+                Some(Action::Unreachable) => {
+                    return Err((DropReason::AddressUnreachable, Some(IcmpError::AddressUnreachable)));
+                }
                 _ => return Err((DropReason::NextHopDrop, None)),
             }
         }

@@ -66,6 +66,12 @@ pub(super) fn forward_as(context: &mut Context<'_>, packet: Packet, next_hop: Ne
         },
         Some(Action::Underlay { gateway }) => clear::forward(context, packet, next_hop, *gateway, to),
         Some(Action::Local) => local::deliver(context, packet),
+        Some(Action::Unreachable) => local::fail(
+            context,
+            packet,
+            DropReason::AddressUnreachable,
+            IcmpError::AddressUnreachable,
+        ),
         _ => context.drop_packet(packet, DropReason::NextHopDrop),
     }
 }

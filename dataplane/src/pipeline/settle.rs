@@ -298,6 +298,11 @@ impl Settling<'_> {
                 local::deliver(context, packet);
                 Step::Done
             }
+            Some(Action::Unreachable) => {
+                let error = crate::service::icmp::IcmpError::AddressUnreachable;
+                local::fail(context, packet, DropReason::AddressUnreachable, error);
+                Step::Done
+            }
             _ => {
                 context.drop_packet(packet, DropReason::NextHopDrop);
                 Step::Done

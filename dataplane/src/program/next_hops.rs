@@ -116,6 +116,7 @@ fn check_change(state: &State, slot: NextHopSlot, old: &NextHopSpec, new: &NextH
 fn stage(state: &State, spec: &NextHopSpec) -> Result<Action, Refusal> {
     Ok(match &spec.action {
         ActionSpec::Drop => Action::Drop,
+        ActionSpec::Unreachable => Action::Unreachable,
         ActionSpec::Local => Action::Local,
         ActionSpec::Port { port, mac } => {
             let port: PortSlot = state.port("next_hop.to_port.port", *port)?;

@@ -25,6 +25,8 @@ pub struct NextHop {
 pub enum Action {
     /// Drop, counted.
     Drop,
+    /// Drop, counted, and tell the sender that nobody has the address.
+    Unreachable,
     /// For the router itself.
     Local,
     /// Out by a port.

@@ -245,6 +245,7 @@ fn describe(tables: &Tables, slot: NextHopSlot) -> String {
     };
     match &next_hop.action {
         Action::Drop => "drop".to_owned(),
+        Action::Unreachable => "unreachable".to_owned(),
         Action::Local => "local".to_owned(),
         Action::Port(hop) => match tables.port(hop.port) {
             Some(port) => format!("port {} {}", port.id, port.name).trim_end().to_owned(),

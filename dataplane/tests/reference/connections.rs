@@ -208,6 +208,9 @@ impl Run<'_> {
                 self.leave(packet, next_hop, &forward.turned());
             }
             Some(ActionSpec::Local) => self.deliver(packet),
+            Some(ActionSpec::Unreachable) => {
+                self.fail(packet, DropReason::AddressUnreachable, Trouble::AddressUnreachable);
+            }
             _ => self.drop(DropReason::NextHopDrop, Some(packet.vrf)),
         }
     }

@@ -175,6 +175,9 @@ impl Run<'_> {
                     return Ok(Fate::Forward(next_hop));
                 }
                 Some(ActionSpec::Tunnel { .. }) => return Ok(Fate::Forward(next_hop)),
+                Some(ActionSpec::Unreachable) => {
+                    return Err((DropReason::AddressUnreachable, Some(Trouble::AddressUnreachable)));
+                }
                 _ => return Err((DropReason::NextHopDrop, None)),
             }
         }

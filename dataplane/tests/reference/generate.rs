@@ -233,6 +233,7 @@ pub fn base(dice: &mut Dice) -> Vec<Object> {
         }),
         next_hop(1, ActionSpec::Local),
         next_hop(2, ActionSpec::Drop),
+        next_hop(3, ActionSpec::Unreachable),
         tunnel(21, 0, vxlan(1001)),
         tunnel(22, 3, vxlan(1001)),
         tunnel(23, 0, Encapsulation::MplsUdp { label: 601 }),
@@ -254,7 +255,7 @@ pub fn base(dice: &mut Dice) -> Vec<Object> {
     objects.push(next_hop(31, ActionSpec::Group([(11, 1), (21, 3), (23, 1)].into())));
     objects.push(next_hop(
         32,
-        ActionSpec::Group([(24, 1), (22, 1), (2, 1), (1, 1)].into()),
+        ActionSpec::Group([(24, 1), (22, 1), (2, 1), (3, 1), (1, 1)].into()),
     ));
     let vnis = [
         (1001, VniTo::Vrf(1)),
@@ -321,7 +322,7 @@ fn some_prefix(dice: &mut Dice) -> IpPrefix {
 }
 
 fn some_route(dice: &mut Dice) -> Object {
-    let next_hop = dice.of(&[1, 2, 11, 12, 13, 14, 16, 21, 22, 23, 24, 25, 31, 32]);
+    let next_hop = dice.of(&[1, 2, 3, 11, 12, 13, 14, 16, 21, 22, 23, 24, 25, 31, 32]);
     let (vrf, prefix) = (dice.of(&[1, 1, 2]), some_prefix(dice));
     route(vrf, prefix, next_hop, dice.below(3) as u8, dice.below(3) as u8)
 }

@@ -266,6 +266,7 @@ impl Run<'_> {
             ActionSpec::Drop | ActionSpec::Flood(_) | ActionSpec::Vrf { .. } => {
                 self.drop(DropReason::NextHopDrop, Some(packet.vrf));
             }
+            ActionSpec::Unreachable => self.fail(packet, DropReason::AddressUnreachable, Trouble::AddressUnreachable),
             ActionSpec::Local => self.deliver(packet),
             ActionSpec::Underlay { .. } => unreachable!("none is generated"),
             ActionSpec::Group(members) => {

@@ -256,7 +256,7 @@ fn some_route(dice: &mut Dice) -> (u32, String, u64) {
         1 => (OUTSIDE, all_of(host(v6, dice.of(&[1, 2]))), dice.of(&[11, 12, 42])),
         2 => (INSIDE, all_of(host(v6, 5)), dice.of(&[15, 41])),
         // Into a ring.
-        3 => (OUTSIDE, any(v6).into(), dice.of(&[42, 42, 2])),
+        3 => (OUTSIDE, any(v6).into(), dice.of(&[42, 42, 2, 3])),
         4 => (INSIDE, all_of(inside(v6, dice.of(&VIPS))), 1),
         _ => (OUTSIDE, all_of(outside(v6, OUTER_VIP)), 1),
     }
@@ -276,6 +276,7 @@ fn base(dice: &mut Dice) -> Vec<Object> {
         vrf(OUTSIDE),
         next_hop(1, ActionSpec::Local),
         next_hop(2, ActionSpec::Drop),
+        next_hop(3, ActionSpec::Unreachable),
         next_hop(16, far(vxlan, 0)),
         next_hop(17, far(Encapsulation::MplsUdp { label: LABEL }, 4)),
         vni(VNI, VniTo::Vrf(INSIDE)),

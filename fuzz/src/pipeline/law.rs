@@ -224,7 +224,11 @@ pub(crate) fn references_hold(dataplane: &MemoryDataplane) {
                 spec.vrf.is_none_or(|vrf| vrfs.contains(&vrf)) && spec.flood.is_none_or(|flood| hops.contains(&flood))
             }
             Dumped::NextHop { spec, .. } => match &spec.action {
-                ActionSpec::Drop | ActionSpec::Local | ActionSpec::Tunnel { .. } | ActionSpec::Underlay { .. } => true,
+                ActionSpec::Drop
+                | ActionSpec::Unreachable
+                | ActionSpec::Local
+                | ActionSpec::Tunnel { .. }
+                | ActionSpec::Underlay { .. } => true,
                 ActionSpec::Vrf { vrf, .. } => vrfs.contains(vrf),
                 ActionSpec::Port { port, .. } => ports.contains(port),
                 ActionSpec::Group(members) => members.iter().all(|(hop, _)| hops.contains(hop)),

@@ -132,8 +132,17 @@ async fn create(
         Create::Plain(true) => &NewNetwork::default(),
         Create::With(new) => new,
     };
+    let subnet = |(index, cidr): (usize, &String)| pb::Subnet {
+        name: format!("v{}-{index}", if cidr.contains(':') { 6 } else { 4 }),
+        cidr: cidr.clone(),
+        ..Default::default()
+    };
+    let subnets: Vec<_> = new.subnets.iter().enumerate().map(subnet).collect();
     match create().await {
         Err(error) if error.is_not_found() || no_subnet(&error) => {}
+        Ok(endpoint) if lacks_a_family(&endpoint, wish, new) && in_the_making(client, wish, &subnets).await? => {
+            client.delete_endpoint(&wish.network, &wish.name).await?;
+        }
         answer => return answer,
     }
     let network = pb::Network {
@@ -142,14 +151,23 @@ async fn create(
         mtu: new.mtu,
         ..Default::default()
     };
-    let subnet = |(index, cidr): (usize, &String)| pb::Subnet {
-        name: format!("v{}-{index}", if cidr.contains(':') { 6 } else { 4 }),
-        cidr: cidr.clone(),
-        ..Default::default()
-    };
-    let subnets = new.subnets.iter().enumerate().map(subnet).collect();
     client.create_network(network, subnets).await?;
     create().await
+}
+
+/// An endpoint that is nowhere yet has no address of a family that the new network is to have, though none was asked for.
+fn lacks_a_family(endpoint: &pb::Endpoint, wish: &pb::Endpoint, new: &NewNetwork) -> bool {
+    let is_v6 = |text: &String| text.contains(':');
+    let lacks = |cidr: &String| !endpoint.addresses.iter().any(|a| is_v6(a) == is_v6(cidr));
+    endpoint.interface.is_empty() && wish.addresses.is_empty() && new.subnets.iter().any(lacks)
+}
+
+/// Another run is making the network just now, and has made some of its subnets.
+async fn in_the_making(client: &Client, wish: &pb::Endpoint, subnets: &[pb::Subnet]) -> Result<bool, attach::Error> {
+    let present = client.subnets(&wish.network).await?;
+    Ok(subnets
+        .iter()
+        .any(|ours| present.iter().any(|s| s.name == ours.name && s.cidr == ours.cidr)))
 }
 
 /// Another run has made the network just now, and not its subnets yet.

@@ -314,6 +314,7 @@ fn action(action: &Action) -> String {
     match action {
         Action::Local(_) => "local".into(),
         Action::Drop(_) => "drop".into(),
+        Action::Unreachable(_) => "unreachable".into(),
         Action::Port(p) => format!("port {} mac {}", p.port, p.mac),
         Action::Tunnel(t) => format!(
             "{} {} vni {} label {} mac {:?}",

@@ -306,10 +306,12 @@ fn ways_out_floating_addresses_and_forwards() {
     });
     let kinds = [
         "vrf",
+        "next hop 2",
         "next hop 4",
         "next hop 5",
         "next hop 6",
         "route vrf 2",
+        "route vrf 1 10.1.0.0/24",
         "route vrf 1 0",
         "route vrf 1 ::",
         "source",

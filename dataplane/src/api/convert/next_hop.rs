@@ -22,13 +22,14 @@ pub(super) fn read(next_hop: &pb::NextHop) -> Result<NextHopSpec, Refusal> {
     let action = field::required(
         "next_hop.action",
         next_hop.action.as_ref(),
-        "one of drop, port, tunnel, group, flood, local, vrf or underlay",
+        "one of drop, unreachable, port, tunnel, group, flood, local, vrf or underlay",
     )?;
     Ok(NextHopSpec {
         id: field::id("next_hop.id", next_hop.id)?,
         name: field::name("next_hop.name", &next_hop.name)?,
         action: match action {
             pbn::Action::Drop(pbn::Drop {}) => ActionSpec::Drop,
+            pbn::Action::Unreachable(pbn::Unreachable {}) => ActionSpec::Unreachable,
             pbn::Action::Local(pbn::Local {}) => ActionSpec::Local,
             pbn::Action::Port(port) => ActionSpec::Port {
                 port: field::id("next_hop.port.port", port.port)?,
@@ -151,6 +152,7 @@ fn read_flood(flood: &pbn::Flood) -> Result<Arc<[u64]>, Refusal> {
 pub(super) fn show(next_hop: &NextHopSpec) -> pb::NextHop {
     let action = match &next_hop.action {
         ActionSpec::Drop => pbn::Action::Drop(pbn::Drop {}),
+        ActionSpec::Unreachable => pbn::Action::Unreachable(pbn::Unreachable {}),
         ActionSpec::Local => pbn::Action::Local(pbn::Local {}),
         ActionSpec::Port { port, mac } => pbn::Action::Port(pbn::ToPort {
             port: *port,

@@ -20,6 +20,8 @@ pub struct NextHopSpec {
 pub enum ActionSpec {
     /// Drop.
     Drop,
+    /// Drop, and tell the sender that nobody has the address.
+    Unreachable,
     /// To the router itself.
     Local,
     /// Out by a port.

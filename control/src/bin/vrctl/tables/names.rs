@@ -71,6 +71,7 @@ impl Names {
         match &next_hop.action {
             None => String::new(),
             Some(next_hop::Action::Drop(_)) => "drop".to_owned(),
+            Some(next_hop::Action::Unreachable(_)) => "unreachable".to_owned(),
             Some(next_hop::Action::Local(_)) => "local".to_owned(),
             Some(next_hop::Action::Port(to)) => {
                 let port = label(self.port(to.port).as_deref(), to.port.into());

@@ -113,6 +113,7 @@ impl NextHopView {
         match &next_hop.action {
             None => {}
             Some(next_hop::Action::Drop(_)) => view.kind = "drop",
+            Some(next_hop::Action::Unreachable(_)) => view.kind = "unreachable",
             Some(next_hop::Action::Local(_)) => view.kind = "local",
             Some(next_hop::Action::Vrf(_)) => view.kind = "vrf",
             Some(next_hop::Action::Underlay(_)) => view.kind = "underlay",
