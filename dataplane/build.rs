@@ -7,7 +7,7 @@ use std::{
 };
 
 const SOURCES: &str = "src/port/af_xdp/bpf";
-const PROGRAMS: [&str; 2] = ["access", "steer"];
+const PROGRAMS: [&str; 3] = ["access", "behind", "steer"];
 
 fn main() {
     println!("cargo:rerun-if-changed={SOURCES}");

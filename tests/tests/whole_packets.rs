@@ -2,11 +2,14 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
-use vrouter_proto::control::Encapsulation;
+use anyhow::{Context as _, Result, bail, ensure};
+use vrouter_proto::{
+    control::Encapsulation,
+    dataplane::{Kind, object::Object},
+};
 use vrouter_tests::{
     capture::{Capture, Checksums},
-    cluster::{Cluster, Options},
+    cluster::{Cluster, Compute, Options},
     container::{Container, LINK},
     node::{Carries, Family, UPLINK},
     require,
@@ -83,6 +86,18 @@ fn across_nodes_by_mpls_over_udp() -> Result<()> {
     two_nodes(Encapsulation::MplsUdp)
 }
 
+/// How a node's uplink is attached, in vrouterd's words.
+fn uplink_attachment(compute: &Compute) -> Result<String> {
+    for object in compute.dataplane()?.dump(&[Kind::Port])? {
+        if let Object::Port(port) = object
+            && port.interface == UPLINK
+        {
+            return Ok(port.state.unwrap_or_default().attachment);
+        }
+    }
+    bail!("no uplink")
+}
+
 /// Two nodes on a direct wire: what is cut for it leaves in one call per packet.
 fn direct(carries: Carries, underlay: Family, encapsulation: Encapsulation) -> Result<()> {
     Topology::run("trains", |t| {
@@ -100,13 +115,26 @@ fn direct(carries: Carries, underlay: Family, encapsulation: Encapsulation) -> R
         traffic::reachable(&[&a, &b], SETTLING)?;
         let _server = Echo::start(&b.netns);
         let node = &cluster.computes.first().context("a node")?.node;
-        // What goes out through rings is not seen here; what the kernel cuts is.
+        for port in cluster.computes.iter().map(uplink_attachment) {
+            let words = port?;
+            ensure!(
+                words == "packet, behind receive offload, 1 queue",
+                "the uplink is attached so: {words}"
+            );
+        }
+        // What goes out through rings is not seen here; what the kernel cuts is, and what need not be cut.
         let capture = Capture::start(&node.netns, UPLINK, "udp and greater 1000")?;
         for address in b.addresses() {
             let mean = transfer(&a, &b, *address)?;
             ensure!(mean > 2_000, "packets of {mean} bytes arrive from another node");
         }
-        let cut = capture.stop()?.count("udp")?;
+        let pcap = capture.stop()?;
+        if carries == Carries::Whole {
+            let whole = pcap.count("frame.len > 10000")?;
+            ensure!(whole > 10, "{whole} frames of many segments crossed the wire");
+            return Ok(());
+        }
+        let cut = pcap.count("udp")?;
         let least = b.addresses().len() * BYTES / 1500 / 2;
         ensure!(cut >= least, "{cut} packets were cut by the kernel, not {least}");
         Ok(())

@@ -33,7 +33,7 @@ pub struct Flags {
     /// Address to serve the API on (repeatable): unix:/path or http://host:port [default: unix:/run/vrouter/vrouterd.sock]
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<Address>,
-    /// Interface towards other nodes (repeatable), and how to attach to it: auto, native, native-zc or generic
+    /// Interface towards other nodes (repeatable), and how to attach to it: auto, native, native-zc, generic or packet
     #[arg(long, value_name = "IFACE[,mode=MODE]")]
     pub uplink: Vec<UplinkFlag>,
     /// Tunnel address of this node with the prefix length of its subnet (repeatable: one IPv4, one IPv6)

@@ -233,7 +233,7 @@ fn a_wrong_file_is_told_with_line_or_key() {
         ),
         (
             "[[uplink]]\ninterface = \"a\"\nmode = \"skb\"",
-            &["mode", "native-zc or generic"],
+            &["mode", "native-zc, generic or packet"],
         ),
         ("[[uplink]]\ninterface = \"a\"\nvlan = 7", &["unknown field `vlan`"]),
         (
@@ -354,7 +354,7 @@ fn flags_that_are_no_values_are_told_by_name() {
     for (flag, value, words) in [
         ("--listen", "here", "unix:/run/vrouter/vrouterd.sock"),
         ("--uplink", "wire0,native", "wire0,mode=native"),
-        ("--uplink", "wire0,mode=skb", "native-zc or generic"),
+        ("--uplink", "wire0,mode=skb", "native-zc, generic or packet"),
         ("--uplink", "wire0,mode=auto,mode=auto", "given twice"),
         ("--uplink", ",mode=auto", "missing"),
         ("--vtep", "192.0.2.1", "192.0.2.1/24"),

@@ -17,6 +17,7 @@ pub(super) fn mode(word: &str) -> Result<Mode, String> {
         Ok(af_xdp::Mode::Native) => Ok(Mode::NativeCopy),
         Ok(af_xdp::Mode::NativeZeroCopy) => Ok(Mode::NativeZeroCopy),
         Ok(af_xdp::Mode::Generic) => Ok(Mode::Generic),
+        Ok(af_xdp::Mode::Packet) => Ok(Mode::Packet),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -131,6 +131,7 @@ fn opened(mut port: OpenPort) -> Opened {
     let attachment = &port.attachment;
     let mode = match (attachment.mode, attachment.zero_copy) {
         (AttachMode::Generic, _) => Mode::Generic,
+        (AttachMode::Packet, _) => Mode::Packet,
         (_, true) => Mode::NativeZeroCopy,
         (_, false) => Mode::NativeCopy,
     };
@@ -153,6 +154,7 @@ fn af_xdp_mode(mode: Mode) -> af_xdp::Mode {
         Mode::NativeZeroCopy => af_xdp::Mode::NativeZeroCopy,
         Mode::NativeCopy => af_xdp::Mode::Native,
         Mode::Generic => af_xdp::Mode::Generic,
+        Mode::Packet => af_xdp::Mode::Packet,
         Mode::Auto | Mode::Memory => af_xdp::Mode::Auto,
     }
 }

@@ -12,12 +12,7 @@ use crate::{
     packet::{Cut, Frame, FrameCache},
     port::Units,
     tables::{next_hop::TunnelPath, slots::PortSlot},
-    wire::{
-        checksum::{Delta, Sum},
-        ethertype,
-        outer::Outer,
-        parse, parse_ip, proto,
-    },
+    wire::{ethertype, outer::Outer, parse, parse_ip, set_datagram_length},
 };
 
 /// Bytes of an Ethernet header without tags.
@@ -186,7 +181,7 @@ impl Train<'_> {
         let mut outer = [0; ETHERNET + 40 + UDP];
         let outer = outer.get_mut(..self.outer.len())?;
         outer.copy_from_slice(self.outer);
-        if !set_length(outer, self.bytes - (self.count - 1) * self.outer.len(), true) {
+        if !set_datagram_length(outer, self.bytes - (self.count - 1) * self.outer.len(), true) {
             return None;
         }
         let mut parts = [IoSlice::new(&[]); Units::PARTS];
@@ -213,44 +208,12 @@ impl Train<'_> {
             .all(|part| frame.append(part).is_ok());
         let len = frame.len();
         let front = frame.data_mut().get_mut(..self.outer.len());
-        if written && front.is_some_and(|front| set_length(front, len, false)) {
+        if written && front.is_some_and(|front| set_datagram_length(front, len, false)) {
             return Some(frame);
         }
         frames.free(frame);
         None
     }
-}
-
-/// Makes Ethernet, IP and UDP headers those of a frame of `len` bytes. `open`: its UDP checksum covers the pseudo header only; else there is none.
-fn set_length(headers: &mut [u8], len: usize, open: bool) -> bool {
-    let Some((ip, udp)) = headers.split_last_chunk_mut::<UDP>() else {
-        return false;
-    };
-    let Some((_, ip)) = ip.split_first_chunk_mut::<ETHERNET>() else {
-        return false;
-    };
-    let Ok(total) = u16::try_from(len - ETHERNET) else {
-        return false;
-    };
-    let Some(datagram) = total.checked_sub(ip.len() as u16) else {
-        return false;
-    };
-    let addresses = if let Ok(header) = <&mut [u8; 20]>::try_from(&mut *ip) {
-        let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        let check = Delta::NONE.u16(word(2), total).apply(word(10));
-        header[2..4].copy_from_slice(&total.to_be_bytes());
-        header[10..12].copy_from_slice(&check.to_be_bytes());
-        Sum::of(&header[12..])
-    } else if let Ok(header) = <&mut [u8; 40]>::try_from(ip) {
-        header[4..6].copy_from_slice(&datagram.to_be_bytes());
-        Sum::of(&header[8..])
-    } else {
-        return false;
-    };
-    udp[4..6].copy_from_slice(&datagram.to_be_bytes());
-    let sum = addresses.add_u16(u16::from(proto::UDP)).add_u16(datagram).fold();
-    udp[6..].copy_from_slice(&if open { sum } else { 0 }.to_be_bytes());
-    true
 }
 
 #[cfg(test)]

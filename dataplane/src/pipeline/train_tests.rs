@@ -8,6 +8,7 @@ use crate::{
     pipeline::test_segments::{Tcp, cut},
     wire::{
         Label, Mac, Vni,
+        checksum::Sum,
         outer::{Encap, Ends, OuterSpec, PerPacket},
     },
 };
@@ -88,7 +89,7 @@ fn carried(units: &Units<'_>) -> Vec<Vec<u8>> {
         .map(|unit| {
             let mut piece = [headers, unit].concat();
             let (len, headers) = (piece.len(), headers.len());
-            assert!(set_length(&mut piece[..headers], len, false));
+            assert!(set_datagram_length(&mut piece[..headers], len, false));
             piece
         })
         .collect()

@@ -15,6 +15,7 @@ pub mod addresses;
 pub mod arp;
 mod bytes;
 pub mod checksum;
+mod datagram;
 pub mod ecn;
 mod error;
 pub mod erspan;
@@ -44,6 +45,7 @@ mod view;
 pub mod vxlan;
 
 pub use arp::Arp;
+pub use datagram::set_datagram_length;
 pub use error::WireError;
 pub use eth::Ethernet;
 pub use icmpv4::Icmpv4;

@@ -397,7 +397,7 @@ fn a_port_detaches_when_it_is_dropped() {
 fn without_a_socket_nothing_passes() {
     let Some(mut bed) = Bed::new() else { return };
     let raw = bed.pair.raw();
-    let host = bed.pair.tap();
+    let host = bed.pair.tap(u16::from_be_bytes(TEST_ETHERTYPE));
     let mut port = bed.open(Mode::Native);
     for queue in port.queues.drain(..) {
         queue.close(&mut bed.frames);

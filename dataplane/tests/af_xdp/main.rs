@@ -42,6 +42,11 @@ impl Bed {
         Self::on(Pair::new()?, 4096, 2048)
     }
 
+    /// With frames for packets larger than a chunk.
+    fn with_large() -> Option<Self> {
+        Self::over(Pair::new()?, FramePool::with_large(4096, 2048, 8).unwrap())
+    }
+
     /// `None`, and said so, when AF_XDP is not permitted here.
     fn on(pair: Pair, frames: u32, chunk: u16) -> Option<Self> {
         Self::over(pair, FramePool::new(frames, chunk).unwrap())

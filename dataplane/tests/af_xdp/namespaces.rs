@@ -139,30 +139,47 @@ impl Pair {
 
     /// A raw socket at the outer end.
     pub(crate) fn raw(&self) -> Raw {
-        self.outside.enter(|| Raw::open("out0"))
+        self.outside.enter(|| Raw::open("out0", libc::ETH_P_ALL as u16))
     }
 
-    /// A raw socket at the inner end: sees what reaches the host's stack, behind XDP.
-    pub(crate) fn tap(&self) -> Raw {
-        self.inside.enter(|| Raw::open("in0"))
+    /// A raw socket at the inner end: sees what reaches the host's stack of this ethertype, behind XDP and all programs.
+    pub(crate) fn tap(&self, ethertype: u16) -> Raw {
+        self.inside.enter(|| Raw::open("in0", ethertype))
     }
+}
+
+/// Sends datagrams of `size` bytes and a shorter one with one call, to be cut by the interface or where they arrive.
+pub(crate) fn send_at_once(from: &std::net::UdpSocket, to: std::net::SocketAddr, payload: &[u8], size: u16) {
+    let size = libc::c_int::from(size);
+    // SAFETY: this option takes a C int.
+    let status = unsafe {
+        libc::setsockopt(
+            from.as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_SEGMENT,
+            ptr::from_ref(&size).cast(),
+            size_of_val(&size) as libc::socklen_t,
+        )
+    };
+    assert_eq!(status, 0, "{}", io::Error::last_os_error());
+    assert_eq!(from.send_to(payload, to).unwrap(), payload.len());
 }
 
 /// A packet socket bound to one interface.
 pub(crate) struct Raw(OwnedFd);
 
 impl Raw {
-    fn open(interface: &str) -> Self {
+    fn open(interface: &str, ethertype: u16) -> Self {
         let name = std::ffi::CString::new(interface).unwrap();
         // SAFETY: plain calls with values that live through them; the descriptor is new and ours.
         unsafe {
-            let all = (libc::ETH_P_ALL as u16).to_be();
-            let fd = libc::socket(libc::AF_PACKET, libc::SOCK_RAW, i32::from(all));
+            let protocol = ethertype.to_be();
+            let fd = libc::socket(libc::AF_PACKET, libc::SOCK_RAW, i32::from(protocol));
             assert!(fd >= 0, "{}", io::Error::last_os_error());
             let fd = OwnedFd::from_raw_fd(fd);
             let mut address: libc::sockaddr_ll = std::mem::zeroed();
             address.sll_family = libc::AF_PACKET as u16;
-            address.sll_protocol = all;
+            address.sll_protocol = protocol;
             address.sll_ifindex = libc::if_nametoindex(name.as_ptr()) as i32;
             let status = libc::bind(
                 fd.as_raw_fd(),

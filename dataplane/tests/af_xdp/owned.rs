@@ -22,7 +22,7 @@ const FRAGMENT: u8 = 44;
 const OPTIONS: u8 = 60;
 
 fn bed() -> Option<Bed> {
-    let bed = Bed::new()?;
+    let bed = Bed::with_large()?;
     bed.pair.inside.ip("link set dev in0 address 02:00:00:00:00:01");
     bed.pair.outside.ip("link set dev out0 address 02:00:00:00:00:02");
     bed.pair.addresses();
@@ -84,17 +84,18 @@ fn fragment(field: u16) -> [u8; 24] {
 
 /// Whether the router, and whether the host, gets a frame that is sent from outside.
 fn who_gets(bed: &mut Bed, port: &mut OpenPort, frame: &[u8], router: bool) -> (bool, bool) {
-    let (wire, host) = (bed.pair.raw(), bed.pair.tap());
-    wire.send(frame);
-    let patience = if router { PATIENCE } else { SILENCE };
-    let got = bed.receive(port.queues[0].as_mut(), 1, patience, |bytes| bytes == frame);
-    let at_router = !got.is_empty();
-    bed.free(got);
     // The stack takes a tag off before it shows a frame.
     let untagged: Vec<u8> = match frame[12..14] {
         [0x81, 0] => [&frame[..12], &frame[16..]].concat(),
         _ => frame.to_vec(),
     };
+    let ethertype = u16::from_be_bytes([untagged[12], untagged[13]]);
+    let (wire, host) = (bed.pair.raw(), bed.pair.tap(ethertype));
+    wire.send(frame);
+    let patience = if router { PATIENCE } else { SILENCE };
+    let got = bed.receive(port.queues[0].as_mut(), 1, patience, |bytes| bytes == frame);
+    let at_router = !got.is_empty();
+    bed.free(got);
     let (start, patience) = (Instant::now(), if router { SILENCE } else { PATIENCE });
     let at_host = std::iter::from_fn(|| host.receive(patience.saturating_sub(start.elapsed())))
         .any(|bytes| bytes == frame || bytes == untagged);
@@ -129,7 +130,7 @@ fn all(to4: Ipv4Addr, to6: Ipv6Addr) -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn all_that_is_sent_to_our_own_addresses_is_the_routers() {
     let Some(mut bed) = bed() else { return };
-    for mode in [Mode::Native, Mode::Generic] {
+    for mode in [Mode::Native, Mode::Generic, Mode::Packet] {
         let mut port = open(&bed, mode);
         for (name, frame) in all(OURS_V4, OURS_V6) {
             let got = who_gets(&mut bed, &mut port, &frame, false);
@@ -152,7 +153,7 @@ fn all_that_is_sent_to_our_own_addresses_is_the_routers() {
 #[test]
 fn the_host_keeps_what_is_sent_to_its_own_addresses() {
     let Some(mut bed) = bed() else { return };
-    for mode in [Mode::Native, Mode::Generic] {
+    for mode in [Mode::Native, Mode::Generic, Mode::Packet] {
         let mut port = open(&bed, mode);
         port.change_owned(&[OURS_V4.into(), OURS_V6.into()], &[]).unwrap();
         for (name, frame) in all(HOST_V4, HOST_V6) {

@@ -10,7 +10,8 @@ use std::{
 
 use vrouter_dataplane::{
     packet::FramePool,
-    port::af_xdp::{AfXdp, Mode, OpenPort, RingSizes},
+    port::af_xdp::{AfXdp, AttachMode, Mode, OpenPort, RingSizes},
+    wire::checksum::Sum,
 };
 
 use crate::{
@@ -25,7 +26,7 @@ const INSIDE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const OUTSIDE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 fn bed() -> Option<Bed> {
-    let bed = Bed::new()?;
+    let bed = Bed::with_large()?;
     bed.pair.inside.ip("link set dev in0 address 02:00:00:00:00:01");
     bed.pair.outside.ip("link set dev out0 address 02:00:00:00:00:02");
     bed.pair.addresses();
@@ -72,7 +73,7 @@ const HOST: (bool, bool) = (false, true);
 #[test]
 fn tunnels_go_to_the_router_and_all_else_to_the_host() {
     let Some(mut bed) = bed() else { return };
-    for mode in [Mode::Native, Mode::Generic] {
+    for mode in [Mode::Native, Mode::Generic, Mode::Packet] {
         let mut port = open(&bed, mode);
         for address in [INSIDE_V4, INSIDE_V6] {
             for tunnel in TUNNEL_PORTS {
@@ -178,7 +179,7 @@ fn ipv6(fragment: Option<u16>) -> Vec<u8> {
 #[test]
 fn tags_options_and_fragments_are_steered() {
     let Some(mut bed) = bed() else { return };
-    let (wire, host) = (bed.pair.raw(), bed.pair.tap());
+    let wire = bed.pair.raw();
     let mut cut = ethernet(false, 0x0800, &ipv4(0, 0));
     cut.truncate(14 + 20 + 4);
     let frames = [
@@ -196,9 +197,10 @@ fn tags_options_and_fragments_are_steered() {
         ("IPv6 later fragment", ethernet(false, 0x86dd, &ipv6(Some(0x11))), false),
         ("unknown ethertype", ethernet(false, 0x88b5, &ipv4(0, 0)), false),
     ];
-    for mode in [Mode::Native, Mode::Generic] {
+    for mode in [Mode::Native, Mode::Generic, Mode::Packet] {
         let mut port = open(&bed, mode);
         for (name, frame, steered) in &frames {
+            let host = bed.pair.tap(u16::from_be_bytes([frame[12], frame[13]]));
             wire.send(frame);
             let patience = if *steered { PATIENCE } else { SILENCE };
             let got = bed.receive(port.queues[0].as_mut(), 1, patience, |bytes| bytes == frame);
@@ -239,7 +241,7 @@ fn neighbours_are_heard_by_the_router_and_answered_by_the_host() {
         }
         found
     };
-    for mode in [Mode::Native, Mode::Generic] {
+    for mode in [Mode::Native, Mode::Generic, Mode::Packet] {
         let mut port = open(&bed, mode);
         wire.send(&request);
         assert!(heard(&mut port, &request, PATIENCE), "{mode}");
@@ -278,18 +280,121 @@ fn neighbours_are_heard_by_the_router_and_answered_by_the_host() {
     }
 }
 
+#[test]
+fn joined_datagrams_come_as_they_were() {
+    const SIZE: u16 = 500;
+    let Some(mut bed) = bed() else { return };
+    for carries_whole in [true, false] {
+        let on = if carries_whole { "on" } else { "off" };
+        let outside = &bed.pair.outside;
+        outside
+            .exec(&format!("ethtool -K out0 tx-udp-segmentation {on}"))
+            .unwrap();
+        let mut port = open(&bed, Mode::Packet);
+        assert_eq!(port.attachment.why, "packet, behind receive offload, 1 queue");
+        let payload: Vec<u8> = (0..20 * u32::from(SIZE) + 123).map(|n| (n % 251) as u8).collect();
+        for address in [INSIDE_V4, INSIDE_V6] {
+            let to = SocketAddr::new(address, 4789);
+            let sender = udp(&bed.pair.outside, unspecified(address), 0);
+            namespaces::send_at_once(&sender, to, &payload, SIZE);
+            let (l4, pseudo) = match address {
+                IpAddr::V4(_) => (34, 26),
+                IpAddr::V6(_) => (54, 22),
+            };
+            let ours = |frame: &[u8]| frame.get(l4 + 2..l4 + 4) == Some(&[0x12, 0xb5]);
+            let got = bed.receive(port.queues[0].as_mut(), 21, PATIENCE, ours);
+            let data: Vec<u8> = got.iter().flat_map(|frame| &frame.data()[l4 + 8..]).copied().collect();
+            assert!(data == payload, "{to}: {} packets, {} bytes", got.len(), data.len());
+            for (index, frame) in got.iter().enumerate() {
+                let bytes = frame.data();
+                assert!(!frame.is_large());
+                assert_eq!(bytes.len() - l4 - 8, if index == 20 { 123 } else { usize::from(SIZE) });
+                let word = |at: usize| usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
+                assert_eq!(word(l4 + 4), bytes.len() - l4);
+                if address.is_ipv4() {
+                    assert_eq!(word(16), bytes.len() - 14);
+                    assert!(Sum::of(&bytes[14..34]).is_valid());
+                    assert_eq!(word(18), word_of(got[0].data(), 18).wrapping_add(index) & 0xffff);
+                } else {
+                    assert_eq!(word(18), bytes.len() - l4);
+                }
+                let sum = Sum::of(&bytes[pseudo..l4]).add_u16(17).add_u16(word(l4 + 4) as u16);
+                // As the kernel at the other end of a veth leaves it, or summed.
+                let open = sum.fold() == word(l4 + 6) as u16;
+                assert!(open || sum.add_bytes(&bytes[l4..]).is_valid(), "{to}: packet {index}");
+            }
+            bed.free(got);
+        }
+        assert_eq!(port.queues[0].receive_lost(), 0);
+        bed.close(port);
+    }
+}
+
+fn word_of(bytes: &[u8], at: usize) -> usize {
+    usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]))
+}
+
+#[test]
+fn what_the_kernel_joins_for_us_ends_with_us() {
+    let Some(mut bed) = bed() else { return };
+    let joins = |bed: &Bed| {
+        let text = bed.pair.inside.exec("ethtool -k in0").unwrap();
+        ["generic-receive-offload: on", "rx-udp-gro-forwarding: on"].map(|feature| text.contains(feature))
+    };
+    let before = joins(&bed);
+    assert_eq!(before, [false; 2], "a veth joins nothing of itself");
+    let port = open(&bed, Mode::Packet);
+    assert_eq!(joins(&bed), [true; 2]);
+    let text = bed.pair.inside.enter(|| {
+        let again = bed
+            .afxdp
+            .open_uplink("in0", Mode::Auto, &[INSIDE_V4], RingSizes::UPLINK);
+        again.unwrap_err().to_string()
+    });
+    assert!(
+        text.contains("open already") && text.contains("'vrouter_keep'"),
+        "{text}"
+    );
+    bed.close(port);
+    assert_eq!(joins(&bed), before);
+    bed.pair.inside.exec("ethtool -K in0 gro on").unwrap();
+    let port = open(&bed, Mode::Packet);
+    bed.close(port);
+    assert_eq!(joins(&bed), [true, false], "what was on stays on");
+}
+
+#[test]
+fn left_to_itself_a_veth_is_received_behind_its_offload() {
+    let Some(mut bed) = bed() else { return };
+    let port = open(&bed, Mode::Auto);
+    assert_eq!(port.attachment.mode, AttachMode::Packet);
+    bed.close(port);
+    // Without large frames for what comes joined, by XDP.
+    let Some(mut bed) = Bed::new() else { return };
+    let port = open(&bed, Mode::Auto);
+    assert_eq!(port.attachment.mode, AttachMode::Native);
+    assert!(
+        port.attachment.why.contains("no large frames"),
+        "{}",
+        port.attachment.why
+    );
+    bed.close(port);
+    let text = bed.refusal(Mode::Packet);
+    assert!(text.contains("belongs to vrouter alone"), "{text}");
+}
+
 const HOLD_IN: &str = "VROUTER_TEST_HOLD_UPLINK";
+const HOLD_BY: &str = "VROUTER_TEST_HOLD_BY";
 
 /// Not a test: the process that the next one kills.
 #[test]
 #[ignore = "run by a_crash_leaves_the_uplink_to_the_host"]
 fn hold_an_uplink() {
     let Ok(namespace) = env::var(HOLD_IN) else { return };
-    let afxdp = AfXdp::new(FramePool::new(4096, 2048).unwrap()).unwrap();
+    let afxdp = AfXdp::new(FramePool::with_large(4096, 2048, 8).unwrap()).unwrap();
+    let mode = env::var(HOLD_BY).unwrap().parse().unwrap();
     let _port = namespaces::enter(&namespace, || {
-        afxdp
-            .open_uplink("in0", Mode::Native, &[INSIDE_V4], RingSizes::UPLINK)
-            .unwrap()
+        afxdp.open_uplink("in0", mode, &[INSIDE_V4], RingSizes::UPLINK).unwrap()
     });
     println!("\nholding");
     std::thread::sleep(PATIENCE * 10);
@@ -299,24 +404,31 @@ fn hold_an_uplink() {
 fn a_crash_leaves_the_uplink_to_the_host() {
     let Some(bed) = bed() else { return };
     let Pair { inside, outside } = &bed.pair;
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", "uplink::hold_an_uplink"])
-        .env(HOLD_IN, inside.name())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let holding = output.lines().map_while(Result::ok).any(|line| line == "holding");
-    let attached = inside.ip("link show dev in0").contains("prog/xdp");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(holding && attached);
-    let start = Instant::now();
-    while inside.ip("link show dev in0").contains("prog/xdp") {
-        assert!(start.elapsed() < PATIENCE, "the program is still there");
+    for mode in [Mode::Native, Mode::Packet] {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "--nocapture", "uplink::hold_an_uplink"])
+            .env(HOLD_IN, inside.name())
+            .env(HOLD_BY, mode.name())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let holding = output.lines().map_while(Result::ok).any(|line| line == "holding");
+        let attached = || match mode {
+            Mode::Native => inside.ip("link show dev in0").contains("prog/xdp"),
+            _ => inside.exec("ss --packet --no-header").unwrap().contains("in0"),
+        };
+        let was_attached = attached();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(holding && was_attached);
+        let start = Instant::now();
+        while attached() {
+            assert!(start.elapsed() < PATIENCE, "the program is still there");
+        }
+        let host = udp(inside, INSIDE_V4, 4789);
+        let sender = udp(outside, unspecified(INSIDE_V4), 0);
+        sender.send_to(b"anybody?", (INSIDE_V4, 4789)).unwrap();
+        assert_eq!(host.recv(&mut [0; 64]).unwrap(), 8);
     }
-    let host = udp(inside, INSIDE_V4, 4789);
-    let sender = udp(outside, unspecified(INSIDE_V4), 0);
-    sender.send_to(b"anybody?", (INSIDE_V4, 4789)).unwrap();
-    assert_eq!(host.recv(&mut [0; 64]).unwrap(), 8);
 }

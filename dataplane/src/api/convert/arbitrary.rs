@@ -57,6 +57,7 @@ pub(super) fn port() -> impl Strategy<Value = PortSpec> {
         Mode::NativeZeroCopy,
         Mode::NativeCopy,
         Mode::Generic,
+        Mode::Packet,
         Mode::Memory,
     ];
     let attachment = prop_oneof![

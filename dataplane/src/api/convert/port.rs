@@ -70,10 +70,11 @@ fn read_mode(mode: i32) -> Result<Mode, Refusal> {
         Ok(pb::port::Mode::NativeZerocopy) => Ok(Mode::NativeZeroCopy),
         Ok(pb::port::Mode::NativeCopy) => Ok(Mode::NativeCopy),
         Ok(pb::port::Mode::Generic) => Ok(Mode::Generic),
+        Ok(pb::port::Mode::Packet) => Ok(Mode::Packet),
         Ok(pb::port::Mode::Memory) => Ok(Mode::Memory),
         Err(_) => {
             let message = format!(
-                "{mode} is no mode; give AUTO (0), NATIVE_ZEROCOPY (1), NATIVE_COPY (2), GENERIC (3) or MEMORY (4)"
+                "{mode} is no mode; give AUTO (0), NATIVE_ZEROCOPY (1), NATIVE_COPY (2), GENERIC (3), MEMORY (4) or PACKET (5)"
             );
             Err(Refusal::invalid("port.mode", message))
         }
@@ -86,6 +87,7 @@ fn mode(mode: Mode) -> pb::port::Mode {
         Mode::NativeZeroCopy => pb::port::Mode::NativeZerocopy,
         Mode::NativeCopy => pb::port::Mode::NativeCopy,
         Mode::Generic => pb::port::Mode::Generic,
+        Mode::Packet => pb::port::Mode::Packet,
         Mode::Memory => pb::port::Mode::Memory,
     }
 }

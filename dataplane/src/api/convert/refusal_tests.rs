@@ -57,7 +57,7 @@ fn ports() {
             "port.interface",
             "no name of an interface",
         ),
-        (|p| p.mode = 5, "port.mode", "NATIVE_COPY (2)"),
+        (|p| p.mode = 6, "port.mode", "NATIVE_COPY (2)"),
         (|p| p.mode = -1, "port.mode", "NATIVE_COPY (2)"),
         (|p| p.vrf = 0, "port.vrf", "missing; give the VRF"),
         (|p| p.bridge = 2, "port.vrf", "leave port.vrf 0"),

@@ -112,6 +112,7 @@ fn attachments(page: &mut Page, view: &View, named: usize) {
             Some(Mode::NativeCopy) => "native",
             Some(Mode::NativeZeroCopy) => "native-zc",
             Some(Mode::Generic) => "generic",
+            Some(Mode::Packet) => "packet",
             Some(Mode::Memory) => "memory",
         };
         let kind = match port.role {

@@ -7,6 +7,8 @@ use std::{
 
 use super::{
     AttachMode, Mode, OpenError, RingSizes,
+    behind::Behind,
+    features::Joining,
     interface::Interface,
     link::{Link, XdpState},
     program::{NAME_PREFIX, Program},
@@ -22,6 +24,8 @@ pub(super) struct Opened {
     pub(super) sockets: Vec<Socket>,
     /// The choice and its reasons, in words.
     pub(super) why: String,
+    /// Receives in place of the first socket, behind receive offloads.
+    pub(super) behind: Option<(Behind, Joining)>,
 }
 
 /// Tries one way after the other to attach and to bind, and notes why it went on to the next.
@@ -39,7 +43,7 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Opens the interface as `mode` says.
     pub(super) fn run(mut self, mode: Mode) -> Result<Opened, OpenError> {
-        if mode != Mode::Generic
+        if !matches!(mode, Mode::Generic | Mode::Packet)
             && let Some(link) = self.attach(AttachMode::Native)?
         {
             if (mode == Mode::NativeZeroCopy || (mode == Mode::Auto && self.claims_zero_copy()))
@@ -58,12 +62,48 @@ impl Attempt<'_> {
             let sockets = self.bind(false)?;
             return Ok(self.opened(link, AttachMode::Generic, false, sockets));
         }
-        Err(OpenError::Refused {
+        Err(self.refused(mode))
+    }
+
+    /// Opens an uplink without XDP: by a packet socket behind receive offloads, with [programs for it](super::program::Kind::Behind). One socket
+    /// receives all; sending is as ever. `None` when the kernel refuses, with its reason noted.
+    pub(super) fn run_behind(&mut self) -> Result<Option<Opened>, OpenError> {
+        let (index, name) = (self.interface.index, &self.interface.name);
+        if !self.umem.takes_large() {
+            self.notes
+                .push("no packet sockets: packet memory has no large frames".to_owned());
+            return Ok(None);
+        }
+        let opened = Interface::find(name).and_then(|interface| {
+            let failed = |doing| move |error| OpenError::from_call(doing, name, error);
+            let joining = Joining::start(interface).map_err(failed("switch on rx-gro and rx-udp-gro-forwarding"))?;
+            let behind = self.program.filter(|filter| Behind::new(index, filter));
+            let behind = behind.map_err(failed("open a packet socket"))?;
+            let link = self.program.attach_behind(index);
+            let link = link.map_err(failed("attach a program to what comes in (tcx, Linux 6.6)"))?;
+            Ok((link, behind, joining))
+        });
+        let (link, behind, joining) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.notes.push(format!("no packet sockets: {error}"));
+                return Ok(None);
+            }
+        };
+        let sockets = self.bind(false)?;
+        let mut opened = self.opened(link, AttachMode::Packet, false, sockets);
+        opened.behind = Some((behind, joining));
+        Ok(Some(opened))
+    }
+
+    /// The reasons so far, and that nothing is left to try.
+    pub(super) fn refused(self, mode: Mode) -> OpenError {
+        OpenError::Refused {
             name: self.interface.name.clone(),
             driver: self.driver.into(),
             mode,
             why: self.notes.join("; "),
-        })
+        }
     }
 
     fn opened(&self, link: Link, mode: AttachMode, zero_copy: bool, sockets: Vec<Socket>) -> Opened {
@@ -73,6 +113,7 @@ impl Attempt<'_> {
             zero_copy,
             sockets,
             why: self.why(mode, zero_copy),
+            behind: None,
         }
     }
 
@@ -153,7 +194,11 @@ impl Attempt<'_> {
 
     /// The choice in words.
     fn why(&self, mode: AttachMode, zero_copy: bool) -> String {
-        let copy = if zero_copy { "zero-copy" } else { "copy" };
+        let copy = match mode {
+            AttachMode::Packet => "behind receive offload",
+            _ if zero_copy => "zero-copy",
+            _ => "copy",
+        };
         let plural = if self.queues == 1 { "" } else { "s" };
         let mut words = format!("{mode}, {copy}, {} queue{plural}", self.queues);
         for (index, note) in self.notes.iter().enumerate() {
@@ -169,7 +214,7 @@ impl Attempt<'_> {
     }
 }
 
-/// Nobody's program is attached.
+/// Nobody's program is attached that XDP would have to share with, and none of ours.
 pub(super) fn check_vacant(name: &str, state: &XdpState) -> Result<(), OpenError> {
     let Some((id, program, mode)) = state.attached.clone() else {
         return Ok(());

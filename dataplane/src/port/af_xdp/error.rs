@@ -25,7 +25,7 @@ pub enum OpenError {
     },
     /// This or another vrouterd has the interface open.
     #[error(
-        "interface '{name}' is open already: vrouter's own XDP program '{program}' (id {id}, {mode}) is attached; \
+        "interface '{name}' is open already: vrouter's own program '{program}' (id {id}, {mode}) is attached; \
          close it there, or stop the other vrouterd"
     )]
     AlreadyOurs {

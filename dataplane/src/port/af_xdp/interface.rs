@@ -118,8 +118,8 @@ impl Interface {
 
     /// # Safety
     /// `T` must be the struct of the command that it starts with.
-    unsafe fn ethtool<T>(&self, data: &mut T) -> io::Result<()> {
-        let mut request = self.request();
+    pub(super) unsafe fn ethtool<T>(&self, data: &mut T) -> io::Result<()> {
+        let mut request = self.request_by_index()?;
         request.ifr_ifru.ifru_data = ptr::from_mut(data).cast();
         self.ioctl(libc::SIOCETHTOOL, &mut request)
     }

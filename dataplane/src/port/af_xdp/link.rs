@@ -13,7 +13,7 @@ use libbpf_rs::libbpf_sys::{
     self, BPF_XDP, XDP_ATTACHED_DRV, XDP_ATTACHED_HW, XDP_ATTACHED_SKB, XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE,
 };
 
-use super::{AttachMode, error::OpenError};
+use super::{AttachMode, error::OpenError, program::NAME_PREFIX};
 
 /// Bits of `enum netdev_xdp_act`: what a driver says it can.
 const FEATURE_NATIVE: u64 = 1;
@@ -25,7 +25,7 @@ const NAME_HIDDEN: &str = "name hidden without CAP_SYS_ADMIN";
 /// What the kernel says of XDP on an interface.
 #[derive(Debug)]
 pub(super) struct XdpState {
-    /// The program attached: its id, its name, where it runs.
+    /// The program attached: its id, its name, where it runs. Of those behind receive offloads only ours: others may be there as well.
     pub(super) attached: Option<(u32, String, AttachMode)>,
     /// The driver's features; `None` when the kernel does not tell (before Linux 6.3).
     features: Option<u64>,
@@ -57,6 +57,10 @@ impl XdpState {
                 id
             };
             (id != 0).then(|| (id, program_name(id).unwrap_or_else(|| NAME_HIDDEN.into()), mode))
+        });
+        let attached = attached.or_else(|| {
+            let (id, name) = at_ingress(ifindex, NAME_PREFIX)?;
+            Some((id, name, AttachMode::Packet))
         });
         Ok(Self {
             attached,
@@ -130,11 +134,58 @@ pub(super) fn attach(program: BorrowedFd<'_>, ifindex: u32, mode: AttachMode) ->
     }
 }
 
+/// Attaches a program to what comes in by an interface, behind receive offloads and packet sockets and before all others (tcx, Linux 6.6).
+pub(super) fn attach_ingress(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<Link> {
+    let options = libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as libbpf_sys::size_t,
+        flags: libbpf_sys::BPF_F_BEFORE,
+        ..Default::default()
+    };
+    // SAFETY: the struct says its own size; the descriptor that comes back is new and ours.
+    unsafe {
+        let fd = libbpf_sys::bpf_link_create(
+            program.as_raw_fd(),
+            ifindex as libc::c_int,
+            libbpf_sys::BPF_TCX_INGRESS,
+            ptr::from_ref(&options),
+        );
+        if fd < 0 {
+            return Err(io::Error::from_raw_os_error(-fd));
+        }
+        Ok(Link(OwnedFd::from_raw_fd(fd)))
+    }
+}
+
+/// Id and name of the first program whose name starts so, of those that look at what comes in by an interface. None, too, where the kernel knows of
+/// no such programs.
+pub(super) fn at_ingress(ifindex: u32, prefix: &str) -> Option<(u32, String)> {
+    let mut ids = [0_u32; 64];
+    let mut answer = libbpf_sys::bpf_prog_query_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_query_opts>() as libbpf_sys::size_t,
+        prog_ids: ids.as_mut_ptr(),
+        ..Default::default()
+    };
+    answer.__bindgen_anon_1.count = ids.len() as u32;
+    // SAFETY: the struct says its own size, and how many ids there is room for.
+    let count = unsafe {
+        let target = ifindex as libc::c_int;
+        if libbpf_sys::bpf_prog_query_opts(target, libbpf_sys::BPF_TCX_INGRESS, &mut answer) != 0 {
+            return None;
+        }
+        answer.__bindgen_anon_1.count
+    };
+    let named = ids.iter().take(count as usize).map(|id| (*id, program_name(*id)));
+    named
+        .filter_map(|(id, name)| Some((id, name?)))
+        .find(|(_, name)| name.starts_with(prefix))
+}
+
 /// The kernel's flag for the mode.
 pub(super) fn flags(mode: AttachMode) -> u32 {
     match mode {
         AttachMode::Native => XDP_FLAGS_DRV_MODE,
         AttachMode::Generic => XDP_FLAGS_SKB_MODE,
+        AttachMode::Packet => 0,
         AttachMode::Offloaded => libbpf_sys::XDP_FLAGS_HW_MODE,
     }
 }

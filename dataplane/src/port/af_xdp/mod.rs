@@ -13,8 +13,8 @@
 //! This room stands on libxdp-sys and not on xsk-rs: that one hides the addresses of descriptors, and encapsulation in place
 //! has to move a frame's start. What is in the frames is none of this room's business, except to the steering program.
 //!
-//! Unsafe code is in `ring` (shared memory), `ledger` (who owns a chunk), `umem`, `socket`, `whole`, `interface`, `multicast`, `link` and
-//! `refusal` (system calls); all else is built on what these say in safe terms.
+//! Unsafe code is in `ring` (shared memory), `ledger` (who owns a chunk), `umem`, `socket`, `whole`, `behind`, `interface`, `features`, `multicast`,
+//! `link` and `refusal` (system calls); all else is built on what these say in safe terms.
 //!
 //! What it takes: CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; CAP_IPC_LOCK or a limit of locked memory that holds the pool; Linux 5.18.
 //! With CAP_SYS_ADMIN several processes can share a network namespace (see `umem`), and programs in the way have names.
@@ -23,16 +23,23 @@
 //! `xp_create_and_assign_umem`). A hundred ports over 65,536 frames are 800 MiB that no tool shows as ours: make pools no
 //! larger than needed.
 //!
+//! Of an uplink whose driver copies packets for XDP anyway (a veth), packets are taken behind the kernel's receive offload instead (`behind`,
+//! `joined`), where tunnel packets of one flow come as one. What is sent to other nodes goes so, too, where several packets are alike (`alike`).
+//!
 //! A word on veth: native XDP at the host's end makes the container send segments of the MTU's size, so whoever wants few and large
 //! ones gives both ends a large MTU. What is larger than a chunk is received in parts, put together in a large frame (`gather`),
 //! and sent by a packet socket (`whole`). A container's packets come with
 //! checksums that are summed over the pseudo header only, and AF_XDP does not say so. An 802.1Q tag that the container's
 //! stack leaves to the device ("tx-vlan-offload") never reaches an XDP program; switch that off in the container to send tags.
 
+mod alike;
 mod attempt;
+mod behind;
 mod error;
+mod features;
 mod gather;
 mod interface;
+mod joined;
 mod ledger;
 mod link;
 mod mode;
@@ -48,8 +55,9 @@ mod whole;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use attempt::{Attempt, check_vacant};
+use attempt::{Attempt, Opened, check_vacant};
 pub use error::OpenError;
+use features::Joining;
 use interface::Interface;
 use link::{Link, XdpState};
 pub use mode::{AttachMode, Attachment, Mode, RingSizes, UnknownMode};
@@ -85,6 +93,8 @@ pub struct OpenPort {
     /// On an uplink.
     steering: Option<Steering>,
     interface: Interface,
+    /// What was switched on to receive behind it; off again when this is dropped.
+    _joining: Option<Joining>,
 }
 
 /// What decides who gets what on an uplink.
@@ -150,6 +160,41 @@ impl OpenPort {
     }
 }
 
+/// An interface that is about to be opened.
+struct Way<'a> {
+    umem: &'a Umem,
+    interface: &'a Interface,
+    driver: &'a str,
+    state: &'a XdpState,
+    sizes: RingSizes,
+    vteps: &'a [IpAddr],
+}
+
+impl<'a> Way<'a> {
+    /// With this program, for so many queues.
+    fn attempt<'p>(&self, program: &'p Program, queues: u32, notes: Vec<String>) -> Attempt<'p>
+    where
+        'a: 'p,
+    {
+        Attempt {
+            umem: self.umem,
+            interface: self.interface,
+            driver: self.driver,
+            state: self.state,
+            program,
+            queues,
+            sizes: self.sizes,
+            notes,
+        }
+    }
+
+    /// The driver runs XDP on copies of its packets, one by one, which takes longer than all that is saved by it. Its end of a wire that carries
+    /// whole frames would have them cut, too.
+    fn copies_for_xdp(&self) -> bool {
+        self.driver == "veth" && !self.state.has_zero_copy() && self.interface.receive_queues() == 1
+    }
+}
+
 impl AfXdp {
     /// Registers the pool with the kernel.
     ///
@@ -204,39 +249,36 @@ impl AfXdp {
         let state = XdpState::query(interface.index, name)?;
         check_vacant(name, &state)?;
 
-        let queues = interface.receive_queues();
-        let mut program = Program::load(kind, queues)?;
-        program.set_vteps(vteps)?;
         let driver = interface.driver();
-        let opened = Attempt {
+        let way = Way {
             umem: &self.umem,
             interface: &interface,
             driver: &driver,
             state: &state,
-            program: &program,
-            queues,
             sizes,
-            notes: Vec::new(),
-        }
-        .run(mode)?;
+            vteps,
+        };
+        let (program, opened) = self.attach(&way, mode, kind)?;
 
         let mut frames = self.umem.pool().cache();
         let mut boxes: Vec<Box<dyn Queue>> = Vec::with_capacity(opened.sockets.len());
         let slots = program.slots()?;
+        let queues = opened.sockets.len() as u32;
+        let (mut behind, joining) = opened.behind.unzip();
         for (number, socket) in opened.sockets.into_iter().enumerate() {
             let whole = (self.whole_sender(&interface, kind)?, kind == Kind::Steer);
             let least = match kind {
                 Kind::Access => sizes.first_fill(),
-                Kind::Steer => sizes.fill,
+                Kind::Steer | Kind::Behind => sizes.fill,
             };
-            let mut queue = XdpQueue::new(socket, (least, sizes.fill), whole, &mut frames);
+            let mut queue = XdpQueue::new(socket, (least, sizes.fill), whole, behind.take(), &mut frames);
             queue.start(slots.clone(), number as u32)?;
             boxes.push(Box::new(queue));
         }
         let (control, steering) = match kind {
             // The attached program lives on in the kernel without our hold on its parts.
             Kind::Access => (None, None),
-            Kind::Steer => {
+            Kind::Steer | Kind::Behind => {
                 let multicast = Multicast::new(interface.index);
                 let multicast = multicast.map_err(|e| OpenError::from_call("open a packet socket", name, e))?;
                 let steering = Steering {
@@ -264,7 +306,47 @@ impl AfXdp {
             link: opened.link,
             steering,
             interface,
+            _joining: joining,
         })
+    }
+
+    /// Attaches what decides who gets what, and opens the sockets.
+    fn attach(&self, way: &Way<'_>, mode: Mode, kind: Kind) -> Result<(Program, Opened), OpenError> {
+        let mut notes = Vec::new();
+        if mode == Mode::Packet || (mode == Mode::Auto && kind == Kind::Steer && way.copies_for_xdp()) {
+            if kind == Kind::Access {
+                return Err(OpenError::Refused {
+                    name: way.interface.name.clone(),
+                    driver: way.driver.into(),
+                    mode,
+                    why: "a workload's port belongs to vrouter alone, and packet sockets leave packets to the host"
+                        .into(),
+                });
+            }
+            let loaded = Program::load(Kind::Behind, 1).and_then(|mut program| {
+                program.set_vteps(way.vteps)?;
+                Ok(program)
+            });
+            match loaded {
+                Ok(program) => {
+                    let mut attempt = way.attempt(&program, 1, notes);
+                    if let Some(opened) = attempt.run_behind()? {
+                        return Ok((program, opened));
+                    }
+                    if mode == Mode::Packet {
+                        return Err(attempt.refused(mode));
+                    }
+                    notes = attempt.notes;
+                }
+                Err(error) if mode == Mode::Packet => return Err(error),
+                Err(error) => notes.push(format!("no packet sockets: {error}")),
+            }
+        }
+        let queues = way.interface.receive_queues();
+        let mut program = Program::load(kind, queues)?;
+        program.set_vteps(way.vteps)?;
+        let opened = way.attempt(&program, queues, notes).run(mode)?;
+        Ok((program, opened))
     }
 
     /// What sends packets larger than a chunk, if there can be any.

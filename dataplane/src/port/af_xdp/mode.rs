@@ -7,7 +7,7 @@ use super::OpenError;
 /// How to attach to an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// The best that works: native with zero-copy, native with copy, generic.
+    /// The best that works: native with zero-copy, packet sockets for an uplink that XDP would copy packet by packet, native with copy, generic.
     #[default]
     Auto,
     /// The program in the driver, frames copied.
@@ -16,11 +16,19 @@ pub enum Mode {
     NativeZeroCopy,
     /// The program in the network stack, behind any driver. Slower.
     Generic,
+    /// No XDP: received by a packet socket behind the kernel's receive offload. Uplinks only.
+    Packet,
 }
 
 impl Mode {
     /// All modes, for help texts.
-    pub const ALL: [Mode; 4] = [Mode::Auto, Mode::Native, Mode::NativeZeroCopy, Mode::Generic];
+    pub const ALL: [Mode; 5] = [
+        Mode::Auto,
+        Mode::Native,
+        Mode::NativeZeroCopy,
+        Mode::Generic,
+        Mode::Packet,
+    ];
 
     /// The word for it in configuration.
     pub const fn name(self) -> &'static str {
@@ -29,6 +37,7 @@ impl Mode {
             Mode::Native => "native",
             Mode::NativeZeroCopy => "native-zc",
             Mode::Generic => "generic",
+            Mode::Packet => "packet",
         }
     }
 }
@@ -41,7 +50,7 @@ impl fmt::Display for Mode {
 
 /// The word is no mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no XDP mode: auto, native, native-zc or generic")]
+#[error("'{0}' is no XDP mode: auto, native, native-zc, generic or packet")]
 pub struct UnknownMode(String);
 
 impl FromStr for Mode {
@@ -55,13 +64,15 @@ impl FromStr for Mode {
     }
 }
 
-/// Where the XDP program runs.
+/// Where it is decided what is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttachMode {
     /// In the driver.
     Native,
     /// In the network stack.
     Generic,
+    /// In the network stack, behind receive offloads; no XDP.
+    Packet,
     /// In the NIC. Never ours.
     Offloaded,
 }
@@ -71,7 +82,7 @@ impl AttachMode {
     pub(super) const fn ip_link_word(self) -> &'static str {
         match self {
             AttachMode::Native => "xdpdrv",
-            AttachMode::Generic => "xdpgeneric",
+            AttachMode::Generic | AttachMode::Packet => "xdpgeneric",
             AttachMode::Offloaded => "xdpoffload",
         }
     }
@@ -82,6 +93,7 @@ impl fmt::Display for AttachMode {
         f.write_str(match self {
             AttachMode::Native => "native",
             AttachMode::Generic => "generic",
+            AttachMode::Packet => "packet",
             AttachMode::Offloaded => "offloaded",
         })
     }
@@ -174,7 +186,7 @@ mod tests {
         }
         assert_eq!(
             "skb".parse::<Mode>().unwrap_err().to_string(),
-            "'skb' is no XDP mode: auto, native, native-zc or generic"
+            "'skb' is no XDP mode: auto, native, native-zc, generic or packet"
         );
     }
 

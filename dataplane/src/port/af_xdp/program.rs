@@ -1,10 +1,10 @@
-//! The XDP programs: loading them, giving them sockets and addresses, hearing of neighbours.
+//! The BPF programs: loading them, giving them sockets and addresses, hearing of neighbours.
 
 use std::{
     collections::HashSet,
     fmt, io, mem,
     net::IpAddr,
-    os::fd::{AsFd, RawFd},
+    os::fd::{AsFd, BorrowedFd, RawFd},
     sync::{Arc, Mutex, Once, PoisonError},
 };
 
@@ -19,8 +19,12 @@ use super::{
     refusal,
 };
 
-/// The names of both programs start so.
+/// The names of all programs start so.
 pub(super) const NAME_PREFIX: &str = "vrouter_";
+
+/// The two programs behind receive offloads.
+const KEEP: &str = "vrouter_keep";
+const TAKE: &str = "vrouter_take";
 
 /// Tunnel endpoints of each IP version that the steering program's tables hold.
 const MAX_VTEPS: usize = 256;
@@ -30,6 +34,7 @@ const MAX_VTEPS: usize = 256;
 struct Aligned<T: ?Sized>(T);
 
 static ACCESS: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/access.bpf.o")));
+static BEHIND: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/behind.bpf.o")));
 static STEER: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/steer.bpf.o")));
 
 /// Which program.
@@ -39,6 +44,8 @@ pub(super) enum Kind {
     Access,
     /// Tunnels to the socket, the rest to the host.
     Steer,
+    /// The same behind receive offloads: a filter for a packet socket, and what keeps the same from the host.
+    Behind,
 }
 
 /// A program in the kernel.
@@ -68,6 +75,7 @@ impl Program {
         let bytes = match kind {
             Kind::Access => &ACCESS.0,
             Kind::Steer => &STEER.0,
+            Kind::Behind => &BEHIND.0,
         };
         let failed = |e| OpenError::from_libbpf("load the XDP program", e);
         let mut open = ObjectBuilder::default().open_memory(bytes).map_err(failed)?;
@@ -95,6 +103,22 @@ impl Program {
     pub(super) fn attach(&self, ifindex: u32, mode: AttachMode) -> io::Result<Link> {
         let program = self.object.progs().next().ok_or(io::ErrorKind::NotFound)?;
         link::attach(program.as_fd(), ifindex, mode)
+    }
+
+    /// Attaches to what comes in by an interface behind receive offloads, for as long as the link lives.
+    pub(super) fn attach_behind(&self, ifindex: u32) -> io::Result<Link> {
+        self.part(KEEP, |program| link::attach_ingress(program, ifindex))
+    }
+
+    /// Shows the filter for a packet socket.
+    pub(super) fn filter<T>(&self, to: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        self.part(TAKE, to)
+    }
+
+    fn part<T>(&self, name: &'static str, to: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        let mut programs = self.object.progs();
+        let program = programs.find(|program| program.name() == name);
+        to(program.ok_or(io::ErrorKind::NotFound)?.as_fd())
     }
 
     /// Why the driver has just refused to attach, in its own words.

@@ -6,6 +6,8 @@ use libbpf_rs::MapHandle;
 use libxdp_sys::xdp_desc;
 
 use super::{
+    alike::{self, Run},
+    behind::Behind,
     error::OpenError,
     gather::{Gather, Gathered},
     ledger::Ledger,
@@ -37,6 +39,8 @@ pub(super) struct XdpQueue {
     // Dropped in this order: nothing is received any more, the kernel lets go of the frames, the ledger frees them.
     slot: Option<Slot>,
     socket: Socket,
+    /// Receives in place of the socket, which then sends alone.
+    behind: Option<Behind>,
     ledger: Ledger,
     /// Sends packets larger than a chunk, where there can be any.
     whole: Option<WholeSender>,
@@ -109,6 +113,7 @@ impl XdpQueue {
         socket: Socket,
         (least, most): (u32, u32),
         (whole, cuts): (Option<WholeSender>, bool),
+        behind: Option<Behind>,
         frames: &mut FrameCache,
     ) -> Self {
         let mut queue = Self {
@@ -116,6 +121,7 @@ impl XdpQueue {
             // A NIC that takes packets from our memory needs no help.
             cuts: cuts && whole.is_some() && !socket.zero_copy(),
             socket,
+            behind,
             ledger: Ledger::new(frames.pool().clone()),
             whole,
             gather: Gather::default(),
@@ -126,7 +132,9 @@ impl XdpQueue {
             transmit_lost: 0,
             gather_lost: 0,
         };
-        queue.fill(frames);
+        if queue.behind.is_none() {
+            queue.fill(frames);
+        }
         queue
     }
 
@@ -202,7 +210,12 @@ impl XdpQueue {
 
     /// Puts as many frames into the transmit ring as it has room for, in order; what is larger than a chunk is sent at once.
     fn post(&mut self, frames: &mut FrameCache, from: &mut Vec<Frame>) {
-        let wanted = u32::try_from(from.len()).unwrap_or(u32::MAX);
+        self.post_some(frames, from, from.len());
+    }
+
+    /// As [`post`](Self::post), of the first `most`.
+    fn post_some(&mut self, frames: &mut FrameCache, from: &mut Vec<Frame>, most: usize) {
+        let wanted = u32::try_from(most).unwrap_or(u32::MAX);
         let room = self.socket.tx.room(wanted).min(wanted) as usize;
         for mut frame in from.drain(..room) {
             let length = frame.len();
@@ -232,6 +245,27 @@ impl XdpQueue {
             }
         }
         self.socket.tx.submit();
+    }
+
+    /// Sends runs of packets that are [alike] in one call each, and what is in front of them. What cannot be sent so stays, with all behind it.
+    fn send_runs(&mut self, frames: &mut FrameCache, from: &mut Vec<Frame>) {
+        while let Some(Run { start, count }) = alike::first(from) {
+            if start > 0 {
+                let left = from.len() - start;
+                self.post_some(frames, from, start);
+                if from.len() > left {
+                    return;
+                }
+            }
+            self.kick();
+            let Some(run) = from.get_mut(..count) else { return };
+            run.iter_mut().for_each(Frame::complete);
+            if self.socket.tx.waiting() > 0 || alike::leave(run, |units| self.send_units(units)) != Some(SentUnits::All)
+            {
+                return;
+            }
+            from.drain(..count).for_each(|frame| frames.free(frame));
+        }
     }
 
     /// Sends a frame that is larger than a chunk, behind what is in the ring.
@@ -269,6 +303,13 @@ impl XdpQueue {
 
 impl Queue for XdpQueue {
     fn receive(&mut self, frames: &mut FrameCache, into: &mut Vec<Frame>, max: usize) -> Received {
+        if let Some(behind) = &mut self.behind {
+            let count = behind.receive(frames, into, max);
+            return Received {
+                frames: count,
+                more: count == max,
+            };
+        }
         let available = self.socket.rx.look() as usize;
         let mut received = Received::default();
         if available > 0 {
@@ -296,6 +337,10 @@ impl Queue for XdpQueue {
 
     fn transmit(&mut self, frames: &mut FrameCache, from: &mut Vec<Frame>) {
         self.fruitless = 0;
+        // Where a queueing discipline may hold back what is sent in one call, what goes by the ring could overtake it.
+        if self.cuts && self.behind.is_some() && from.len() >= alike::LEAST {
+            self.send_runs(frames, from);
+        }
         self.post(frames, from);
         while !from.is_empty() {
             // The ring is full. It may be for want of a kick, or of room for completions.
@@ -349,14 +394,18 @@ impl Queue for XdpQueue {
     }
 
     fn wake_fd(&self) -> Option<RawFd> {
-        Some(self.socket.raw_fd())
+        let behind = self.behind.as_ref().map(Behind::raw_fd);
+        behind.or_else(|| Some(self.socket.raw_fd()))
     }
 
     /// Frames for which there was no empty frame or no room, or that are larger than a frame. The kernel's third counter, of
     /// times the fill ring was found empty, counts attempts: in copy mode of frames already counted, else of no frame.
     fn receive_lost(&self) -> u64 {
         let statistics = self.socket.statistics();
-        statistics.rx_dropped + statistics.rx_ring_full + self.gather_lost
+        statistics.rx_dropped
+            + statistics.rx_ring_full
+            + self.gather_lost
+            + self.behind.as_ref().map_or(0, Behind::lost)
     }
 
     fn transmit_lost(&self) -> u64 {

@@ -15,14 +15,49 @@ use crate::{packet::Frame, port::Units};
 
 /// `struct virtio_net_hdr` of `linux/virtio_net.h`.
 #[repr(C)]
-#[derive(Default)]
-struct VirtioNetHeader {
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct VirtioNetHeader {
     flags: u8,
     gso_type: u8,
     header_length: u16,
     gso_size: u16,
     checksum_start: u16,
     checksum_offset: u16,
+}
+
+impl VirtioNetHeader {
+    /// As the kernel gives it.
+    #[cfg(test)]
+    pub(super) fn joined(
+        flags: u8,
+        gso_type: u8,
+        gso_size: u16,
+        (checksum_start, checksum_offset): (u16, u16),
+    ) -> Self {
+        Self {
+            flags,
+            gso_type,
+            gso_size,
+            checksum_start,
+            checksum_offset,
+            ..Self::default()
+        }
+    }
+
+    /// The packet was joined of several.
+    pub(super) fn is_joined(&self) -> bool {
+        self.gso_type != 0
+    }
+
+    /// Where the sum starts that is left to be completed, and where behind this it is to be put.
+    pub(super) fn open(&self) -> Option<(u16, u16)> {
+        (self.flags & NEEDS_CHECKSUM != 0).then_some((self.checksum_start, self.checksum_offset))
+    }
+
+    /// Bytes behind the headers of each of the UDP datagrams that the packet was joined of, if it was.
+    pub(super) fn datagrams(&self) -> Option<u16> {
+        (self.gso_type & !GSO_ECN == GSO_UDP).then_some(self.gso_size)
+    }
 }
 
 /// Flag: sum from `checksum_start` on and put the result at `checksum_offset` behind it.
@@ -34,6 +69,9 @@ const GSO_TCPV6: u8 = 4;
 
 /// The packet is UDP, to be cut behind the UDP header.
 const GSO_UDP: u8 = 5;
+
+/// Beside the kind: some segments carry congestion marks.
+const GSO_ECN: u8 = 0x80;
 
 /// Bytes of a UDP header.
 const UDP: u16 = 8;

@@ -20,6 +20,8 @@ pub enum Mode {
     NativeCopy,
     /// Generic XDP.
     Generic,
+    /// A packet socket behind receive offloads. Uplinks only.
+    Packet,
     /// No interface: within the process.
     Memory,
 }

@@ -69,6 +69,7 @@ fn mode(mode: Mode) -> &'static str {
         Mode::NativeCopy => "native-copy",
         Mode::Generic => "generic",
         Mode::Memory => "memory",
+        Mode::Packet => "packet",
     }
 }
 
@@ -184,7 +185,7 @@ impl Record for PortView {
         Key::new(
             "mode",
             Kind::Text,
-            "native-zerocopy, native-copy, generic or memory",
+            "native-zerocopy, native-copy, generic, memory or packet",
             |it, out| {
                 out.push(Value::Text(it.state.as_ref().map_or(it.mode, |state| state.mode)));
             },
