@@ -88,7 +88,7 @@ pub(super) fn compile(frame: &Frame, peers: &Peers) -> Made {
         // What is not given must not go where a default route leads: that is somebody else's.
         let subnets = frame.subnets.iter().map(|s| s.cidr);
         for subnet in subnets.filter(|s| target.filter.admits(*s)) {
-            made.add(Strength::Nobody, objects::route(target.vrf, subnet, ids::NOBODY));
+            made.add(Strength::Nobody, objects::last_route(target.vrf, subnet, ids::NOBODY));
         }
     }
     made

@@ -10,6 +10,8 @@ use crate::model::{Cidr, Encapsulation, Endpoint, Mac, Network, Node};
 
 /// Seconds that learned MACs are kept.
 const AGING_SECONDS: u32 = 300;
+/// The worst preference of a route.
+const LAST: u32 = 15;
 
 /// What an endpoint's port is given beside its addresses, on the node it lives on.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -211,12 +213,21 @@ pub(super) fn host_route(vrf: u32, address: IpAddr, next_hop: u64) -> pb::Object
 }
 
 pub(super) fn route(vrf: u32, prefix: Cidr, next_hop: u64) -> pb::Object {
+    preferred_route(vrf, prefix, next_hop, 0)
+}
+
+/// Whatever else is offered for the prefix, by others than the control process, is better.
+pub(super) fn last_route(vrf: u32, prefix: Cidr, next_hop: u64) -> pb::Object {
+    preferred_route(vrf, prefix, next_hop, LAST)
+}
+
+fn preferred_route(vrf: u32, prefix: Cidr, next_hop: u64, preference: u32) -> pb::Object {
     object(Object::Route(pb::Route {
         vrf,
         prefix: prefix.to_string(),
         next_hop,
         source: 0,
-        preference: 0,
+        preference,
         active: false,
     }))
 }

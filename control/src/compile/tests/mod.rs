@@ -213,7 +213,13 @@ fn line(object: &pb::Object) -> String {
             extras(o)
         ),
         Object::NextHop(o) => format!("next hop {} {:?}: {}", o.id, o.name, action(o.action.as_ref().unwrap())),
-        Object::Route(o) => format!("route vrf {} {} -> {}", o.vrf, o.prefix, o.next_hop),
+        Object::Route(o) => {
+            let preference = match o.preference {
+                0 => String::new(),
+                worse => format!(" preference {worse}"),
+            };
+            format!("route vrf {} {} -> {}{preference}", o.vrf, o.prefix, o.next_hop)
+        }
         Object::Mac(o) => format!("mac bridge {} {} -> {}", o.bridge, o.mac, o.next_hop),
         Object::Neighbor(o) => format!("neighbor bridge {} {} = {}", o.bridge, o.address, o.mac),
         Object::Vni(o) => format!("vni {} -> {:?}", o.vni, o.target.unwrap()),
