@@ -18,9 +18,7 @@ use std::{
 use crossbeam::queue::ArrayQueue;
 
 use super::frame::{Frame, HEADROOM};
-
-/// Alignment of a region: a huge page, so that the kernel may back it with such.
-const REGION_ALIGN: usize = 2 << 20;
+use crate::huge_pages;
 
 /// Frames that move between a cache and the depot at a time.
 const HANDFUL: usize = 64;
@@ -68,29 +66,16 @@ impl Region {
     /// `count` chunks of `chunk` bytes; not none.
     fn new(count: u32, chunk: usize) -> Option<Self> {
         let bytes = (count as usize).checked_mul(chunk).filter(|bytes| *bytes > 0)?;
-        let layout = Layout::from_size_align(bytes, REGION_ALIGN).ok()?;
+        let layout = Layout::from_size_align(bytes, huge_pages::SIZE).ok()?;
         // SAFETY: the layout's size is not zero.
         let base = NonNull::new(unsafe { alloc(layout) })?;
         // Before it is first written to: a packet of each frame is in another page otherwise, and few of these are remembered by a CPU.
-        advise_huge(base, bytes);
+        huge_pages::prefer(base, bytes);
         // SAFETY: the allocation has so many bytes, and nobody else knows it.
         unsafe { base.as_ptr().write_bytes(0, bytes) };
         Some(Self { base, layout })
     }
 }
-
-#[cfg(target_os = "linux")]
-fn advise_huge(base: NonNull<u8>, bytes: usize) {
-    let whole = bytes / REGION_ALIGN * REGION_ALIGN;
-    if whole > 0 {
-        // SAFETY: the range is our own allocation's, aligned to pages; the advice changes no contents. Where the kernel refuses it, pages are
-        // small and nothing else changes.
-        unsafe { libc::madvise(base.as_ptr().cast(), whole, libc::MADV_HUGEPAGE) };
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn advise_huge(_base: NonNull<u8>, _bytes: usize) {}
 
 // SAFETY: the region is plain memory; access goes through frames, each the unique owner of its chunk.
 unsafe impl Send for Region {}

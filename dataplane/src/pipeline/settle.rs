@@ -156,10 +156,27 @@ pub(super) fn conclude<'a>(
         attempt: 0,
     };
     let step = match (error, decision.fate) {
-        (Some(error), Fate::Forward(next_hop)) => settling.not_made(context, packet, next_hop, decision, error),
+        (Some(error), Fate::Forward(next_hop)) => settling.not_made(
+            context,
+            Unmade {
+                packet,
+                next_hop,
+                decision,
+                error,
+            },
+        ),
         _ => settling.make(context, packet, decision),
     };
     settling.repeat(context, step);
+}
+
+/// A packet that was to be forwarded by a decision, and whose flow could not be made.
+struct Unmade<'a> {
+    packet: Packet,
+    next_hop: NextHopSlot,
+    decision: Decision<'a>,
+    /// Why not.
+    error: InsertError,
 }
 
 /// How far one attempt came.
@@ -401,7 +418,15 @@ impl Settling<'_> {
                 run(context, packet, flow, action);
                 Step::Done
             }
-            Err(error) => self.not_made(context, packet, next_hop, decision, error),
+            Err(error) => self.not_made(
+                context,
+                Unmade {
+                    packet,
+                    next_hop,
+                    decision,
+                    error,
+                },
+            ),
         }
     }
 
@@ -448,22 +473,17 @@ impl Settling<'_> {
     }
 
     /// What becomes of a packet whose flow was decided and could not be made.
-    fn not_made(
-        &mut self,
-        context: &mut Context<'_>,
-        packet: Packet,
-        next_hop: NextHopSlot,
-        decision: Decision<'_>,
-        error: InsertError,
-    ) -> Step {
-        match error {
-            InsertError::AlreadyThere(_) if packet.is_signal() => self.pass(context, packet, next_hop, decision),
-            InsertError::AlreadyThere(there) => {
-                decision.release();
-                self.hit = Some(there);
-                self.take_over(context, packet, there)
+    fn not_made(&mut self, context: &mut Context<'_>, unmade: Unmade<'_>) -> Step {
+        match unmade.error {
+            InsertError::AlreadyThere(_) if unmade.packet.is_signal() => {
+                self.pass(context, unmade.packet, unmade.next_hop, unmade.decision)
             }
-            error => self.without(context, packet, next_hop, decision, error),
+            InsertError::AlreadyThere(there) => {
+                unmade.decision.release();
+                self.hit = Some(there);
+                self.take_over(context, unmade.packet, there)
+            }
+            _ => self.without(context, unmade),
         }
     }
 
@@ -479,14 +499,13 @@ impl Settling<'_> {
     }
 
     /// There can be no flow.
-    fn without(
-        &mut self,
-        context: &mut Context<'_>,
-        packet: Packet,
-        next_hop: NextHopSlot,
-        decision: Decision<'_>,
-        error: InsertError,
-    ) -> Step {
+    fn without(&mut self, context: &mut Context<'_>, unmade: Unmade<'_>) -> Step {
+        let Unmade {
+            packet,
+            next_hop,
+            decision,
+            error,
+        } = unmade;
         decision.release();
         let stateful = decision.is_stateful(&packet.key);
         let reason = match error {

@@ -55,8 +55,7 @@ mod imp {
     use std::alloc::{Layout, alloc_zeroed, dealloc};
     use std::ptr::NonNull;
 
-    /// Where the kernel's huge pages begin and end on the machines this runs on; elsewhere it is only an alignment.
-    const HUGE: usize = 2 << 20;
+    use crate::huge_pages;
 
     /// A fixed array of `T`, zeroed, aligned to `T` (and to a huge page where it is that large).
     pub(in crate::tables) struct Slab<T> {
@@ -78,7 +77,11 @@ mod imp {
                 bytes: len.saturating_mul(size_of::<T>()),
             };
             let bytes = len.checked_mul(size_of::<T>()).ok_or(too_large)?;
-            let align = if bytes >= HUGE { HUGE } else { align_of::<T>() };
+            let align = if bytes >= huge_pages::SIZE {
+                huge_pages::SIZE
+            } else {
+                align_of::<T>()
+            };
             // An aligned zeroed allocation is written by the allocator, page by page, at start; one without alignment
             // comes untouched from the kernel. So ask for more and align by hand.
             let padded = bytes.checked_add(align).ok_or(too_large)?;
@@ -93,7 +96,7 @@ mod imp {
             }
             // SAFETY: skip <= align, so that `first` and the `bytes` after it lie within the allocation.
             let first = unsafe { base.add(skip) };
-            advise_huge(first, bytes);
+            huge_pages::prefer(first, bytes);
             Ok(Self {
                 base,
                 layout,
@@ -102,34 +105,11 @@ mod imp {
             })
         }
 
-        /// Has the kernel give all of the memory now, not page by page as it is first touched: each page costs a worker milliseconds where the kernel
-        /// has to make room for a huge one. Before Linux 5.14, and where memory is short, nothing changes.
-        #[cfg(target_os = "linux")]
+        /// Has the kernel give all of the memory now, not page by page as it is first touched.
         pub(in crate::tables) fn populate(&self) {
-            let bytes = self.len * size_of::<T>();
-            if bytes >= HUGE {
-                // SAFETY: the range is our own allocation's, from a page's beginning on (it is aligned to a huge one); what is there already keeps its
-                // contents, the rest becomes the zeros that it is.
-                unsafe { libc::madvise(self.first.as_ptr().cast(), bytes, libc::MADV_POPULATE_WRITE) };
-            }
-        }
-
-        #[cfg(not(target_os = "linux"))]
-        pub(in crate::tables) fn populate(&self) {}
-    }
-
-    #[cfg(target_os = "linux")]
-    fn advise_huge(first: NonNull<u8>, bytes: usize) {
-        let whole = bytes / HUGE * HUGE;
-        if whole > 0 {
-            // SAFETY: the range is our own allocation's, aligned to pages; the advice changes no contents. Where the kernel
-            // refuses it, pages are small and nothing else changes.
-            unsafe { libc::madvise(first.as_ptr().cast(), whole, libc::MADV_HUGEPAGE) };
+            huge_pages::populate(self.first.cast(), self.len * size_of::<T>());
         }
     }
-
-    #[cfg(not(target_os = "linux"))]
-    fn advise_huge(_first: NonNull<u8>, _bytes: usize) {}
 
     impl<T> Deref for Slab<T> {
         type Target = [T];
@@ -258,5 +238,49 @@ mod tests {
             Slab::<Line>::new(usize::MAX / 64),
             Err(TableError::Memory { .. })
         ));
+    }
+
+    /// How many of the pages that the slab lies in are there.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn resident<T: Zeroable>(slab: &Slab<T>) -> (usize, usize) {
+        const PAGE: usize = 4096;
+        let start = slab.as_ptr().addr() / PAGE * PAGE;
+        let bytes = slab.as_ptr_range().end.addr() - start;
+        let mut pages = vec![0_u8; bytes.div_ceil(PAGE)];
+        let first = slab.as_ptr().cast_mut().with_addr(start).cast();
+        // SAFETY: `pages` has a byte for each page of the range.
+        let answer = unsafe { libc::mincore(first, bytes, pages.as_mut_ptr()) };
+        assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+        (pages.iter().filter(|page| **page & 1 == 1).count(), pages.len())
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn memory_comes_when_it_is_populated_and_keeps_what_was_written() {
+        let slab = Slab::<Line>::new((64 << 20) / size_of::<Line>()).unwrap();
+        slab[1].0[3].store(7, Ordering::Relaxed);
+        let (there, all) = resident(&slab);
+        assert!(there < all / 4, "{there} of {all} pages before anybody asked");
+        slab.populate();
+        let (there, all) = resident(&slab);
+        // SAFETY: a question about no memory at all, which kernels refuse that do not know it.
+        let is_known = unsafe { libc::madvise(std::ptr::null_mut(), 0, libc::MADV_POPULATE_WRITE) } == 0;
+        assert!(there == all || !is_known, "{there} of {all} pages");
+        let sum: u64 = slab
+            .iter()
+            .flat_map(|line| &line.0)
+            .map(|word| word.load(Ordering::Relaxed))
+            .sum();
+        assert_eq!(sum, 7);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn what_is_smaller_than_a_huge_page_may_be_populated_too() {
+        for len in [0, 1, 100, 10_000] {
+            let slab = Slab::<Line>::new(len).unwrap();
+            slab.populate();
+            assert!(slab.iter().all(|line| line.0[7].load(Ordering::Relaxed) == 0));
+        }
     }
 }

@@ -2,10 +2,12 @@
 //! The memory of all tries: one region of 64-bit words that never moves, of which the kernel only provides what is touched.
 
 use std::alloc::{Layout, alloc_zeroed};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cpu::Popcount;
 use super::node::{BRANCH_WORDS, Branch};
+use crate::huge_pages;
 
 /// Pages are given back in units of so many bytes.
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -44,7 +46,7 @@ impl Arena {
         // SAFETY: `start` is a fresh allocation of exactly this slice's layout from the global allocator, and zero bytes are
         // a valid `AtomicU64`.
         let words = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, words)) };
-        prefer_huge_pages(&words);
+        huge_pages::prefer(NonNull::from(&*words).cast(), size_of_val(&*words));
         Ok(Arena {
             words,
             popcount: Popcount::detect(),
@@ -122,22 +124,4 @@ impl Arena {
             self.store(to + i, self.load(from + i));
         }
     }
-}
-
-/// Asks for huge pages: lookups in a large table go to places far apart, and would miss the TLB as often as the cache. A wish:
-/// where it is not granted, all works as well.
-fn prefer_huge_pages(words: &[AtomicU64]) {
-    #[cfg(all(target_os = "linux", not(miri)))]
-    {
-        const HUGE: usize = 2 << 20;
-        let start = words.as_ptr().addr().next_multiple_of(HUGE);
-        let end = (words.as_ptr().addr() + size_of_val(words)) / HUGE * HUGE;
-        if start < end {
-            let start = words.as_ptr().cast_mut().with_addr(start).cast();
-            // SAFETY: the range lies within `words`, and the advice changes no byte of it.
-            let _ = unsafe { libc::madvise(start, end - start.addr(), libc::MADV_HUGEPAGE) };
-        }
-    }
-    #[cfg(any(not(target_os = "linux"), miri))]
-    let _ = words;
 }
