@@ -25,6 +25,7 @@ pub(crate) fn prefer(first: NonNull<u8>, bytes: usize) {
 
 /// Has the kernel give memory now that it would give page by page as it is first touched: each huge page costs up to milliseconds, where the kernel
 /// has to make room for one. What is there already keeps its contents. Before Linux 5.14, and where memory is short, nothing changes.
+#[cfg(not(vrouter_loom))]
 pub(crate) fn populate(first: NonNull<u8>, bytes: usize) {
     #[cfg(all(target_os = "linux", not(miri)))]
     {

@@ -13,6 +13,7 @@ use super::{
     hops::{Doors, Hops},
     lately::Lately,
     leaving::Leaving,
+    newcomers::Newcomer,
     output::{LIST, Outputs},
     packet::{Packet, Routed},
     record::Witness,
@@ -148,6 +149,8 @@ pub struct State {
     pub(super) doors: Doors,
     /// What the tables said lately.
     pub(super) lately: Lately,
+    /// Room for flows that are decided and not yet made.
+    pub(super) newcomers: Vec<Newcomer>,
     /// Hears of every decision. `None` for packets; a trace has one.
     pub witness: Option<Witness>,
     /// Copies packets for captures.
@@ -176,6 +179,7 @@ impl State {
             hops: Hops::new(),
             doors: Doors::default(),
             lately: Lately::default(),
+            newcomers: Vec::with_capacity(super::BATCH),
             witness: None,
             taps: Taps::default(),
             cuts_late: false,
@@ -403,7 +407,11 @@ impl<'a> Context<'a> {
     #[inline]
     pub(super) fn decide(&mut self, question: &Question) -> Decision<'a> {
         let state = &mut *self.state;
-        decide::first(self.tables, question, &mut state.lately, &mut state.witness)
+        if state.witness.is_some() {
+            decide::first(self.tables, question, &mut state.lately, &mut state.witness)
+        } else {
+            decide::first(self.tables, question, &mut state.lately, &mut ())
+        }
     }
 
     /// Counts on a counter of this worker.

@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use super::{
-    decision::{Decision, Fate, Kept, Question, Span, Taken},
+    decision::{Decision, Fate, Kept, Question, Span, Taken, traffic},
     lately::Lately,
     packet::Packet,
     record::Recorder,
@@ -28,14 +28,6 @@ use crate::{
     },
     wire::proto,
 };
-
-/// The key that the answers to a new flow will likely have whose source is translated so: a hint, to ask for memory ahead.
-pub(super) fn likely_answers(nat: &SourceNat, key: &FlowKey) -> Option<FlowKey> {
-    let (outside, port) = nat.pool.guess(key.src(), source_port(key))?;
-    let (context, ports) = (u32::from(nat.outside.raw()), with_source_port(key, port));
-    let out = FlowKey::between(context, outside, key.dst(), key.protocol(), ports)?;
-    Some(out.reversed())
-}
 
 /// VRFs that a packet may be led through after its first.
 pub(super) const MAX_CROSSINGS: usize = 4;
@@ -135,6 +127,84 @@ pub(super) fn first<'a>(
     };
     walk.finish();
     walk.decision
+}
+
+/// What becomes of most first packets: they are routed within their VRF, to a port or into a tunnel, and whoever was asked lets them pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Simple {
+    /// It leaves by this next hop.
+    pub next_hop: NextHopSlot,
+    /// The workload's port that this leads to.
+    pub receiver: Option<PortSlot>,
+    /// What the sender's policy said.
+    pub egress: Option<Ruling>,
+    /// What the receiver's policy said.
+    pub ingress: Option<Ruling>,
+}
+
+impl Simple {
+    /// As [`Decision::is_stateful`].
+    #[inline]
+    pub(super) fn is_stateful(&self) -> bool {
+        self.egress.is_some() || self.ingress.is_some()
+    }
+}
+
+/// Decides about a first packet as [`first`] does, where that is simple: `None` says nothing. It came in by the port at `workload`, which is `sender`, or by an uplink,
+/// without a label that names a next hop. Nothing is translated, and answers come in the same VRF.
+#[inline]
+pub(super) fn simply(
+    tables: &Tables,
+    key: &FlowKey,
+    hash: u64,
+    workload: Option<PortSlot>,
+    sender: Option<&Port>,
+    lately: &mut Lately,
+) -> Option<Simple> {
+    let vrf = VrfSlot::from_raw(key.context() as u16);
+    let (source, destination) = (key.src(), key.dst());
+    let no_service = || {
+        let service = tables.service_for(vrf, destination, key.protocol(), key.dst_port());
+        service.is_none()
+    };
+    if !tables.services.is_empty() && !no_service() {
+        return None;
+    }
+    let next_hop = member(tables, lately.route(tables, vrf, destination)?, hash, None);
+    let mut simple = Simple {
+        next_hop,
+        receiver: None,
+        egress: None,
+        ingress: None,
+    };
+    let receiver = match &tables.next_hop(next_hop)?.action {
+        Action::Port(to) => {
+            let port = tables.port(to.port)?;
+            simple.receiver = Some(to.port);
+            Some(port)
+        }
+        Action::Tunnel(_) => None,
+        _ => return None,
+    };
+    let traffic = traffic(key, None);
+    let mut ask = |policy: &Policy, side, peer| {
+        let groups = lately.groups(tables, vrf, peer);
+        let ruling = lately.rulings.ask(tables, policy, side, groups, &traffic);
+        (ruling.verdict != Verdict::Deny).then_some(ruling)
+    };
+    if let Some(policy) = sender.and_then(|port| port.policy.as_deref()) {
+        simple.egress = Some(ask(policy, Side::Egress, destination)?);
+    }
+    if let Some(port) = receiver {
+        // Answers come in elsewhere; and nobody is kept from talking to themselves.
+        if vrf_of(tables, port) != Some(vrf) || workload == simple.receiver && source == destination {
+            return None;
+        }
+        if let Some(policy) = port.policy.as_deref() {
+            simple.ingress = Some(ask(policy, Side::Ingress, source)?);
+        }
+    }
+    Some(simple)
 }
 
 /// Why a walk ended early.

@@ -31,6 +31,7 @@ mod lately;
 mod leaving;
 mod local;
 mod mirror;
+mod newcomers;
 mod output;
 mod packet;
 mod quote;

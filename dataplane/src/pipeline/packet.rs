@@ -206,7 +206,7 @@ impl Brief {
 
     /// The next hop that its label named.
     #[inline(always)]
-    fn via(&self) -> Option<NextHopSlot> {
+    pub(super) fn via(&self) -> Option<NextHopSlot> {
         (self.via != NO_VIA).then(|| NextHopSlot::from_raw(self.via))
     }
 

@@ -11,11 +11,11 @@
 use super::{
     context::{Context, Shared},
     counters::Counters,
-    decide,
     flow_action::{FlowAction, FlowFlags, InShort},
     forward,
     hops::Hops,
     leaving::Leaving,
+    newcomers::{self, Decided},
     packet::{Brief, Facts, Packet, Routed, WayIn},
     related,
     settle::{self, Begun},
@@ -43,13 +43,15 @@ pub(super) fn run(context: &mut Context<'_>, batch: &mut Routed) {
     for brief in briefs.iter_mut().skip(hinted) {
         news |= brief.look_ahead(flows, context.state.needs_siblings);
     }
+    let mut decided = None;
     if news {
         expect(context, briefs);
+        decided = newcomers::begin(context, frames, briefs, &way);
     }
-    send(context, frames, briefs, facts, &way);
+    send(context, frames, briefs, facts, &way, decided);
 }
 
-/// Asks for the memory that new flows will be made in.
+/// Asks for the memory that new flows will be translated by.
 #[inline(never)]
 fn expect(context: &Context<'_>, batch: &[Brief]) {
     let news = || batch.iter().filter(|brief| brief.is_news());
@@ -59,11 +61,7 @@ fn expect(context: &Context<'_>, batch: &[Brief]) {
         let news = || news().filter(|brief| brief.key.context() == inside);
         news().for_each(|brief| nat.pool.prefetch_source(brief.key.src()));
         news().for_each(|brief| nat.pool.prefetch_ports(brief.key.src(), brief.key.src_port()));
-        let answers = news().filter_map(|brief| decide::likely_answers(nat, &brief.key));
-        answers.for_each(|answers| context.shared.flows.prefetch_new(&answers));
     }
-    // A new flow wants a place for its answers, too: most are not translated.
-    news().for_each(|brief| context.shared.flows.prefetch_new(&brief.key.reversed()));
 }
 
 /// The VRF of the packets at hand, which mostly come in runs, and what is to be counted for it.
@@ -174,8 +172,15 @@ enum Stop<'a> {
     Drop(DropReason),
 }
 
-/// Sends the packets.
-fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, briefs: &mut [Brief], facts: &[Facts], way: &WayIn) {
+/// Sends the packets. `known`: one that was decided already, though no flow was made.
+fn send<'a>(
+    context: &mut Context<'a>,
+    frames: &mut Vec<Frame>,
+    briefs: &mut [Brief],
+    facts: &[Facts],
+    way: &WayIn,
+    mut known: Option<Decided<'a>>,
+) {
     let mut hops = std::mem::replace(&mut context.state.hops, Hops::nowhere());
     let mut leaving = Leaving::new(frames);
     let (mut row, mut done) = (Row::NONE, 0);
@@ -210,7 +215,9 @@ fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, briefs: &mut [Brief]
             && let Some(frame) = leaving.behind(row.count).first()
             && let Some(brief) = briefs.get_mut(done)
         {
-            if brief.is_plain() && tried.replace(done) != Some(done) {
+            if let Some(known) = known.take_if(|known| known.place == done) {
+                decided = Some((known.decision, None));
+            } else if brief.is_plain() && tried.replace(done) != Some(done) {
                 match settle::begin(context, &brief.facts(way, frame.len()), frame.data()) {
                     Begun::There(hint) => {
                         brief.hint = hint;
@@ -241,6 +248,10 @@ fn send(context: &mut Context<'_>, frames: &mut Vec<Frame>, briefs: &mut [Brief]
                 None => one(context, packet),
             },
         }
+    }
+    if let Some(unasked) = known {
+        // A packet before it made a flow that it goes with.
+        unasked.decision.release();
     }
     sorter.place.count(sorter.counters);
     context.state.needs_siblings = sorter.siblings;

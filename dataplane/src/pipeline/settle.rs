@@ -117,13 +117,9 @@ pub(super) fn begin<'a>(context: &mut Context<'a>, facts: &Facts, ip: &[u8]) -> 
     let Fate::Forward(next_hop) = decision.fate else {
         return Begun::Decided(decision, None);
     };
-    let in_the_clear = || {
-        let action = tables.next_hop(next_hop).map(|n| &n.action);
-        matches!(action, Some(Action::Underlay { .. }))
-    };
     let stateful = decision.is_stateful(&facts.key);
     let is_tracked = stateful && facts.key.protocol() == proto::TCP;
-    if in_the_clear() || is_tracked && track::opens(ip, &facts.parsed).is_err() {
+    if leaves_in_the_clear(tables, next_hop) || is_tracked && track::opens(ip, &facts.parsed).is_err() {
         return Begun::Decided(decision, None);
     }
     match settling.enter(context, facts, next_hop, &decision, stateful, true) {
@@ -361,11 +357,7 @@ impl Settling<'_> {
 
     /// The stamp of a decision made now, by which packets leave in the VRF `out`.
     pub(super) fn stamp(&self, tables: &Tables, span: Span, own: VrfSlot, out: VrfSlot) -> u64 {
-        match span {
-            Span::Own => tables.stamp(self.vrf),
-            Span::With(other) if other == own || other == out => tables.pair_stamp(self.vrf, out),
-            _ => tables.wide_stamp(),
-        }
+        stamp(tables, self.vrf, span, own, out)
     }
 
     /// The direction that a first packet takes.
@@ -397,10 +389,8 @@ impl Settling<'_> {
             _ => return self.end(context, packet, decision),
         };
         let stateful = decision.is_stateful(&packet.key);
-        let unwanted = matches!(
-            context.tables.next_hop(next_hop).map(|n| &n.action),
-            Some(Action::Underlay { .. })
-        ) && clear::is_unwanted(context, &packet, Some(&decision.out));
+        let unwanted =
+            leaves_in_the_clear(context.tables, next_hop) && clear::is_unwanted(context, &packet, Some(&decision.out));
         if stateful && packet.is_signal() || unwanted {
             return self.pass(context, packet, next_hop, decision);
         }
@@ -593,8 +583,25 @@ pub(super) fn touch(context: &Context<'_>, packet: &Packet, flow: FlowRef) {
     context.shared.flows.touch(flow, context.now_ms(), bytes);
 }
 
+/// Whether a next hop leads into the underlay without a tunnel.
+#[inline]
+pub(super) fn leaves_in_the_clear(tables: &Tables, next_hop: NextHopSlot) -> bool {
+    let action = tables.next_hop(next_hop).map(|n| &n.action);
+    matches!(action, Some(Action::Underlay { .. }))
+}
+
+/// The stamp of a decision made now in a VRF, at the slot `own`, by which packets leave in the VRF `out`.
+#[inline]
+pub(super) fn stamp(tables: &Tables, vrf: &Vrf, span: Span, own: VrfSlot, out: VrfSlot) -> u64 {
+    match span {
+        Span::Own => tables.stamp(vrf),
+        Span::With(other) if other == own || other == out => tables.pair_stamp(vrf, out),
+        _ => tables.wide_stamp(),
+    }
+}
+
 /// The port whose share a flow counts on: the workload's, whichever side began.
-fn charged_to(tables: &Tables, packet: &Facts, next_hop: NextHopSlot) -> PortSlot {
+pub(super) fn charged_to(tables: &Tables, packet: &Facts, next_hop: NextHopSlot) -> PortSlot {
     match decide::port_behind(tables, next_hop) {
         Some(port) if packet.origin != Origin::Port => port,
         _ => packet.port,

@@ -17,8 +17,8 @@ const CANDIDATES: usize = 16;
 /// How many removed flows are reclaimed before a young one must go.
 const RECLAIM: usize = 8;
 
-/// Flows whose memory is asked for before the first of them is looked at.
-const AHEAD: usize = 16;
+/// Flows in a row: the index's memory is asked for of all of them before the first is looked at, and that of the next so many flows themselves.
+const ROW: usize = 16;
 
 /// What a flow may expect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,24 +62,25 @@ impl FlowTable {
         let mut count = self.attend(owner, now_ms, budget, &outlook, &mut ended);
         let mut left = budget;
         while left > 0 {
-            let mut coming = [0; AHEAD];
-            let room = coming.len().min(left);
-            let found = owner.coming(now_ms, &mut coming[..room]);
+            let mut coming = [0; 2 * ROW];
+            let found = owner.coming(now_ms, &mut coming);
             if found == 0 {
                 break;
             }
+            // Most were asked for with the row before, be it that of another call.
+            coming[..found].iter().for_each(|pair| self.prefetch_pair(*pair));
+            let found = found.min(ROW).min(left);
             let coming = &coming[..found];
-            coming.iter().for_each(|pair| self.prefetch_pair(*pair));
-            let mut hashes = [[0; 2]; AHEAD];
+            let mut hashes = [[0; 2]; ROW];
             for (pair, hashes) in coming.iter().zip(&mut hashes) {
                 *hashes = self.prefetch_ways(*pair);
                 expect(&FlowView::new(self.pair(*pair), now_ms));
             }
-            for (foreseen, hashes) in coming.iter().zip(hashes) {
+            for (foreseen, hashes) in coming.iter().zip(&hashes) {
                 let Some(pair) = owner.due(now_ms) else {
                     break;
                 };
-                let hashes = (pair == *foreseen).then_some(hashes);
+                let hashes = (pair == *foreseen).then_some(*hashes);
                 count += usize::from(self.look_at(owner, pair, hashes, now_ms, &outlook, &mut ended));
             }
             left -= found;

@@ -264,19 +264,32 @@ impl Index {
     /// The visible entries with the hash's tag, of the first bucket and then of the second, until `accept` answers.
     #[inline]
     pub(super) fn find<R>(&self, hash: u64, mut accept: impl FnMut(Entry) -> Option<R>) -> Option<R> {
-        for place in self.places(hash) {
-            let words = &self.buckets[place].0;
-            let mut matching = matching(words, hash);
-            while matching != 0 {
-                // Acquire: what the inserter wrote into the record comes with the word.
-                let word = words[matching.trailing_zeros() as usize % SLOTS].load(Ordering::Acquire);
-                if word >> STATE_SHIFT == wanted(hash)
-                    && let Some(found) = accept(Entry(word))
-                {
-                    return Some(found);
-                }
-                matching &= matching - 1;
+        let places = self.places(hash);
+        places
+            .into_iter()
+            .find_map(|place| self.find_in(place, hash, &mut accept))
+    }
+
+    /// As [`find`](Self::find), in the second bucket only.
+    #[inline]
+    pub(super) fn find_far<R>(&self, hash: u64, accept: impl FnMut(Entry) -> Option<R>) -> Option<R> {
+        self.find_in(self.places(hash)[1], hash, accept)
+    }
+
+    /// As [`find`](Self::find), in one bucket.
+    #[inline(always)]
+    fn find_in<R>(&self, place: usize, hash: u64, mut accept: impl FnMut(Entry) -> Option<R>) -> Option<R> {
+        let words = &self.buckets[place].0;
+        let mut matching = matching(words, hash);
+        while matching != 0 {
+            // Acquire: what the inserter wrote into the record comes with the word.
+            let word = words[matching.trailing_zeros() as usize % SLOTS].load(Ordering::Acquire);
+            if word >> STATE_SHIFT == wanted(hash)
+                && let Some(found) = accept(Entry(word))
+            {
+                return Some(found);
             }
+            matching &= matching - 1;
         }
         None
     }
@@ -427,7 +440,9 @@ impl Index {
     #[inline]
     pub(super) fn take_out(&self, hash: u64, direction: u32, generation: u32) {
         let member = Entry::member(hash, direction, generation);
-        if let Some(word) = self.words(hash, member).next() {
+        if let Some(word) = self.word_in(self.first(hash), hash, member) {
+            word.store(0, Ordering::Release);
+        } else if let Some(word) = self.word_in(self.places(hash)[1], hash, member) {
             word.store(0, Ordering::Release);
         }
     }
@@ -435,18 +450,23 @@ impl Index {
     /// Where this member stands: the first such word of each of its buckets. The tags of all words of a bucket are compared at once.
     #[inline(always)]
     fn words(&self, hash: u64, member: Entry) -> impl Iterator<Item = &AtomicU64> {
-        self.places(hash).into_iter().filter_map(move |place| {
-            let words = &self.buckets[place].0;
-            let mut alike = matching(words, hash);
-            while alike != 0 {
-                let word = &words[alike.trailing_zeros() as usize % SLOTS];
-                if word.load(Ordering::Relaxed) == member.0 {
-                    return Some(word);
-                }
-                alike &= alike - 1;
+        let places = self.places(hash).into_iter();
+        places.filter_map(move |place| self.word_in(place, hash, member))
+    }
+
+    /// Where in a bucket this member stands.
+    #[inline(always)]
+    fn word_in(&self, place: usize, hash: u64, member: Entry) -> Option<&AtomicU64> {
+        let words = &self.buckets[place].0;
+        let mut alike = matching(words, hash);
+        while alike != 0 {
+            let word = &words[alike.trailing_zeros() as usize % SLOTS];
+            if word.load(Ordering::Relaxed) == member.0 {
+                return Some(word);
             }
-            None
-        })
+            alike &= alike - 1;
+        }
+        None
     }
 
     /// Takes this very entry out.

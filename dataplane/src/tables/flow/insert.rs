@@ -131,13 +131,19 @@ impl FlowTable {
     /// Makes both directions findable, where there is nobody to race with: the order means nothing.
     #[inline]
     fn link_alone(&self, forward: &Side<'_>, reverse: Option<&Side<'_>>, absent: bool) -> Result<(), InsertError> {
+        let index_generation_of = index_generation(forward.generation);
+        let same = |entry: Entry| self.record(entry.direction()).is_same(forward.words, entry);
         if absent {
             let generation = index_generation(forward.generation);
             match self.index.place_absent(forward.hash, forward.direction, generation) {
                 Claim::Placed => {}
                 _ => return Err(InsertError::TableFull),
             }
-        } else {
+        } else if self
+            .index
+            .place(forward.hash, forward.direction, index_generation_of, same)
+            != Claim::Placed
+        {
             self.link_side(forward, forward)?;
         }
         reverse.map_or(Ok(()), |reverse| {

@@ -8,7 +8,13 @@ use crate::packet::key::FlowKey;
 impl FlowTable {
     /// The VRF that pays for flows with this forward key: none for contexts that are not VRF slots (bridges).
     pub(super) fn vrf_of(&self, key: &FlowKey) -> Option<u16> {
-        let vrf = u16::try_from(key.context()).ok()?;
+        self.vrf_of_context(key.context())
+    }
+
+    /// As [`vrf_of`](Self::vrf_of), by the key's context.
+    #[inline]
+    pub(super) fn vrf_of_context(&self, context: u32) -> Option<u16> {
+        let vrf = u16::try_from(context).ok()?;
         (usize::from(vrf) < self.vrfs.len()).then_some(vrf)
     }
 

@@ -51,8 +51,11 @@ impl Lists {
     }
 
     /// Puts the pair at the end of a list, out of the one it is in.
+    #[inline]
     pub(super) fn push_back(&mut self, list: usize, pair: u32) {
-        self.unlink(pair);
+        if self.contains(pair) {
+            self.unlink(pair);
+        }
         let (Some(ends), Some(_)) = (self.ends.get_mut(list), self.nodes.get(pair as usize)) else {
             return;
         };

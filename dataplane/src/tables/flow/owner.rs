@@ -16,8 +16,8 @@ pub struct FlowOwner {
     first: u32,
     end: u32,
     fresh: u32,
-    /// The last pair freed, plus one; each free pair holds the next in its link. Zero: none.
-    free: u32,
+    /// Pairs that were freed, the last one last. Has room for all from the start, in memory that comes as it is used.
+    free: Vec<u32>,
     /// When each flow is to be looked at.
     wheel: Wheel,
     /// Young flows, oldest first, a list for each port; a last list for the pairs whose insertion failed and that could not be freed.
@@ -55,7 +55,7 @@ impl FlowOwner {
             first,
             end,
             fresh: first,
-            free: 0,
+            free: Vec::with_capacity(pairs),
             wheel: Wheel::new(pairs),
             young: Lists::new(pairs, ports + 1),
             ports,
@@ -87,8 +87,7 @@ impl FlowOwner {
     /// A free pair: one lately freed (still in cache), else one never used.
     pub(super) fn allocate(&mut self, table: &FlowTable) -> Option<u32> {
         let count = table.region(self.worker);
-        let pair = if let Some(pair) = self.free.checked_sub(1) {
-            self.free = table.pair(pair).link();
+        let pair = if let Some(pair) = self.free.pop() {
             pair
         } else if self.fresh < self.end {
             let pair = self.fresh;
@@ -105,12 +104,20 @@ impl FlowOwner {
         Some(pair)
     }
 
+    /// Asks for the memory of the pair that will be taken after so many others.
+    #[inline]
+    pub fn prefetch_free(&self, table: &FlowTable, after: usize) {
+        let free = self.free.len().checked_sub(after + 1);
+        if let Some(pair) = free.and_then(|place| self.free.get(place)) {
+            table.prefetch_pair(*pair);
+        }
+    }
+
     /// Gives a pair back to the region; both of its records are free.
     pub(super) fn release(&mut self, table: &FlowTable, pair: u32) {
         self.wheel.disarm(self.local(pair));
         self.young.unlink(self.local(pair));
-        table.pair(pair).set_link(self.free);
-        self.free = pair + 1;
+        self.free.push(pair);
         let used = &table.region(self.worker).used;
         used.store(used.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }

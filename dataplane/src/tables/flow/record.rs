@@ -33,6 +33,8 @@ const ANSWERED: u64 = 1 << 49;
 /// The version is the topmost field, so that its overflow is lost and touches nothing.
 const REWRITING: u64 = 1 << 50;
 
+/// The word of a key whose lower half is the context ([`FlowKey::context`](crate::packet::FlowKey::context)).
+const CONTEXT_WORD: usize = 4;
 /// Bits of the last word of a key that are used; above them is the last word of the action.
 const KEY_END: u32 = 16;
 /// Bits of the word of bytes that are the upper ones of the packets.
@@ -57,7 +59,7 @@ struct Both {
     head: AtomicU64,
     /// When the last packet came, milliseconds, without what does not fit.
     last_seen: AtomicU32,
-    /// When the flow was made, in sixteens of milliseconds; in a free record, the link of the free list.
+    /// When the flow was made, in sixteens of milliseconds.
     created: AtomicU32,
     /// The middle word of the action.
     said: AtomicU64,
@@ -123,11 +125,13 @@ fn around(now: u64, low: u32) -> u64 {
 }
 
 impl Way {
+    #[inline(always)]
     fn fill(&self, content: &Content<'_>) {
-        for (mine, word) in self.words.iter().zip(content.key).take(KEY_WORDS - 1) {
-            mine.store(*word, Ordering::Relaxed);
+        let [a, b, c, d, e, last] = *content.key;
+        for (mine, word) in self.words.iter().zip([a, b, c, d, e]) {
+            mine.store(word, Ordering::Relaxed);
         }
-        self.decide(content.key[KEY_WORDS - 1], content.epoch, content.action);
+        self.decide(last, content.epoch, content.action);
     }
 
     fn decide(&self, key_end: u64, epoch: u64, [first, _, last]: &[u64; ACTION_WORDS]) {
@@ -191,16 +195,6 @@ impl Pair {
     /// When the flow was made, milliseconds (in steps of 16), as seen from `now_ms`.
     pub(super) fn created(&self, now_ms: u64) -> u64 {
         around(now_ms >> AGE_SHIFT, self.both.created.load(Ordering::Acquire)) << AGE_SHIFT
-    }
-
-    /// The link of the free list, in a free record.
-    pub(super) fn link(&self) -> u32 {
-        self.both.created.load(Ordering::Relaxed)
-    }
-
-    /// Sets [`link`](Self::link).
-    pub(super) fn set_link(&self, link: u32) {
-        self.both.created.store(link, Ordering::Relaxed);
     }
 
     /// Fills a free record and puts it to use. Only the owner of the region may; gives the generation.
@@ -456,6 +450,12 @@ impl Record<'_> {
         let mut key = std::array::from_fn(|i| self.way.words[i].load(Ordering::Relaxed));
         key[KEY_WORDS - 1] &= (1 << KEY_END) - 1;
         key
+    }
+
+    /// The context of the key as it stands. For the owner.
+    #[inline]
+    pub(super) fn peek_context(&self) -> u32 {
+        self.way.words[CONTEXT_WORD].load(Ordering::Relaxed) as u32
     }
 
     /// The protocol of the key as it stands. For the owner.

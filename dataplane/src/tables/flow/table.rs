@@ -83,7 +83,7 @@ impl std::fmt::Debug for FlowTable {
 impl FlowTable {
     /// A table for `capacity_pairs` flows, divided evenly among `workers`, with port slots `0..max_ports` and VRF slots `0..max_vrfs`, and
     /// the owner of each worker's region. `seed` should be random and secret: it keeps senders from aiming flows at one bucket. Takes
-    /// 192 bytes per flow, 32 for its index and 20 for its links, as they come into use.
+    /// 192 bytes per flow, 32 for its index and 24 for its links, as they come into use.
     ///
     /// # Errors
     /// [`TableError`]: no worker, no flow or too many (2^27), or no memory.
@@ -180,12 +180,13 @@ impl FlowTable {
     /// Asks for the buckets that a pair's directions are in; reads the keys, which should have arrived, and gives their hashes.
     #[inline]
     pub(super) fn prefetch_ways(&self, pair: u32) -> [u64; 2] {
-        [0, 1].map(|side| {
+        let way = |side| {
             let key = self.pair(pair).direction(side).peek_key();
             let hash = hash_words(&key, self.seed);
             self.index.prefetch(hash);
             hash
-        })
+        };
+        [way(0), way(1)]
     }
 
     /// Asks for the record that the lookup will likely find, and says which that is; reads the bucket, which should have arrived. `beside`: asks
@@ -261,6 +262,16 @@ impl FlowTable {
     #[must_use]
     pub fn locate(&self, key: &FlowKey, hash: u64) -> Option<FlowHint> {
         self.index.find(hash, |entry| {
+            let record = self.record(entry.direction());
+            record.is_same(key.as_words(), entry).then_some(FlowHint(entry))
+        })
+    }
+
+    /// As [`locate`](Self::locate), where the hash's first bucket has it not.
+    #[inline]
+    #[must_use]
+    pub fn locate_far(&self, key: &FlowKey, hash: u64) -> Option<FlowHint> {
+        self.index.find_far(hash, |entry| {
             let record = self.record(entry.direction());
             record.is_same(key.as_words(), entry).then_some(FlowHint(entry))
         })
@@ -350,7 +361,7 @@ impl FlowTable {
     pub(super) fn retire(&self, owner: &mut FlowOwner, pair: u32, hashes: Option<[u64; 2]>) -> bool {
         let record = self.pair(pair);
         // The first direction is always filled.
-        let (port, key) = (record.port(), FlowKey::from_words(record.direction(0).peek_key()));
+        let (port, vrf) = (record.port(), self.vrf_of_context(record.direction(0).peek_context()));
         if let Some((generation, answered)) = record.end() {
             // Whoever would have removed it now does not find it any more: nobody else touches its entries.
             for side in 0..1 + usize::from(answered) {
@@ -361,7 +372,7 @@ impl FlowTable {
                 let direction = pair * 2 + side as u32;
                 self.index.take_out(hash, direction, index_generation(generation));
             }
-            owner.owe(self, port, self.vrf_of(&key));
+            owner.owe(self, port, vrf);
             owner.release(self, pair);
             return true;
         }
@@ -374,7 +385,7 @@ impl FlowTable {
         // Doomed, so that no rewrite begins any more: it does not fail.
         let freed = record.free();
         debug_assert!(freed);
-        owner.owe(self, port, self.vrf_of(&key));
+        owner.owe(self, port, vrf);
         owner.release(self, pair);
         true
     }

@@ -277,23 +277,6 @@ impl Blocks {
         }
     }
 
-    /// What [`give`](Self::give) will likely give, if the source has a block: what was asked for before should have arrived.
-    pub(super) fn guess(&self, realm: u16, source: IpAddr, port: u16) -> Option<(IpAddr, u16)> {
-        let entry = self.sources.guess(Source::new(realm, source))?;
-        let mut likely = None;
-        for block in self.owned(entry) {
-            let Survey { mine, free } = self.survey(block, port);
-            let best = if mine != 0 { mine } else { free };
-            if best != 0 && (mine != 0 || likely.is_none()) {
-                likely = Some(self.choice(block, port, best.trailing_zeros() as usize));
-            }
-            if mine != 0 {
-                break;
-            }
-        }
-        likely.map(|port| self.outside(port))
-    }
-
     /// Asks for what [`take_back`](Self::take_back) will read.
     pub(super) fn prefetch_back(&self, outside: IpAddr, port: u16) {
         if let Some((block, port)) = self.inside(outside, port) {
@@ -584,16 +567,31 @@ impl Blocks {
         self.free_place(entry).is_some() && self.free.take_this(block) && self.settle(block, entry)
     }
 
-    /// Block and port for an outside address and port.
-    fn inside(&self, address: IpAddr, port: u16) -> Option<(usize, usize)> {
+    /// The place of an address. Most pools are addresses that follow each other: it is looked for first where it would be then.
+    #[inline]
+    fn place(&self, address: u128) -> Option<usize> {
+        let (first, _) = self.places.first()?;
+        let step = usize::try_from(address.checked_sub(*first)?).ok()?;
+        if let Some((there, place)) = self.places.get(step)
+            && *there == address
+        {
+            return Some(*place);
+        }
         let at = self
             .places
-            .binary_search_by_key(&bits(address), |(address, _)| *address)
+            .binary_search_by_key(&address, |(address, _)| *address)
             .ok()?;
+        Some(self.places.get(at)?.1)
+    }
+
+    /// Block and port for an outside address and port.
+    fn inside(&self, address: IpAddr, port: u16) -> Option<(usize, usize)> {
+        let place = self.place(bits(address))?;
         let offset = usize::from(port.checked_sub(self.first_port)?);
-        let block = offset / self.size;
-        let block = (block < self.per_address).then(|| self.places[at].1 * self.per_address + block)?;
-        Some((block, block * self.size + offset % self.size))
+        // Sizes are powers of two.
+        let block = offset >> self.size.trailing_zeros();
+        let block = (block < self.per_address).then(|| place * self.per_address + block)?;
+        Some((block, block * self.size + (offset & (self.size - 1))))
     }
 
     /// Outside address and port of a port.

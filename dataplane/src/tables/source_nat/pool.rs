@@ -242,13 +242,6 @@ impl Pool {
         }
     }
 
-    /// What [`translate`](Self::translate) will likely give to a source's port, if it is known: a hint. What
-    /// [`prefetch_ports`](Self::prefetch_ports) asked for should have arrived.
-    #[must_use]
-    pub fn guess(&self, source: IpAddr, source_port: u16) -> Option<(IpAddr, u16)> {
-        self.blocks.as_ref()?.guess(self.realm, source, source_port)
-    }
-
     /// Asks for the memory that [`release`](Self::release) will read.
     pub fn prefetch_release(&self, outside: IpAddr, port: u16) {
         if let Some(blocks) = &self.blocks {
