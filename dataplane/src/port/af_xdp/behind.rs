@@ -10,12 +10,13 @@
 use std::{
     cell::Cell,
     io, mem,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd as _, BorrowedFd, RawFd},
     ptr,
 };
 
 use super::{
     joined::{Joined, Next},
+    packet_socket::PacketSocket,
     whole::VirtioNetHeader,
 };
 use crate::packet::{Frame, FrameCache};
@@ -48,7 +49,7 @@ struct Taken {
 
 /// A packet socket that receives from one interface what is ours.
 pub(super) struct Behind {
-    socket: OwnedFd,
+    socket: PacketSocket,
     /// A [`ROOM`] for each.
     rooms: Box<[u8]>,
     headers: Box<[VirtioNetHeader]>,
@@ -76,36 +77,13 @@ impl std::fmt::Debug for Behind {
 impl Behind {
     /// For the interface of this index in the thread's network namespace; `filter` says what is ours.
     pub(super) fn new(ifindex: u32, filter: BorrowedFd<'_>) -> io::Result<Self> {
-        // SAFETY: a plain call; the descriptor is new and ours. Of protocol 0 it receives nothing before it is bound.
-        let socket = unsafe {
-            let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-            match libc::socket(libc::AF_PACKET, kind, 0) {
-                -1 => return Err(io::Error::last_os_error()),
-                fd => OwnedFd::from_raw_fd(fd),
-            }
-        };
-        set(&socket, libc::SOL_SOCKET, libc::SO_ATTACH_BPF, filter.as_raw_fd())?;
-        set(&socket, libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
-        set(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, 1)?;
-        set(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
+        let socket = PacketSocket::new()?;
+        socket.set(libc::SOL_SOCKET, libc::SO_ATTACH_BPF, filter.as_raw_fd())?;
+        socket.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, 1)?;
+        socket.set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
         // A lesser permission does with less.
-        let _ = set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER);
-        // SAFETY: all zero is a valid value of this plain C struct.
-        let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as libc::c_ushort;
-        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-        address.sll_ifindex = ifindex as libc::c_int;
-        // SAFETY: the address is valid for its own size.
-        let bound = unsafe {
-            libc::bind(
-                socket.as_raw_fd(),
-                ptr::from_ref(&address).cast(),
-                size_of_val(&address) as libc::socklen_t,
-            )
-        };
-        if bound != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let _ = socket.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER);
+        socket.bind(ifindex, libc::ETH_P_ALL as u16)?;
         Ok(Self {
             socket,
             rooms: vec![0; MESSAGES * ROOM].into_boxed_slice(),
@@ -288,22 +266,5 @@ fn put_back(room: &mut [u8], taken: Taken, tag: [u8; TAG]) -> Taken {
     Taken {
         start: 0,
         len: taken.len + TAG,
-    }
-}
-
-fn set(socket: &OwnedFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    // SAFETY: these options take a C int.
-    let status = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            ptr::from_ref(&value).cast(),
-            size_of_val(&value) as libc::socklen_t,
-        )
-    };
-    match status {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
     }
 }

@@ -45,6 +45,7 @@ mod link;
 mod mode;
 mod multicast;
 mod owned;
+mod packet_socket;
 mod program;
 mod queue;
 mod refusal;

@@ -5,12 +5,9 @@
 //! discipline is passed by, as it is by AF_XDP.
 #![allow(unsafe_code)]
 
-use std::{
-    io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    ptr,
-};
+use std::{io, os::fd::AsRawFd as _, ptr};
 
+use super::packet_socket::PacketSocket;
 use crate::{packet::Frame, port::Units};
 
 /// `struct virtio_net_hdr` of `linux/virtio_net.h`.
@@ -82,61 +79,21 @@ const SEND_BUFFER: libc::c_int = 64 << 20;
 /// A packet socket that sends by one interface.
 #[derive(Debug)]
 pub(super) struct WholeSender {
-    socket: OwnedFd,
+    socket: PacketSocket,
 }
 
 impl WholeSender {
     /// For the interface of this index in the thread's network namespace. `cuts`: what it cannot send in one piece, the kernel cuts on the way to
     /// it; that takes the way through the queueing discipline.
     pub(super) fn new(ifindex: u32, cuts: bool) -> io::Result<Self> {
-        // SAFETY: a plain call; the descriptor is new and ours. Of protocol 0 it receives nothing.
-        let socket = unsafe {
-            let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-            match libc::socket(libc::AF_PACKET, kind, 0) {
-                -1 => return Err(io::Error::last_os_error()),
-                fd => OwnedFd::from_raw_fd(fd),
-            }
-        };
-        let sender = Self { socket };
-        sender.set(libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
+        let socket = PacketSocket::new()?;
         if !cuts {
-            sender.set(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
+            socket.set(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
         }
         // The default holds three packets or so. A lesser permission does without.
-        let _ = sender.set(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, SEND_BUFFER);
-        // SAFETY: all zero is a valid value of this plain C struct.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as libc::c_ushort;
-        address.sll_ifindex = ifindex as libc::c_int;
-        // SAFETY: the address is valid for its own size.
-        let bound = unsafe {
-            libc::bind(
-                sender.socket.as_raw_fd(),
-                ptr::from_ref(&address).cast(),
-                size_of_val(&address) as libc::socklen_t,
-            )
-        };
-        match bound {
-            0 => Ok(sender),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
-    fn set(&self, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
-        // SAFETY: these options take a C int.
-        let status = unsafe {
-            libc::setsockopt(
-                self.socket.as_raw_fd(),
-                level,
-                option,
-                ptr::from_ref(&value).cast(),
-                size_of_val(&value) as libc::socklen_t,
-            )
-        };
-        match status {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
+        let _ = socket.set(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, SEND_BUFFER);
+        socket.bind(ifindex, 0)?;
+        Ok(Self { socket })
     }
 
     /// Sends a packet now; never waits.

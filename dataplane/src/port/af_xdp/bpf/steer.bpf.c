@@ -12,65 +12,17 @@
 // Tunnels must not be fragmented, but what arrives is counted where possible: the first fragment, which shows the UDP port,
 // goes to the socket and is dropped there with a reason. Later fragments show no port and may belong to anybody on the host:
 // they pass.
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/in6.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/udp.h>
-
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#define VXLAN_PORT 4789
-#define MPLS_PORT 6635
-#define OLD_MPLS_PORT 51234
-
-// Twice as many as may be ours at a time: old and new ones are there together for a moment.
-#define OWNED_MAX 131072
-
-#define NEXT_HEADER_FRAGMENT 44
-#define NEXT_HEADER_ICMPV6 58
-
-#define ARP_REQUEST 1
-#define ARP_REPLY 2
-
-#define ND_FIRST 133
-#define ND_LAST 136
-
-// Bytes of a neighbour packet that are copied: enough for a router advertisement with a handful of options.
-#define COPY_BYTES 256
+#include "uplink.bpf.h"
 
 struct vlan_tag {
 	__be16 control;
 	__be16 ethertype;
 };
 
-struct arp_start {
-	__be16 hardware;
-	__be16 protocol;
-	__u8 hardware_length;
-	__u8 protocol_length;
-	__be16 operation;
-};
-
-struct fragment_header {
-	__u8 next_header;
-	__u8 reserved;
-	__be16 offset;
-	__be32 id;
-};
-
 struct icmpv6_start {
 	__u8 type;
 	__u8 code;
 	__be16 checksum;
-};
-
-struct neighbour_copy {
-	__u32 length;
-	__u8 bytes[COPY_BYTES];
 };
 
 // The socket of each receive queue. The loader sets the size.
@@ -80,42 +32,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } sockets SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
-	__type(key, __be32);
-	__type(value, __u8);
-} vteps_v4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
-	__type(key, struct in6_addr);
-	__type(value, __u8);
-} vteps_v6 SEC(".maps");
-
-// Addresses that are ours alone. Memory is taken as they come.
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, OWNED_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __be32);
-	__type(value, __u8);
-} owned_v4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, OWNED_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct in6_addr);
-	__type(value, __u8);
-} owned_v6 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
-} neighbours SEC(".maps");
 
 // Copies the start of the frame for the router. The copy is lost when the router does not keep up; the host has the frame.
 static __always_inline int show_to_router(struct xdp_md *context)
