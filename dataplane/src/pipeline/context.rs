@@ -407,6 +407,7 @@ impl<'a> Context<'a> {
     #[inline]
     pub(super) fn decide(&mut self, question: &Question) -> Decision<'a> {
         let state = &mut *self.state;
+        // Packets have no witness: their way is compiled without one.
         if state.witness.is_some() {
             decide::first(self.tables, question, &mut state.lately, &mut state.witness)
         } else {

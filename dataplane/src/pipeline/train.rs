@@ -181,7 +181,8 @@ impl Train<'_> {
         let mut outer = [0; ETHERNET + 40 + UDP];
         let outer = outer.get_mut(..self.outer.len())?;
         outer.copy_from_slice(self.outer);
-        if !set_datagram_length(outer, self.bytes - (self.count - 1) * self.outer.len(), true) {
+        let len = self.bytes - (self.count - 1) * self.outer.len() - ETHERNET;
+        if !set_datagram_length(outer.get_mut(ETHERNET..)?, len, true) {
             return None;
         }
         let mut parts = [IoSlice::new(&[]); Units::PARTS];
@@ -207,8 +208,8 @@ impl Train<'_> {
             .iter()
             .all(|part| frame.append(part).is_ok());
         let len = frame.len();
-        let front = frame.data_mut().get_mut(..self.outer.len());
-        if written && front.is_some_and(|front| set_datagram_length(front, len, false)) {
+        let front = frame.data_mut().get_mut(ETHERNET..self.outer.len());
+        if written && front.is_some_and(|front| set_datagram_length(front, len - ETHERNET, false)) {
             return Some(frame);
         }
         frames.free(frame);

@@ -89,7 +89,11 @@ fn carried(units: &Units<'_>) -> Vec<Vec<u8>> {
         .map(|unit| {
             let mut piece = [headers, unit].concat();
             let (len, headers) = (piece.len(), headers.len());
-            assert!(set_datagram_length(&mut piece[..headers], len, false));
+            assert!(set_datagram_length(
+                &mut piece[ETHERNET..headers],
+                len - ETHERNET,
+                false
+            ));
             piece
         })
         .collect()

@@ -45,7 +45,7 @@ mod view;
 pub mod vxlan;
 
 pub use arp::Arp;
-pub use datagram::set_datagram_length;
+pub use datagram::{count_up_identification, set_datagram_length};
 pub use error::WireError;
 pub use eth::Ethernet;
 pub use icmpv4::Icmpv4;

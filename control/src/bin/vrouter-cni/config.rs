@@ -324,6 +324,16 @@ mod tests {
     const FIRST_OF_OURS: &str = "network";
 
     #[test]
+    fn a_time_that_is_said_holds_for_every_command() {
+        let read = |text: &str| Config::read(parse(text).unwrap()).unwrap();
+        let unsaid = read(r#"{"name": "blue"}"#);
+        assert_eq!((unsaid.timeout(), unsaid.delete_patience()), (TIMEOUT, DELETE_PATIENCE));
+        let said = read(r#"{"name": "blue", "timeout": 60}"#);
+        let minute = Duration::from_secs(60);
+        assert_eq!((said.timeout(), said.delete_patience()), (minute, minute));
+    }
+
+    #[test]
     fn the_manual_tells_of_every_field() {
         let page = include_str!("../../../../deploy/man/vrouter-cni.8");
         let mut ours = KNOWN.iter().skip_while(|field| **field != FIRST_OF_OURS).peekable();

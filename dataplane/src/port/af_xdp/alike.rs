@@ -118,7 +118,7 @@ pub(super) fn leave<T>(run: &[Frame], by: impl FnOnce(&Units<'_>) -> T) -> Optio
     let front = front.get_mut(..headers)?;
     front.copy_from_slice(head.data().get(..headers)?);
     let total = run.iter().map(|frame| frame.len() - headers).sum::<usize>() + headers;
-    if !set_datagram_length(front, total, true) {
+    if !set_datagram_length(front.get_mut(ETHERNET..)?, total - ETHERNET, true) {
         return None;
     }
     let mut parts = [IoSlice::new(&[]); Units::PARTS];

@@ -6,10 +6,7 @@
 use super::whole::VirtioNetHeader;
 use crate::{
     packet::{Frame, FrameCache, Partial},
-    wire::{
-        checksum::{Delta, Sum},
-        ethertype, proto,
-    },
+    wire::{count_up_identification, ethertype, set_datagram_length},
 };
 
 /// Bytes of an Ethernet header without tags, and of a tag.
@@ -119,47 +116,15 @@ impl<'a> Joined<'a> {
         Next::Packet(frame)
     }
 
-    /// Makes the headers those of the datagram of this number, in a packet of its own.
+    /// Makes the headers those of the datagram of this number, in a packet of its own. The kernel has verified the checksum of each, or trusts the
+    /// sender: that of the pseudo header says so.
     fn set_lengths(&self, index: usize, packet: &mut [u8]) -> bool {
-        let len = packet.len();
-        let Some((ip, udp)) = packet.split_at_mut_checked(self.l4) else {
+        let len = packet.len() - self.l3;
+        let Some(headers) = packet.get_mut(self.l3..self.l4 + UDP) else {
             return false;
         };
-        let Some(udp) = udp.first_chunk_mut::<UDP>() else {
-            return false;
-        };
-        let Some(ip) = ip.get_mut(self.l3..) else { return false };
-        let (Ok(total), Ok(datagram)) = (u16::try_from(len - self.l3), u16::try_from(len - self.l4)) else {
-            return false;
-        };
-        let addresses = match ip.first().map(|first| first >> 4) {
-            Some(4) => {
-                let Some(ip) = ip.first_chunk_mut::<20>() else {
-                    return false;
-                };
-                let word = |at: usize| u16::from_be_bytes([ip[at], ip[at + 1]]);
-                // They count up, as in what was sent one by one.
-                let id = word(4).wrapping_add(index as u16);
-                let check = Delta::NONE.u16(word(2), total).u16(word(4), id).apply(word(10));
-                ip[2..4].copy_from_slice(&total.to_be_bytes());
-                ip[4..6].copy_from_slice(&id.to_be_bytes());
-                ip[10..12].copy_from_slice(&check.to_be_bytes());
-                Sum::of(&ip[12..])
-            }
-            Some(6) => {
-                let Some(ip) = ip.first_chunk_mut::<40>() else {
-                    return false;
-                };
-                ip[4..6].copy_from_slice(&(total - 40).to_be_bytes());
-                Sum::of(&ip[8..])
-            }
-            _ => return false,
-        };
-        // The kernel has verified the checksum of each, or trusts the sender: that of the pseudo header says so.
-        let check = addresses.add_u16(u16::from(proto::UDP)).add_u16(datagram).fold();
-        udp[4..6].copy_from_slice(&datagram.to_be_bytes());
-        udp[6..8].copy_from_slice(&check.to_be_bytes());
-        true
+        count_up_identification(headers, index as u16);
+        set_datagram_length(headers, len, true)
     }
 }
 

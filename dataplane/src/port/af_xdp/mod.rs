@@ -13,7 +13,7 @@
 //! This room stands on libxdp-sys and not on xsk-rs: that one hides the addresses of descriptors, and encapsulation in place
 //! has to move a frame's start. What is in the frames is none of this room's business, except to the steering program.
 //!
-//! Unsafe code is in `ring` (shared memory), `ledger` (who owns a chunk), `umem`, `socket`, `whole`, `behind`, `interface`, `features`, `multicast`,
+//! Unsafe code is in `ring` (shared memory), `ledger` (who owns a chunk), `umem`, `socket`, `packet_socket`, `whole`, `behind`, `interface`, `features`, `multicast`,
 //! `link` and `refusal` (system calls); all else is built on what these say in safe terms.
 //!
 //! What it takes: CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; CAP_IPC_LOCK or a limit of locked memory that holds the pool; Linux 5.18.

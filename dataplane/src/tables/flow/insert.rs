@@ -131,29 +131,25 @@ impl FlowTable {
     /// Makes both directions findable, where there is nobody to race with: the order means nothing.
     #[inline]
     fn link_alone(&self, forward: &Side<'_>, reverse: Option<&Side<'_>>, absent: bool) -> Result<(), InsertError> {
-        let index_generation_of = index_generation(forward.generation);
-        let same = |entry: Entry| self.record(entry.direction()).is_same(forward.words, entry);
+        // What is in the way, or that there is no room, is found out at length.
+        let place = |side: &Side<'_>| {
+            let same = |entry: Entry| self.record(entry.direction()).is_same(side.words, entry);
+            let generation = index_generation(side.generation);
+            match self.index.place(side.hash, side.direction, generation, same) {
+                Claim::Placed => Ok(()),
+                _ => self.link_side(side, forward),
+            }
+        };
         if absent {
             let generation = index_generation(forward.generation);
             match self.index.place_absent(forward.hash, forward.direction, generation) {
                 Claim::Placed => {}
                 _ => return Err(InsertError::TableFull),
             }
-        } else if self
-            .index
-            .place(forward.hash, forward.direction, index_generation_of, same)
-            != Claim::Placed
-        {
-            self.link_side(forward, forward)?;
+        } else {
+            place(forward)?;
         }
-        reverse.map_or(Ok(()), |reverse| {
-            let same = |entry: Entry| self.record(entry.direction()).is_same(reverse.words, entry);
-            let generation = index_generation(reverse.generation);
-            match self.index.place(reverse.hash, reverse.direction, generation, same) {
-                Claim::Placed => Ok(()),
-                _ => self.link_side(reverse, forward),
-            }
-        })
+        reverse.map_or(Ok(()), place)
     }
 
     /// Makes both directions findable, the lesser key first.
